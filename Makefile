@@ -1,0 +1,27 @@
+# The README's commands. Without make: the lines below, typed by hand.
+PYTHON ?= python3
+BIN := .venv/bin
+# Installed when pyproject.toml is newer than the last installation.
+INSTALLED := .venv/installed
+
+.PHONY: setup repro test check
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $(INSTALLED)
+
+# PATH: dvc runs `python -m stages.<name>`, which must be the environment's.
+repro: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+	$(BIN)/unlearning summary
+
+test: check
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy

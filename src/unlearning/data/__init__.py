@@ -1,0 +1,4 @@
+"""From a source of images to arrays on the disk: list, decode, pack, split.
+
+Nothing is imported here: the processes that decode must not load torch.
+"""

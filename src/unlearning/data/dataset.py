@@ -1,0 +1,120 @@
+"""The packed images with their labels, subsets and roles: an array on disk, subsets as index tensors.
+
+No image is decoded here, and nothing is copied but the rows of a batch.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from unlearning.files import read_table
+
+# Per-channel mean and standard deviation of ImageNet, the field's usual normalisation.
+# Source: torchvision's documentation of its pretrained weights.
+CHANNEL_MEAN = (0.485, 0.456, 0.406)
+CHANNEL_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """What a classifier's outputs mean and which input it expects; stands in the weights' file."""
+
+    classes: tuple[str, ...]
+    image_size: int
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All images of a run. `images`: N x H x W x 3 uint8, memory-mapped; the other fields follow its order."""
+
+    images: np.ndarray
+    labels: Int[Tensor, " N"]
+    classes: tuple[str, ...]
+    paths: tuple[str, ...]
+    subsets: np.ndarray
+    roles: np.ndarray
+
+    def select(self, *, role: str | None = None, subset: str | None = None) -> Int[Tensor, " K"]:
+        """Return the indices of the images with this role (forget/retain) in this subset, in order."""
+        chosen = np.ones(len(self.labels), dtype=bool)
+        if role is not None:
+            chosen &= self.roles == role
+        if subset is not None:
+            chosen &= self.subsets == subset
+        return torch.from_numpy(np.flatnonzero(chosen))
+
+    @property
+    def forget_labels(self) -> list[int]:
+        """Return the labels of the classes to forget, in order."""
+        return sorted(set(self.labels[self.select(role="forget")].tolist()))
+
+    @property
+    def labelling(self) -> Labelling:
+        """Return what a classifier trained on these images must carry with it."""
+        return Labelling(self.classes, self.image_size)
+
+    @property
+    def image_size(self) -> int:
+        """Return the side of the square images in pixels."""
+        return self.images.shape[1]
+
+    def pixels(self, indices: Int[Tensor, " K"]) -> UInt8[Tensor, "K H W 3"]:
+        """Return a copy of these images as stored."""
+        return torch.from_numpy(self.images[indices.numpy()])
+
+
+def load(folder: Path | str) -> Dataset:
+    """Return the data set that `prepare_data` and `split_dataset` wrote to `folder`."""
+    folder = Path(folder)
+    samples = read_table(folder / "samples.csv")
+    split = read_table(folder / "split.csv").set_index("id").loc[samples["id"]]
+    classes = tuple(sorted(samples["class"].unique()))
+    label_of = {name: label for label, name in enumerate(classes)}
+    return Dataset(
+        images=np.load(folder / "images.npy", mmap_mode="r"),
+        labels=torch.tensor([label_of[name] for name in samples["class"]]),
+        classes=classes,
+        paths=tuple(samples["path"]),
+        subsets=split["subset"].to_numpy(dtype=str),
+        roles=split["role"].to_numpy(dtype=str),
+    )
+
+
+def normalised(pixels: UInt8[Tensor, "N H W 3"], device: torch.device) -> Float[Tensor, "N 3 H W"]:
+    """Return network input: scaled to [0, 1], minus mean, over standard deviation, per channel.
+
+    The permuted N H W C array is PyTorch's channels-last layout already, so nothing is copied twice.
+    """
+    mean = torch.tensor(CHANNEL_MEAN, device=device)
+    std = torch.tensor(CHANNEL_STD, device=device)
+    scaled = pixels.to(device, non_blocking=True).float() / 255
+    return ((scaled - mean) / std).permute(0, 3, 1, 2)
+
+
+def crop_and_flip(
+    pixels: UInt8[Tensor, "N H W 3"], generator: torch.Generator
+) -> UInt8[Tensor, "N H W 3"]:
+    """Return each image shifted by up to a sixteenth of its side and mirrored half of the time.
+
+    The border is filled with the nearest pixel, which needs no padding: indices are clamped.
+    """
+    count, height, width, _ = pixels.shape
+    reach = height // 16
+    shift = torch.randint(-reach, reach + 1, (2, count, 1), generator=generator)
+    mirrored = torch.rand(count, 1, generator=generator) < 0.5
+    rows = (torch.arange(height) + shift[0]).clamp(0, height - 1)
+    columns = (torch.arange(width) + shift[1]).clamp(0, width - 1)
+    columns = torch.where(mirrored, columns.flip(1), columns)
+    return pixels[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def shuffled_batches(
+    indices: Int[Tensor, " K"], batch_size: int, generator: torch.Generator
+) -> list[Int[Tensor, " B"]]:
+    """Return one epoch: the indices in random order, cut into batches; the last may be smaller."""
+    order = torch.randperm(len(indices), generator=generator)
+    return list(indices[order].split(batch_size))

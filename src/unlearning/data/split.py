@@ -1,0 +1,119 @@
+"""Who trains, who validates, who tests, and who is to be forgotten.
+
+Images with the same pixels always stand in the same subset, so what is split are distinct images.
+A distinct image that stands under several classes is counted for the first of them by name.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from unlearning.errors import UserError, choices, nearest
+from unlearning.settings import ForgetParams, SplitParams
+
+SUBSETS = ("train", "validation", "test")
+
+
+def check_request(class_counts: Mapping[str, int], forget: ForgetParams) -> None:
+    """Check that classes of so many distinct images can be split, and the named ones forgotten.
+
+    Raises: UserError if a class to forget does not exist or is named twice, if fewer than two
+    classes would stay, or if a class has too few images.
+    """
+    names = sorted(class_counts)
+    for name in forget.classes:
+        if name not in class_counts:
+            raise UserError(
+                f"params.yaml: forget.classes names {name!r}, but the classes are "
+                f"{choices(names)}{nearest(name, names)}"
+            )
+        if forget.classes.count(name) > 1:
+            raise UserError(f"params.yaml: forget.classes names {name!r} twice: name it once")
+    kept = [name for name in names if name not in forget.classes]
+    if len(kept) < 2:
+        raise UserError(
+            f"params.yaml: forget.classes leaves {choices(kept) or 'no class'} of "
+            f"{choices(names)}, but two or more must stay to be told apart: name fewer"
+        )
+    for name in names:
+        if class_counts[name] < len(SUBSETS):
+            raise UserError(
+                f"params.yaml: class {name!r} has {class_counts[name]} distinct images, but needs "
+                f"{len(SUBSETS)}, one each to train, validate and test: add images, or leave the "
+                "class out by data.classes"
+            )
+
+
+def assign(samples: pd.DataFrame, split: SplitParams, forget: ForgetParams) -> pd.DataFrame:
+    """Return a row per image, by id: id, subset (train, validation, test), role (forget, retain).
+
+    Each class's distinct images are drawn by lot: an image's lot is a hash of `split.seed` and its
+    pixels. So neither the order of rows, nor other classes, nor a class's name change a subset, and
+    new images leave most of the old ones where they were.
+
+    Raises: UserError, see `check_request`.
+    """
+    distinct = samples.groupby("pixels").agg(owner=("class", "min"), copies=("id", "size"))
+    owned = distinct["owner"].value_counts()
+    names = samples["class"].unique()
+    check_request({name: int(owned.get(name, 0)) for name in names}, forget)
+
+    distinct["lot"] = [_lot(split.seed, pixels) for pixels in distinct.index]
+    # Images with copies come last and so train, unless there are few others: an image that counts
+    # twice would weigh double in a test.
+    distinct["copies"] = distinct["copies"].gt(1)
+    subset_of: dict[str, str] = {}
+    for _, images in distinct.sort_values(["copies", "lot"]).groupby("owner"):
+        sizes = subset_sizes(len(images), split)
+        subsets = [name for name in ("test", "validation", "train") for _ in range(sizes[name])]
+        subset_of |= dict(zip(images.index, subsets, strict=True))
+
+    is_forgotten = samples["class"].isin(forget.classes)
+    assigned = pd.DataFrame(
+        {
+            "id": samples["id"],
+            "subset": samples["pixels"].map(subset_of),
+            "role": is_forgotten.map({True: "forget", False: "retain"}),
+        }
+    )
+    return assigned.sort_values("id", ignore_index=True)
+
+
+def subset_sizes(images: int, split: SplitParams) -> dict[str, int]:
+    """Return how many of a class's images go to each subset: the nearest whole numbers, none 0.
+
+    Largest remainder: the sum is `images`, and each is less than 1 from its exact share, unless a
+    subset would be empty.
+    """
+    shares = (1 - split.validation - split.test, split.validation, split.test)
+    exact = {name: images * share for name, share in zip(SUBSETS, shares, strict=True)}
+    sizes = {name: int(value) for name, value in exact.items()}
+    by_remainder = sorted(SUBSETS, key=lambda name: sizes[name] - exact[name])
+    for name in by_remainder[: images - sum(sizes.values())]:
+        sizes[name] += 1
+    for name in SUBSETS:
+        if sizes[name] == 0:
+            sizes[max(SUBSETS, key=sizes.__getitem__)] -= 1
+            sizes[name] = 1
+    return sizes
+
+
+def count(samples: pd.DataFrame, assigned: pd.DataFrame) -> dict[str, Any]:
+    """Return the number of images by role and subset.
+
+    `forget_images_also_retained` are images to forget whose pixels stand under a class to keep as
+    well: a model that never saw the forget set has seen these.
+    """
+    table = samples.merge(assigned, on="id", validate="one_to_one")
+    counts: dict[str, Any] = {
+        role: {subset: int((of_role["subset"] == subset).sum()) for subset in SUBSETS}
+        for role, of_role in table.groupby("role")
+    }
+    forget, retain = (table[table["role"] == role]["pixels"] for role in ("forget", "retain"))
+    return counts | {"forget_images_also_retained": int(forget.isin(retain).sum())}
+
+
+def _lot(seed: int, pixels: str) -> str:
+    return hashlib.sha256(f"{seed} {pixels}".encode()).hexdigest()

@@ -1,0 +1,141 @@
+"""What a tree of images holds: one folder per class, files anywhere below it; no picture is opened.
+
+Like torchvision's `ImageFolder`, with three differences: every file counts, whatever its suffix (a
+file that is no image is later named in data/skipped.csv, not passed over), `data.classes` selects
+and renames folders, and a person's mistake is told in one line.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from unlearning.animals import SPECIES
+from unlearning.errors import UserError, choices, nearest
+from unlearning.settings import DataParams
+
+DRAWING = "src/unlearning/animals"
+DRAWN = Path("data/animals")
+# Left behind by operating systems and Python, in lower case; hidden files are left out anyway.
+CLUTTER = frozenset({"thumbs.db", "desktop.ini", "icon\r", "__macosx", "__pycache__", "@eadir"})
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One file of the tree."""
+
+    path: str  # from the tree's root, with forward slashes
+    class_name: str
+
+
+def root_of(params: DataParams) -> Path:
+    """Return the folder whose subfolders are the classes: the drawn one, or the person's own.
+
+    Raises: UserError if `data.path` belongs to the other source, or would be overwritten.
+    """
+    if params.source == "synthetic":
+        if Path(params.path) != Path(DRAWING):
+            raise UserError(
+                f"params.yaml: data.path is {params.path!r}, but data.source is 'synthetic', which "
+                f"draws its own images: set data.source to folder, or data.path back to {DRAWING}"
+            )
+        return DRAWN
+    root, drawn = Path(params.path).resolve(), DRAWN.resolve()
+    if root.is_relative_to(drawn) or drawn.is_relative_to(root):
+        _refuse(params, f"{DRAWN} is emptied by each run: keep your images in a folder apart")
+    return Path(params.path)
+
+
+def count_classes(params: DataParams) -> dict[str, int]:
+    """Return how many files each class has or will have, without drawing or opening one.
+
+    Raises: UserError, see `list_images`, `root_of` and `select`.
+    """
+    root = root_of(params)
+    if params.source == "folder":
+        return dict(Counter(image.class_name for image in list_images(params, root)))
+    counts: Counter[str] = Counter()
+    for name in select(params.classes, SPECIES).values():
+        counts[name] += params.images_per_class
+    return dict(counts)
+
+
+def list_images(params: DataParams, root: Path) -> list[Listed]:
+    """Return every file of every class, by class name and then by path.
+
+    Raises: UserError if `root` is no folder, holds no class or only one, or a class holds no file.
+    """
+    if not root.is_dir():
+        fault = "that is a file" if root.exists() else "there is no such folder"
+        _refuse(params, f"{fault}: give the folder that holds one folder per class")
+    try:
+        folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+        folders = [name for name in folders if _is_content(name)]
+        if not folders:
+            _refuse(params, "it holds no folder: the images of each class stand in their own")
+        listed = []
+        for folder, class_name in select(params.classes, folders).items():
+            files = list(files_below(root / folder))
+            if not files:
+                _refuse(params, f"its folder {folder!r} holds no file: fill it or leave it out")
+            listed += [Listed(file.relative_to(root).as_posix(), class_name) for file in files]
+    except OSError as error:
+        _refuse(params, f"{error.filename!r} cannot be read: {error.strerror}")
+    return sorted(listed, key=lambda image: (image.class_name, image.path))
+
+
+def select(classes: Mapping[str, str], folders: Sequence[str]) -> dict[str, str]:
+    """Return the class name of each folder to use; empty `classes`: all, under their own names.
+
+    Raises: UserError if a name in `classes` is no folder, a class has no name, or one is left.
+    """
+    chosen = dict(classes) or {folder: folder for folder in folders}
+    for folder, class_name in chosen.items():
+        if folder not in folders:
+            raise UserError(
+                f"params.yaml: data.classes names the folder {folder!r}, but the folders are "
+                f"{choices(folders)}{nearest(folder, list(folders))}"
+            )
+        if not class_name.strip():
+            raise UserError(f"params.yaml: data.classes.{folder} is empty: give the class a name")
+    names = sorted(set(chosen.values()))
+    if len(names) == 1:
+        raise UserError(
+            f"params.yaml: data.path and data.classes leave one class, {names[0]!r}, but a "
+            f"classifier needs two or more; the folders are {choices(folders)}"
+        )
+    return chosen
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files at any depth, links followed, each real folder once: links may run in a ring.
+
+    A link that leads nowhere is yielded too: it is named later, like any file that cannot be read.
+    Pipes and devices are not: to open one may block for ever.
+    """
+    seen = set()
+    for here, subfolders, names in os.walk(folder, followlinks=True, onerror=_raise):
+        subfolders[:] = sorted(filter(_is_content, subfolders))
+        real = os.path.realpath(here)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        for file in (Path(here, name) for name in sorted(filter(_is_content, names))):
+            if file.is_file() or not file.exists():
+                yield file
+
+
+def _is_content(name: str) -> bool:
+    return not name.startswith(".") and name.lower() not in CLUTTER
+
+
+def _raise(error: OSError) -> NoReturn:
+    """`os.walk` passes over a folder that it cannot read, unless told otherwise."""
+    raise error
+
+
+def _refuse(params: DataParams, why: str) -> NoReturn:
+    raise UserError(f"params.yaml: data.path is {params.path!r}, but {why}")

@@ -1,0 +1,77 @@
+"""Files appear whole or not at all; metrics are sorted and rounded, so that their diffs mean something."""
+
+import csv
+import json
+import math
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+DIGITS = 4
+
+
+@contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it replaces `path` only if the block ends without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A leading dot and the process id: never taken for an output, never shared by two writers.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_metrics(path: Path | str, values: Mapping[str, Any]) -> None:
+    """Write a metrics file: sorted keys, 4 digits. A NaN or infinity is a bug and raises ValueError."""
+    text = json.dumps(
+        rounded(values), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False
+    )
+    with atomic(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_metrics(path: Path | str) -> dict[str, Any]:
+    """Return a metrics file as written by `write_metrics`."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_series(
+    path: Path | str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]
+) -> None:
+    """Write rows as CSV with these columns, floats with 4 digits. Without rows the header still stands."""
+    table = pd.DataFrame(rows, columns=list(columns))
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, float_format=f"%.{DIGITS}f", lineterminator="\n")
+
+
+def read_table(path: Path | str) -> pd.DataFrame:
+    """Return a table such as data/samples.csv: `id` holds integers, every other column text.
+
+    A class called "NA" or "007" stays what it is; plain `pd.read_csv` makes a gap or a number of it.
+    """
+    return pd.read_csv(path, keep_default_na=False, dtype=defaultdict(lambda: str, id=int))
+
+
+def write_table(path: Path | str, table: pd.DataFrame) -> None:
+    """Write a table for `read_table`: text is quoted, since a name may hold a bare carriage return."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+
+
+def rounded(value: Any) -> Any:
+    """Return `value` with every float in it rounded to 4 digits, and -0.0 as 0.0."""
+    if isinstance(value, Mapping):
+        return {str(key): rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    if isinstance(value, float) and math.isfinite(value):
+        return round(value, DIGITS) + 0.0
+    return value

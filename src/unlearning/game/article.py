@@ -1,0 +1,73 @@
+"""The game exactly as the article prints it (A4 to A12), so that anyone can see what it does.
+
+Its faults are kept: the generator starts from random weights and is never trained to classify, no loss
+touches retain images, the feature extractor is random too, and both losses apply a second sigmoid.
+"""
+
+import copy
+
+from torch import nn
+
+from unlearning.data.dataset import Dataset, normalised
+from unlearning.game.players import Monitor, Optimizers, Outcome, Players, frozen_outputs, plan
+from unlearning.hardware import Hardware
+from unlearning.losses import article_discriminator_loss, article_generator_loss
+from unlearning.models import new_classifier, new_discriminator, predict_logits
+from unlearning.progress import Report, silent
+from unlearning.settings import GameParams
+
+
+def init_players(original: nn.Module, class_count: int, seed: int) -> Players:
+    """Return three networks with random weights; of the original only the number of classes counts."""
+    return Players(
+        generator=new_classifier(class_count, seed + 1),
+        feature_extractor=new_classifier(class_count, seed + 2),
+        discriminator=new_discriminator(class_count, seed),
+    )
+
+
+def play(
+    players: Players, data: Dataset, params: GameParams, hardware: Hardware, report: Report = silent
+) -> Outcome:
+    """Play the printed game on the training images; the caller's networks are left untouched.
+
+    `retain_weight` and `teacher_weight` have no effect: the article has no such terms.
+    Raises: UserError in the first epoch in which a loss is no longer finite.
+    """
+    generator = copy.deepcopy(players.generator).to(hardware.device).train()
+    discriminator = copy.deepcopy(players.discriminator).to(hardware.device).train()
+    optimizers = Optimizers(generator, discriminator, params)
+    epochs = plan(data, params)
+    extracted = frozen_outputs(players.feature_extractor, data, epochs, hardware)
+    rows = []
+    image_passes = 0
+
+    for epoch, pairs in enumerate(epochs, start=1):
+        monitor = Monitor(len(data.classes))
+        for forget, retain in pairs:
+            with hardware.autocast():
+                outputs = generator(normalised(data.pixels(forget), hardware.device)).float()
+
+            real = discriminator(extracted[retain])
+            fake = discriminator(outputs.detach())
+            discriminator_loss = article_discriminator_loss(real, fake)
+            optimizers.discriminator.zero_grad()
+            discriminator_loss.backward()
+            optimizers.discriminator.step()
+
+            generator_loss = article_generator_loss(discriminator(outputs))
+            optimizers.generator.zero_grad()
+            generator_loss.backward()
+            optimizers.generator.step()
+
+            image_passes += len(forget)
+            monitor.losses(discriminator_loss=discriminator_loss, generator_loss=generator_loss)
+            monitor.discrimination(real, fake)
+        # No retain image goes through the article's generator: it is asked once an epoch, to watch it.
+        monitor.predictions(predict_logits(generator, data, pairs[-1][1], hardware))
+        optimizers.end_epoch()
+        rows.append(monitor.row(epoch))
+        report(**rows[-1])
+    return Outcome(
+        generator.eval().cpu(), discriminator.eval().cpu(), rows, image_passes, len(extracted)
+    )

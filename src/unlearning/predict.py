@@ -1,0 +1,164 @@
+"""What the models say of single pictures (A15, A18)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unlearning.data.dataset import normalised
+from unlearning.data.decode import BadImage, decode
+from unlearning.data.tree import files_below
+from unlearning.errors import UserError, choices
+from unlearning.evaluation import confidence_band, score_band, top_predictions
+from unlearning.hardware import Hardware
+from unlearning.models import load_classifier, load_discriminator, scores
+
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One picture as a model sees it.
+
+    `top`: the three most probable classes with their probabilities. `discriminator_score`: of the
+    feature extractor's output, as the article has it (A14); `generator_score`: of this model's own
+    output. Both in [0, 1], near 0 reads as forgotten, and say little without the retain accuracy.
+    """
+
+    path: str
+    predicted: str
+    confidence: float
+    confidence_reading: str
+    top: list[tuple[str, float]]
+    discriminator_score: float
+    generator_score: float
+    score_reading: str
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that is no image, with the reason."""
+
+    path: str
+    reason: str
+
+
+@torch.no_grad()
+def predict(
+    paths: Sequence[Path], model: str, folder: Path, hardware: Hardware
+) -> Iterator[Prediction | Unreadable]:
+    """Yield what the model `<folder>/<model>.safetensors` says of each picture, in order.
+
+    Raises: UserError if the model or a path does not exist.
+    """
+    files = [file for path in paths for file in _pictures(path)]
+    classifier, labelling = load_classifier(_model_file(model, folder))
+    extractor, _ = load_classifier(folder / "init" / "feature_extractor.safetensors")
+    classifier.to(hardware.device)
+    extractor.to(hardware.device)
+    discriminator = load_discriminator(folder / "discriminator.safetensors")
+
+    for start in range(0, len(files), BATCH_SIZE):
+        read = [
+            (file, _decoded(file, labelling.image_size))
+            for file in files[start : start + BATCH_SIZE]
+        ]
+        pixels = [picture for _, picture in read if not isinstance(picture, BadImage)]
+        if pixels:
+            images = normalised(torch.from_numpy(np.stack(pixels)), hardware.device)
+            with hardware.autocast():
+                logits = classifier(images).float().cpu()
+                extracted = extractor(images).float().cpu()
+            rows = iter(
+                zip(
+                    logits,
+                    scores(discriminator, extracted),
+                    scores(discriminator, logits),
+                    strict=True,
+                )
+            )
+        for file, picture in read:
+            if isinstance(picture, BadImage):
+                yield Unreadable(str(file), str(picture))
+            else:
+                yield _prediction(file, labelling.classes, *next(rows))
+
+
+def _prediction(
+    file: Path, classes: tuple[str, ...], logits: Tensor, score: Tensor, own_score: Tensor
+) -> Prediction:
+    top = top_predictions(logits, classes)
+    predicted, confidence = top[0]
+    return Prediction(
+        path=str(file),
+        predicted=predicted,
+        confidence=confidence,
+        confidence_reading=confidence_band(confidence),
+        top=top,
+        discriminator_score=score.item(),
+        generator_score=own_score.item(),
+        score_reading=score_band(score.item()),
+    )
+
+
+def _decoded(file: Path, size: int) -> np.ndarray | BadImage:
+    try:
+        return decode(file, size)
+    except BadImage as bad:
+        return bad
+
+
+def table(answers: Sequence[Prediction | Unreadable]) -> list[str]:
+    """Return the answers as lines of a table, as wide as the longest name needs."""
+    rows = [("image", "predicted", "confidence", "top 3", "score", "reading")]
+    for answer in answers:
+        if isinstance(answer, Unreadable):
+            rows.append((answer.path, "-", "-", answer.reason, "-", "-"))
+            continue
+        top = ", ".join(f"{name} {prob:.4f}" for name, prob in answer.top)
+        confidence = f"{answer.confidence:.4f} ({answer.confidence_reading})"
+        rows.append(
+            (
+                answer.path,
+                answer.predicted,
+                confidence,
+                top,
+                f"{answer.discriminator_score:.3f}",
+                answer.score_reading,
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def model_names(folder: Path) -> list[str]:
+    """Return the models that can be asked: original, unlearned, retrained/<seed>, ..."""
+    files = sorted(folder.rglob("*.safetensors"))
+    names = [file.relative_to(folder).with_suffix("").as_posix() for file in files]
+    return [name for name in names if not name.endswith("discriminator")]
+
+
+def _model_file(model: str, folder: Path) -> Path:
+    names = model_names(folder)
+    if not names:
+        raise UserError(f"{folder} holds no model: run `dvc repro` or `dvc pull` first")
+    if model not in names:
+        raise UserError(f"--model is {model!r}, but the models are {choices(names)}")
+    return folder / f"{model}.safetensors"
+
+
+def _pictures(path: Path) -> list[Path]:
+    if path.is_dir():
+        files = sorted(files_below(path))
+        if not files:
+            raise UserError(f"{path} holds no file: give a picture or a folder of pictures")
+        return files
+    if not path.exists():
+        raise UserError(f"{path} does not exist: give a picture or a folder of pictures")
+    return [path]

@@ -1,0 +1,172 @@
+"""The schema of params.yaml: every value a person may change, its type and its range.
+
+Strict: an unknown key, a wrong type or an impossible value is refused before any stage runs.
+The knobs of the game stand at the top level, as people sweep them (`dvc exp run -S lr=0.0005`);
+the rest has a section per stage. A stage is handed only its own part, see `tests/test_pipeline.py`.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from unlearning.errors import UserError, nearest
+
+PARAMS_FILE = Path("params.yaml")
+
+
+def _exponent_to_float(value: object) -> object:
+    """Turn '1e-05' into a number: PyYAML reads an exponent without a dot as a string."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_exponent_to_float), Field(allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0)]
+NonNegative = Annotated[Number, Field(ge=0)]
+Fraction = Annotated[Number, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DataParams(_Strict):
+    """Where the images come from and how they are packed."""
+
+    source: Literal["synthetic", "folder"]
+    path: Annotated[str, Field(min_length=1)]
+    classes: dict[str, str]
+    image_size: Annotated[int, Field(ge=32, le=1024)]
+    on_bad_image: Literal["skip", "fail"]
+    images_per_class: Annotated[int, Field(ge=10, le=100_000)]
+    seed: Seed
+
+
+class SplitParams(_Strict):
+    """Shares of the images held out from training, per class."""
+
+    validation: Fraction
+    test: Fraction
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _leave_images_to_train_on(self) -> "SplitParams":
+        if self.validation + self.test >= 1:
+            raise ValueError(
+                "validation + test must leave images to train on: their sum must be below 1"
+            )
+        return self
+
+
+class ForgetParams(_Strict):
+    """What is to be forgotten."""
+
+    classes: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+
+
+class OriginalParams(_Strict):
+    """Recipe of the classifier that must forget, and of the models retrained without the forget set."""
+
+    epochs: Count
+    batch_size: Count
+    lr: Positive
+    weight_decay: NonNegative
+    low_resolution_share: Annotated[Number, Field(ge=0, lt=1)]
+    seed: Seed
+
+
+class RetrainParams(_Strict):
+    """The reference: models that never saw the forget set, one per seed."""
+
+    seeds: list[Seed]
+
+    @model_validator(mode="after")
+    def _name_each_seed_once(self) -> "RetrainParams":
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("each seed must stand once")
+        return self
+
+
+class GameParams(_Strict):
+    """The knobs of the adversarial game; they stand at the top level of params.yaml."""
+
+    recipe: Literal["adversarial", "article"]
+    seed: Seed
+    lr: Positive
+    epochs: Count
+    batch_size: Count
+    weight_decay: NonNegative
+    beta1: Annotated[Number, Field(ge=0, lt=1)]
+    beta2: Annotated[Number, Field(ge=0, lt=1)]
+    retain_weight: NonNegative
+    teacher_weight: NonNegative
+
+
+class Params(GameParams):
+    """The whole of params.yaml."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "fp32", "bf16"]
+    forget: ForgetParams
+    data: DataParams
+    split: SplitParams
+    original: OriginalParams
+    retrain: RetrainParams
+
+    @property
+    def game(self) -> GameParams:
+        """The knobs of the game alone, as the library takes them."""
+        return GameParams(**{key: getattr(self, key) for key in GameParams.model_fields})
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Return the checked parameters.
+
+    Raises: UserError with one line that names the key, its value, what is allowed and the likely fix.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: run from the project's root") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} must hold keys and values, not {type(values).__name__}")
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        raise UserError(_explain(error, path)) from None
+
+
+def _explain(error: ValidationError, path: Path) -> str:
+    """Return one line about the first mistake and the number of the others."""
+    first, *others = error.errors()
+    key = ".".join(str(part) for part in first["loc"])
+    more = f" (and {len(others)} more)" if others else ""
+    if first["type"] == "extra_forbidden":
+        return f"{path}: unknown key {key!r}{nearest(key, known_keys())}{more}"
+    if first["type"] == "missing":
+        return f"{path}: key {key!r} is missing: restore it from the committed file{more}"
+    allowed = first["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
+    return f"{path}: {key} is {_shown(first['input'])}, but {allowed}{more}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def known_keys(model: type[BaseModel] = Params, prefix: str = "") -> list[str]:
+    """Return every key of params.yaml, nested ones joined by dots."""
+    keys = []
+    for name, field in model.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys.extend(known_keys(field.annotation, f"{prefix}{name}."))
+    return keys

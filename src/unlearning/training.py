@@ -1,0 +1,100 @@
+"""The classifier's own training: one plain recipe for the original and for every retrained model.
+
+SGD with Nesterov momentum, one cycle of the learning rate (Smith & Topin 2019, arXiv:1708.07120), crop
+and flip on the uint8 batch, and progressive resizing: the first epochs see the images at half their
+side, a quarter of the work per image.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from unlearning.data.dataset import Dataset, crop_and_flip, normalised, shuffled_batches
+from unlearning.errors import UserError
+from unlearning.hardware import Hardware
+from unlearning.models import new_classifier
+from unlearning.progress import Report, silent
+from unlearning.settings import OriginalParams
+
+SMALLEST_SIDE = 64  # pixels, of images trained at low resolution
+WARM_UP = 0.25  # share of the training in which the learning rate rises
+
+
+def train(
+    data: Dataset,
+    indices: Int[Tensor, " K"],
+    params: OriginalParams,
+    seed: int,
+    hardware: Hardware,
+    report: Report = silent,
+) -> nn.Module:
+    """Return a classifier trained from scratch on these images, in eval mode on the CPU.
+
+    It has one output per class of `data`, whichever classes `indices` hold: logits of models that never
+    saw a class compare with those of models that did.
+    Raises: UserError when the loss is no longer finite.
+    """
+    model = new_classifier(len(data.classes), seed).to(hardware.device).train()
+    generator = torch.Generator().manual_seed(seed)
+    steps = params.epochs * -(-len(indices) // params.batch_size)
+    optimizer = torch.optim.SGD(
+        model.parameters(), params.lr, momentum=0.9, nesterov=True, weight_decay=params.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: one_cycle((step + 1) / (steps + 1))
+    )
+    for epoch in range(params.epochs):
+        side = training_side(data.image_size, epoch / params.epochs, params.low_resolution_share)
+        losses = []
+        for batch in shuffled_batches(indices, params.batch_size, generator):
+            pixels = crop_and_flip(data.pixels(batch), generator)
+            images = resized(normalised(pixels, hardware.device), side)
+            with hardware.autocast():
+                logits = model(images)
+            loss = F.cross_entropy(logits.float(), data.labels[batch].to(hardware.device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.detach())
+        # One transfer per epoch, not per step.
+        epoch_loss = torch.stack(losses).mean().item()
+        if not math.isfinite(epoch_loss):
+            raise UserError(
+                f"params.yaml: original.lr is {params.lr}, but the loss of epoch {epoch + 1} "
+                f"is {epoch_loss}: lower it"
+            )
+        report(epoch=epoch + 1, loss=epoch_loss, side=side)
+    return model.eval().cpu()
+
+
+def one_cycle(progress: float) -> float:
+    """Return the learning rate as a fraction of its peak: up in a straight line for a quarter of the
+    training, then down along a cosine to 0. `progress` in [0, 1].
+
+    Not torch's OneCycleLR, which divides by zero when a quarter of the training is one step.
+    """
+    if progress < WARM_UP:
+        return progress / WARM_UP
+    return (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+def training_side(full: int, progress: float, low_resolution_share: float) -> int:
+    """Return the side in pixels that images are trained at, `progress` in [0, 1) into the training.
+
+    Half the side for the first share of the epochs, but never below 64: halving 64 x 64 photographs cost
+    12 points of accuracy, see docs/experiments.md.
+    """
+    if progress >= low_resolution_share:
+        return full
+    return max(full // 2, min(full, SMALLEST_SIDE))
+
+
+def resized(images: Tensor, side: int) -> Tensor:
+    """Return the images (N 3 H W) at this side; unchanged if they have it."""
+    if images.shape[-1] == side:
+        return images
+    return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True)

@@ -1,0 +1,46 @@
+"""Play the game: the generator forgets, the discriminator tries to find it out.
+
+Reads: data/images.npy, data/samples.csv, data/split.csv, models/init. Writes: models/unlearned.safetensors,
+models/discriminator.safetensors, metrics/adversarial_train.json, plots/adversarial_train.csv.
+Run: `dvc repro adversarial_train`, `dvc exp run -S lr=0.0005`.
+"""
+
+from unlearning import costs, errors, files, game, hardware, models, progress
+from unlearning.data import dataset
+from unlearning.game.players import Players, warnings
+from unlearning.settings import load_params
+
+
+def main() -> None:
+    params = load_params()
+    machine = hardware.choose(params.device, params.precision)
+    images = dataset.load("data")
+    players = Players(
+        models.load_classifier("models/init/generator.safetensors")[0],
+        models.load_classifier("models/init/feature_extractor.safetensors")[0],
+        models.load_discriminator("models/init/discriminator.safetensors"),
+    )
+    curve = progress.Curve("adversarial_train")
+
+    outcome = game.RECIPES[params.recipe].play(players, images, params.game, machine, curve)
+    troubles = warnings(outcome.epochs[-1])
+
+    for trouble in troubles:
+        progress.say(f"warning: {trouble}")
+    models.save(outcome.generator, images.labelling, "models/unlearned.safetensors")
+    models.save(outcome.discriminator, images.labelling, "models/discriminator.safetensors")
+    files.write_series(
+        "plots/adversarial_train.csv", outcome.epochs, columns=tuple(outcome.epochs[0])
+    )
+    files.write_metrics(
+        "metrics/adversarial_train.json",
+        {
+            **costs.of_game(outcome, images, params.original),
+            "final": outcome.epochs[-1],
+            "warnings": "; ".join(troubles) or "none",
+        },
+    )
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,37 @@
+"""Refuse an impossible request before anything is touched.
+
+DVC deletes a stage's outputs before it runs the stage: a mistake that is found only there costs the
+last good outputs. So all other stages wait for this one. It writes the same bytes for every valid
+request, so that an edit of one parameter does not make every stage run again.
+
+Reads: params.yaml, the names of the files in data.path. Writes: data/request.json.
+Run: `dvc repro check_request`.
+"""
+
+from unlearning import errors
+from unlearning.data import split, tree
+from unlearning.files import write_metrics
+from unlearning.settings import load_params
+
+
+def main() -> None:
+    params = load_params()
+
+    split.check_request(tree.count_classes(params.data), params.forget)
+    if params.device == "cuda":
+        require_gpu()
+
+    write_metrics("data/request.json", {"valid": True})
+
+
+def require_gpu() -> None:
+    import torch  # here alone: it takes seconds, and most requests do not ask for it
+
+    if not torch.cuda.is_available():
+        raise errors.UserError(
+            "params.yaml: device is 'cuda', but no CUDA GPU is usable: use auto or cpu"
+        )
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,164 @@
+"""The whole pipeline on tiny drawings, through DVC in a Git clone, as a person uses it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TINY = {
+    "images_per_class: .*": "images_per_class: 12",
+    "image_size: .*": "image_size: 32",
+    "(original:(?:\n.*?)*?epochs): .*": r"\1: 1",
+    "(?<=\n)epochs: .*": "epochs: 1",
+}
+
+
+def run(clone: Path, *command: str, fails: bool = False) -> str:
+    """Return what a command prints; the environment's own programs come first on the path."""
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "GIT_AUTHOR_NAME": "test",
+        "GIT_AUTHOR_EMAIL": "test@example.org",
+        "GIT_COMMITTER_NAME": "test",
+        "GIT_COMMITTER_EMAIL": "test@example.org",
+        "PYTHONHASHSEED": "0",
+    }
+    done = subprocess.run(
+        command,
+        cwd=clone,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert (done.returncode != 0) == fails, f"{command}: {done.returncode}\n{done.stdout}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a Git repository with this tree's files and tiny parameters, after one `dvc repro`."""
+    folder = tmp_path_factory.mktemp("clone")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE,
+    ).stdout  # fmt: skip
+    for name in filter(None, listed.split("\0")):
+        if (
+            (ROOT / name).is_file()
+            and name != "dvc.lock"
+            and not name.startswith(("metrics/", "plots/"))
+        ):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    params = (folder / "params.yaml").read_text()
+    for pattern, replacement in TINY.items():
+        params, count = re.subn(pattern, replacement, params, count=1)
+        assert count == 1, pattern
+    (folder / "params.yaml").write_text(params)
+    # plots/.gitignore keeps the pictures out of Git.
+    shutil.copytree(
+        ROOT / "plots", folder / "plots", ignore=lambda _, names: set(names) - {".gitignore"}
+    )
+    run(folder, "git", "init", "--quiet", "--initial-branch=main")
+    run(folder, "dvc", "repro")
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "--message=tiny")
+    return folder
+
+
+def metrics(clone: Path, name: str) -> dict:
+    return json.loads((clone / "metrics" / f"{name}.json").read_text())
+
+
+def test_repro_leaves_every_metric_of_the_contract(clone):
+    """Must fail if a key that reviews and gates read is renamed or missing."""
+    forget, retain = metrics(clone, "evaluate_forget"), metrics(clone, "evaluate_retain")
+    assert {
+        "train_accuracy", "test_accuracy", "misclassification_rate", "confidence_mean", "images",
+        "discriminator_score", "generator_score", "original", "retrained", "assessment",
+    } <= set(forget)  # fmt: skip
+    assert set(forget["discriminator_score"]) == {"mean", "std", "below_0.3", "below_0.5"}
+    assert set(forget["generator_score"]) == {"mean", "std", "below_0.3", "below_0.5"}
+    assert {
+        "train_accuracy", "test_accuracy", "original", "retrained", "per_class", "related_classes"
+    } <= set(retain)  # fmt: skip
+    assert retain["retrained"]["models"] == 2
+    assert {"image_passes", "cost_ratio"} <= set(metrics(clone, "adversarial_train"))
+
+
+def test_a_second_repro_does_nothing_and_leaves_git_clean(clone):
+    """Must fail if a stage writes what it depends on, or an output is missing from .gitignore."""
+    assert "Running stage" not in run(clone, "dvc", "repro")
+    assert run(clone, "git", "status", "--porcelain") == ""
+
+
+def test_the_summary_shows_all_three_versions(clone):
+    """Must fail if the table of `make repro` loses a column or a row."""
+    shown = run(clone, "unlearning", "summary")
+    assert re.search(r"original +unlearned +retrained", shown)
+    assert re.search(r"forget classes.* \d\.\d{3} ", shown)
+    assert re.search(r"retain classes.* \d\.\d{3} ", shown)
+
+
+def test_predict_reads_the_models_that_the_pipeline_wrote(clone):
+    """Must fail if the file format of the stages and of the command differ."""
+    picture = "data/animals/elephant/elephant_0000.jpg"
+    answers = json.loads(
+        run(clone, "unlearning", "predict", picture, "--model", "original", "--json")
+    )
+    assert answers[0]["path"] == picture
+    assert len(answers[0]["top"]) == 3
+
+
+def test_every_plot_is_drawn_once(clone):
+    """Must fail if a plot names a column that no longer exists, or a series is declared twice."""
+    shown = run(clone, "dvc", "plots", "show", "--json")
+    plots = json.loads(shown[shown.index("{") :])
+    assert not plots.get("errors"), plots.get("errors")
+    names = set(plots["data"])
+    assert {
+        "plots/destinations.png",
+        "plots/forget_confusion.csv",
+        "Losses of both players",
+    } <= names
+
+
+def test_a_bad_value_is_refused_before_any_output_is_touched(clone):
+    """Must fail if check_request no longer stands before everything else."""
+    before = {path: path.read_bytes() for path in (clone / "models").rglob("*.safetensors")}
+    shown = run(clone, "dvc", "exp", "run", "-S", "epochs=0", fails=True)
+    run(clone, "git", "checkout", "--quiet", "params.yaml", "dvc.lock")
+    assert "params.yaml: epochs is 0" in shown
+    assert "Traceback" not in shown
+    assert {path: path.read_bytes() for path in (clone / "models").rglob("*.safetensors")} == before
+    run(clone, "dvc", "repro")
+    assert run(clone, "git", "status", "--porcelain") == ""
+
+
+def test_an_experiment_reruns_only_what_depends_on_its_parameter(clone):
+    """Must fail if lr is declared by a stage that does not need it, or -S rewrites params.yaml."""
+    shown = run(clone, "dvc", "exp", "run", "-S", "lr=1e-5")
+    ran = set(re.findall(r"Running stage '(\w+)'", shown))
+    assert ran == {"check_request", "adversarial_train", "evaluate_retain", "evaluate_forget"}
+    changed = run(clone, "git", "diff", "--unified=0", "params.yaml")
+    lines = [line for line in changed.splitlines() if re.match(r"[+-](?![+-])", line)]
+    assert [line[0] for line in lines] == ["-", "+"], lines
+    assert re.fullmatch(r"\+lr: 1e-05", lines[1])
+    assert "evaluate_forget.json" in run(clone, "dvc", "metrics", "diff", "--all")
+    assert "lr" in run(clone, "dvc", "params", "diff")
+    run(clone, "dvc", "plots", "diff", "--json")
+
+
+def test_without_retraining_the_pipeline_says_so(clone):
+    """Must fail if an empty `retrain.seeds` breaks a stage downstream."""
+    run(clone, "git", "checkout", "--quiet", "--force", ".")
+    run(clone, "dvc", "exp", "run", "-S", "retrain.seeds=[]")
+    assert metrics(clone, "evaluate_forget")["retrained"] == "no reference"
+    assert "no reference" in run(clone, "unlearning", "summary")

@@ -1,0 +1,68 @@
+"""Files appear whole or not at all, and what is written comes back as it was."""
+
+import pandas as pd
+import pytest
+
+from unlearning.files import (
+    atomic,
+    read_metrics,
+    read_table,
+    write_metrics,
+    write_series,
+    write_table,
+)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    """Must fail if the block writes to the path itself, or the temporary file stays."""
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_file_is_there_only_when_the_block_has_ended(tmp_path):
+    """Must fail if the file is replaced before the block ends."""
+    path = tmp_path / "new" / "out.txt"
+    with atomic(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+
+
+def test_metrics_are_sorted_and_rounded_at_any_depth(tmp_path):
+    """Must fail if keys keep their order, a nested float keeps its digits, or -0.0 its sign."""
+    path = tmp_path / "metrics.json"
+    write_metrics(path, {"b": 0.123456, "a": {"é": [-0.00001, 2]}, "c": "x"})
+    expected = (
+        '{\n  "a": {\n    "é": [\n      0.0,\n      2\n    ]\n  },\n  "b": 0.1235,\n  "c": "x"\n}\n'
+    )
+    assert path.read_text(encoding="utf-8") == expected
+    assert read_metrics(path) == {"a": {"é": [0.0, 2]}, "b": 0.1235, "c": "x"}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_metrics_refuse_what_is_no_number(tmp_path, value):
+    """Must fail if NaN is written: no other program reads it as JSON."""
+    with pytest.raises(ValueError, match="JSON"):
+        write_metrics(tmp_path / "metrics.json", {"loss": value})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_series_has_its_columns_even_without_rows(tmp_path):
+    """Must fail if the header hangs on the first row, or floats keep their digits."""
+    write_series(tmp_path / "full.csv", [{"loss": 0.123456, "epoch": 1}], ["epoch", "loss"])
+    write_series(tmp_path / "empty.csv", [], ["epoch", "loss"])
+    assert (tmp_path / "full.csv").read_text() == "epoch,loss\n1,0.1235\n"
+    assert (tmp_path / "empty.csv").read_text() == "epoch,loss\n"
+
+
+def test_a_table_comes_back_as_it_was(tmp_path):
+    """Must fail if text is read as numbers or gaps, or a carriage return ends a row."""
+    odd = ["NA", "007", "", "null", "a,b", 'a"b', "a\nb", "a\rb", "a\r\nb", " é\u2028 "]
+    table = pd.DataFrame({"id": range(len(odd)), "class": pd.Series(odd, dtype="str")})
+    write_table(tmp_path / "table.csv", table)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "table.csv"), table)

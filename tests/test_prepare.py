@@ -1,0 +1,370 @@
+"""Images are packed whole, in order and in little memory, or not at all; drawn ones are seeded."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from test_settings import write_params
+from test_tree import data_params
+
+from stages import prepare_data
+from unlearning import animals
+from unlearning.data import prepare, tree
+from unlearning.data.decode import decode
+from unlearning.errors import UserError
+from unlearning.files import read_metrics, read_table
+from unlearning.settings import DataParams
+
+
+def picture(seed: int) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def photos(root: Path, per_class: int = 4, classes: tuple[str, ...] = ("cat", "dog")) -> Path:
+    for k, name in enumerate(classes):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for i in range(per_class):
+            picture(1000 * k + i).save(root / name / f"{i:04d}.png")
+    return root
+
+
+def pack(root: Path, out: Path, **changes: object) -> dict:
+    params = data_params(**changes)
+    return prepare.pack(tree.list_images(params, root), root, params, out)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "_cores", lambda: 1)
+
+
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "_cores", lambda: 2)
+
+
+def test_rows_are_the_decoded_files_in_listed_order(tmp_path):
+    """Must fail if a row is shifted against its line, or a digest is of something else."""
+    root = photos(tmp_path / "photos")
+    counts = pack(root, tmp_path / "data")
+    images = np.load(tmp_path / "data/images.npy", mmap_mode="r")
+    samples = read_table(tmp_path / "data/samples.csv")
+    assert isinstance(images, np.memmap)
+    assert (images.shape, images.dtype) == ((8, 32, 32, 3), np.uint8)
+    assert samples["id"].tolist() == list(range(8))
+    assert samples["class"].tolist() == ["cat"] * 4 + ["dog"] * 4
+    for row in samples.itertuples():
+        np.testing.assert_array_equal(images[row.id], decode(root / row.path, 32))
+        assert row.sha256 == hashlib.sha256((root / row.path).read_bytes()).hexdigest()
+        assert row.pixels == hashlib.sha256(images[row.id].tobytes()).hexdigest()
+    assert counts == {
+        "images": 8,
+        "classes": {"cat": 4, "dog": 4},
+        "skipped": 0,
+        "duplicates": 0,
+        "conflicting_duplicates": 0,
+    }
+
+
+def test_bad_files_are_named_counted_and_leave_no_gap(tmp_path):
+    """Must fail if a bad file leaves an empty row, or the array keeps the length of the list."""
+    root = photos(tmp_path / "photos")
+    (root / "cat/0001.png").write_bytes(b"")
+    (root / "dog/0003.png").write_text("no picture")
+    counts = pack(root, tmp_path / "data")
+    images = np.load(tmp_path / "data/images.npy", mmap_mode="r")
+    samples = read_table(tmp_path / "data/samples.csv")
+    skipped = read_table(tmp_path / "data/skipped.csv")
+    assert len(images) == len(samples) == counts["images"] == 6
+    assert counts["classes"] == {"cat": 3, "dog": 3}
+    for row in samples.itertuples():
+        np.testing.assert_array_equal(images[row.id], decode(root / row.path, 32))
+    assert counts["skipped"] == 2
+    assert skipped["path"].tolist() == ["cat/0001.png", "dog/0003.png"]
+    assert skipped["reason"][0] == "empty file"
+    assert skipped["reason"][1].startswith("no image in a known format")
+    bare = 128 + 6 * 32 * 32 * 3
+    assert (tmp_path / "data/images.npy").stat().st_size == bare
+
+
+@pytest.mark.parametrize(
+    ("broken", "changes", "said"),
+    [
+        (["dog/0002.png"], {"on_bad_image": "fail"}, "'dog/0002.png' cannot be used: empty file"),
+        ([f"dog/{i:04d}.png" for i in range(4)], {}, "no file of class 'dog' can be read"),
+        (
+            [f"{name}/{i:04d}.png" for name in ("cat", "dog") for i in range(4)],
+            {},
+            "the first is 'cat/0000.png': empty file",
+        ),
+    ],
+)
+def test_a_refusal_leaves_the_last_good_files(tmp_path, broken, changes, said):
+    """Must fail if a file is replaced before all are complete, or a half-written one stays."""
+    root = photos(tmp_path / "photos")
+    pack(root, tmp_path / "data")
+    before = contents(tmp_path / "data")
+    for path in broken:
+        (root / path).write_bytes(b"")
+    with pytest.raises(UserError, match=said.replace("(", r"\(")):
+        pack(root, tmp_path / "data", **changes)
+    assert contents(tmp_path / "data") == before
+
+
+def test_any_file_name_comes_back(tmp_path):
+    """Must fail if a name with a line break, comma, quote or accent breaks the table."""
+    root = photos(tmp_path / "photos", per_class=1, classes=("NA", "007"))
+    names = ["a\nb.png", "a\rb.png", "a\r\nb.png", "a,b.png", 'a"b.png', "éa\u2028.png", " x .png"]
+    for i, name in enumerate(names):
+        picture(i).save(root / "NA" / name, "PNG")
+        (root / "007" / name).touch()
+    pack(root, tmp_path / "data")
+    samples = read_table(tmp_path / "data/samples.csv")
+    assert samples["class"].value_counts().to_dict() == {"NA": 8, "007": 1}
+    assert set(samples["path"]) >= {f"NA/{name}" for name in names}
+    skipped = read_table(tmp_path / "data/skipped.csv")
+    assert set(skipped["path"]) == {f"007/{name}" for name in names}
+
+
+def test_a_name_that_is_no_text_is_skipped_with_its_bytes_shown(tmp_path):
+    """Must fail if such a name ends the run, or makes a table that cannot be read."""
+    root = photos(tmp_path / "photos")
+    (root / "cat/0000.png").rename(root / "cat" / os.fsdecode(b"\xff.png"))
+    assert pack(root, tmp_path / "data")["skipped"] == 1
+    skipped = read_table(tmp_path / "data/skipped.csv")
+    assert skipped.values.tolist() == [["cat/\\udcff.png", "its name is not valid UTF-8"]]
+
+
+def test_duplicates_are_counted_by_their_pixels(tmp_path):
+    """Must fail if files, not pixels, are compared, or a first occurrence counts."""
+    root = photos(tmp_path / "photos")
+    first = Image.open(root / "cat/0000.png")
+    first.save(root / "cat/again.bmp")
+    first.save(root / "dog/again.png")
+    first.save(root / "dog/more.tif")
+    counts = pack(root, tmp_path / "data")
+    assert (counts["duplicates"], counts["conflicting_duplicates"]) == (3, 2)
+
+
+def test_the_number_of_processes_does_not_show(tmp_path, monkeypatch):
+    """Must fail if results arrive in the order in which workers finish."""
+    root = photos(tmp_path / "photos", per_class=12)
+    (root / "cat/0005.png").write_bytes(b"")
+    monkeypatch.setattr(prepare, "CHUNK_BYTES", 2 * 32 * 32 * 3)
+    one_core(monkeypatch)
+    pack(root, tmp_path / "one")
+    two_cores(monkeypatch)
+    pack(root, tmp_path / "two")
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch, cores):
+    """Must fail if the pixels of all images are held at once."""
+    monkeypatch.setattr(prepare, "_cores", lambda: cores)
+    monkeypatch.setattr(prepare, "CHUNK_BYTES", 2 * 64 * 64 * 3)
+
+    def peak(per_class: int) -> int:
+        root = photos(tmp_path / f"photos{per_class}", per_class)
+        tracemalloc.start()
+        try:
+            pack(root, tmp_path / "data", image_size=64)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(10)  # imports and caches
+    growth = peak(130) - peak(30)
+    pixels = 2 * 100 * 64 * 64 * 3
+    assert growth < pixels / 4
+
+
+def touch_and_return(number: int, folder: Path) -> int:
+    time.sleep(0.02 * (number % 3))
+    (folder / str(number)).touch()
+    return number
+
+
+def test_few_jobs_are_under_way_and_results_keep_their_order(tmp_path, monkeypatch):
+    """Must fail if all jobs are handed over at once: a slow disk would fill the memory."""
+    two_cores(monkeypatch)
+    results = prepare._on_all_cores(partial(touch_and_return, folder=tmp_path), range(60), chunk=3)
+    assert next(results) == 0
+    time.sleep(0.5)
+    assert len(list(tmp_path.iterdir())) <= 4 * 3
+    assert list(results) == list(range(1, 60))
+
+
+def fail_at_seven(number: int) -> int:
+    if number == 7:
+        raise RuntimeError("seven")
+    return number
+
+
+def test_a_bug_in_a_worker_is_raised_here(monkeypatch):
+    """Must fail if a worker's exception is swallowed."""
+    two_cores(monkeypatch)
+    with pytest.raises(RuntimeError, match="seven"):
+        list(prepare._on_all_cores(fail_at_seven, range(20), chunk=2))
+
+
+ENDLESS = """
+import multiprocessing, os, sys, time
+from unlearning.data import prepare
+
+if __name__ == "__main__":
+    prepare._cores = lambda: 2
+    results = prepare._on_all_cores(abs, range(10_000), chunk=1)
+    next(results)
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    time.sleep(60)
+"""
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_killed_run_leaves_no_workers(tmp_path):
+    """Must fail if workers wait for ever for a parent that is gone."""
+    script = tmp_path / "endless.py"
+    script.write_text(ENDLESS)
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        workers = [int(pid) for pid in parent.stdout.readline().split()]
+        parent.send_signal(signal.SIGKILL)
+    assert len(workers) == 2
+    deadline = time.monotonic() + 5
+    while any(map(is_running, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(is_running, workers))
+
+
+def noise(species: str, rng: np.random.Generator) -> Image.Image:
+    return Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
+
+
+@pytest.fixture
+def quick_drawing(monkeypatch):
+    """Noise instead of animals, drawn in this process: quick, and all that the seeds decide."""
+    one_core(monkeypatch)
+    monkeypatch.setattr(animals, "draw", noise)
+
+
+def drawn_params(**changes: object) -> DataParams:
+    changes = {"classes": {"cat": "cat", "cow": "cow"}, "images_per_class": 10} | changes
+    return data_params(source="synthetic", path=tree.DRAWING, **changes)
+
+
+def test_more_images_per_class_keep_the_earlier_ones(tmp_path, quick_drawing):
+    """Must fail if pictures share a generator: one more would change all that follow."""
+    prepare.draw_tree(drawn_params(), tmp_path / "few")
+    prepare.draw_tree(drawn_params(images_per_class=11), tmp_path / "more")
+    few, more = contents(tmp_path / "few"), contents(tmp_path / "more")
+    assert set(more) - set(few) == {"cat/cat_0010.jpg", "cow/cow_0010.jpg"}
+    assert all(more[path] == picture for path, picture in few.items())
+    assert len(set(more.values())) == 22
+
+
+def test_a_species_is_drawn_the_same_whichever_others_are(tmp_path, quick_drawing):
+    """Must fail if the seed counts the chosen classes instead of all species."""
+    prepare.draw_tree(drawn_params(), tmp_path / "a")
+    prepare.draw_tree(drawn_params(classes={"cow": "x", "dog": "y"}), tmp_path / "b")
+    a, b = contents(tmp_path / "a"), contents(tmp_path / "b")
+    assert {path.split("/")[0] for path in b} == {"cow", "dog"}
+    assert all(b[path] == a[path] for path in a if path.startswith("cow"))
+
+
+def test_the_seed_decides_the_pictures(tmp_path, quick_drawing):
+    """Must fail if the seed is ignored, or the same seed draws otherwise."""
+    prepare.draw_tree(drawn_params(), tmp_path / "a")
+    prepare.draw_tree(drawn_params(), tmp_path / "b")
+    prepare.draw_tree(drawn_params(seed=1), tmp_path / "c")
+    a, b, c = (contents(tmp_path / name) for name in "abc")
+    assert a == b
+    assert not set(a.values()) & set(c.values())
+
+
+def test_a_tree_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch, quick_drawing):
+    """Must fail if pictures of an earlier run stay, or a failed run costs them."""
+    root = tmp_path / "animals"
+    prepare.draw_tree(drawn_params(images_per_class=12), root)
+    prepare.draw_tree(drawn_params(), root)
+    before = contents(root)
+    assert len(before) == 20
+
+    def broken(*_):
+        raise RuntimeError("cannot draw")
+
+    monkeypatch.setattr(animals, "draw", broken)
+    with pytest.raises(RuntimeError):
+        prepare.draw_tree(drawn_params(), root)
+    assert contents(root) == before
+    assert list(tmp_path.iterdir()) == [root]
+
+
+def run_stage(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
+    monkeypatch.chdir(folder)
+    write_params(folder, **changes)
+    prepare_data.main()
+
+
+def test_the_stage_packs_a_folder_and_leaves_no_drawn_animals(tmp_path, monkeypatch):
+    """Must fail if animals that an earlier run drew stay beside a folder's images."""
+    photos(tmp_path / "photos")
+    (tmp_path / "data/animals/cat").mkdir(parents=True)
+    run_stage(tmp_path, monkeypatch)
+    names = sorted(path.relative_to("data").as_posix() for path in Path("data").rglob("*"))
+    assert names == ["animals", "images.npy", "samples.csv", "skipped.csv"]
+    assert read_metrics("metrics/prepare_data.json")["images"] == 8
+
+
+def test_the_stage_draws_and_packs_the_same_bytes_each_time(tmp_path, monkeypatch):
+    """Must fail if two runs of the same request differ in a byte."""
+    request = {
+        "data__source": "synthetic",
+        "data__path": tree.DRAWING,
+        "data__classes": {"elephant": "elephant", "cow": "cow"},
+    }
+    two_cores(monkeypatch)
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        run_stage(tmp_path / name, monkeypatch, **request)
+    first, second = contents(tmp_path / "first"), contents(tmp_path / "second")
+    assert first == second
+    metrics = json.loads(first["metrics/prepare_data.json"])
+    assert metrics["classes"] == {"cow": 10, "elephant": 10}
+    assert (metrics["skipped"], metrics["duplicates"]) == (0, 0)
+    paths = pd.read_csv(tmp_path / "first/data/samples.csv")["path"]
+    assert paths[0] == "cow/cow_0000.jpg"
+
+
+@pytest.mark.parametrize(
+    ("folder", "images", "size"), [("animals10_mixed", 320, 128), ("tiny_animals10", 5500, 64)]
+)
+def test_real_photographs_are_prepared_without_complaint(tmp_path, folder, images, size):
+    """Must fail if a real photograph is refused."""
+    if "UNLEARNING_REAL_DATA" not in os.environ:
+        pytest.skip("UNLEARNING_REAL_DATA names no folder of real photographs")
+    root = Path(os.environ["UNLEARNING_REAL_DATA"]) / folder
+    counts = pack(root, tmp_path, image_size=size)
+    assert (counts["images"], counts["skipped"]) == (images, 0)
+    assert len(counts["classes"]) == 10

@@ -1,0 +1,175 @@
+"""params.yaml is checked to the last key, and a mistake is told in one line that names the fix."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from unlearning.errors import UserError
+from unlearning.settings import load_params
+
+COMMITTED = Path(__file__).parents[1] / "params.yaml"
+# The project's keys with the values that tests rely on; other test files start from it too.
+VALID: dict[str, Any] = yaml.safe_load(COMMITTED.read_text(encoding="utf-8")) | {
+    "lr": 0.0002,
+    "device": "cpu",
+    "forget": {"classes": ["elephant"]},
+    "data": {
+        "source": "folder",
+        "path": "photos",
+        "classes": {},
+        "image_size": 32,
+        "on_bad_image": "skip",
+        "images_per_class": 10,
+        "seed": 0,
+    },
+    "split": {"validation": 0.2, "test": 0.2, "seed": 0},
+}
+
+
+def write_params(folder: Path, **changes: Any) -> Path:
+    """Write VALID to `folder`/params.yaml, changed at keys such as data__image_size."""
+    values = copy.deepcopy(VALID)
+    for key, value in changes.items():
+        *sections, name = key.split("__")
+        part = values
+        for section in sections:
+            part = part[section]
+        part[name] = value
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        load_params(path)
+    return str(caught.value)
+
+
+def test_the_projects_own_parameters_are_valid():
+    """Must fail if a key is added to the file or to the schema alone."""
+    assert load_params(COMMITTED).model_dump() == yaml.safe_load(COMMITTED.read_text())
+
+
+def test_valid_parameters_come_back_as_written(tmp_path):
+    """Must fail if a section is left out of the schema, or a value is changed on the way."""
+    assert load_params(write_params(tmp_path)).model_dump() == VALID
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("lr", -0.1, "greater than 0"),
+        ("lr", 0, "greater than 0"),
+        ("lr", float("nan"), "finite number"),
+        ("lr", float("inf"), "finite number"),
+        ("lr", "fast", "valid number"),
+        ("lr", True, "valid number"),
+        ("lr", [0.1], "valid number"),
+        ("lr", None, "valid number"),
+        ("epochs", 0, "greater than or equal to 1"),
+        ("epochs", 1.5, "valid integer"),
+        ("epochs", True, "valid integer"),
+        ("epochs", "3", "valid integer"),
+        ("batch_size", 0, "greater than or equal to 1"),
+        ("beta1", 1, "less than 1"),
+        ("seed", -1, "greater than or equal to 0"),
+        ("seed", 2**32, "less than 4294967296"),
+        ("recipe", "articel", "'adversarial' or 'article'"),
+        ("device", "gpu", "'auto', 'cpu' or 'cuda'"),
+        ("precision", "fp16", "'auto', 'fp32' or 'bf16'"),
+        ("data__image_size", 0, "greater than or equal to 32"),
+        ("data__source", "web", "'synthetic' or 'folder'"),
+        ("data__path", "", "at least 1 character"),
+        ("data__path", 3, "valid string"),
+        ("data__on_bad_image", "ignore", "'skip' or 'fail'"),
+        ("data__classes", ["dog"], "valid dictionary"),
+        ("data__images_per_class", 9, "greater than or equal to 10"),
+        ("split__test", 0, "greater than 0"),
+        ("split__test", 1.2, "less than 1"),
+        ("forget__classes", "elephant", "valid list"),
+        ("forget__classes", [], "at least 1 item"),
+        ("forget__classes", [""], "at least 1 character"),
+        ("retrain__seeds", [1, 1], "once"),
+    ],
+)
+def test_an_impossible_value_is_refused_with_its_key_and_what_is_allowed(
+    tmp_path, key, value, allowed
+):
+    """Must fail if the bound or the type of this key is dropped from the schema."""
+    message = refusal(write_params(tmp_path, **{key: value}))
+    assert key.split("__")[0] in message
+    assert key.split("__")[-1] in message
+    assert allowed in message
+
+
+def test_fractions_that_leave_nothing_to_train_on_are_refused(tmp_path):
+    """Must fail if only each fraction is bounded, not their sum."""
+    message = refusal(write_params(tmp_path, split__validation=0.5, split__test=0.5))
+    assert "split" in message
+    assert "sum must be below 1" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"), [("learning_rate", None), ("bach_size", "batch_size"), ("Lr", "lr")]
+)
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path, key, meant):
+    """Must fail if unknown keys are ignored, or if the suggestion is made up."""
+    message = refusal(write_params(tmp_path, **{key: 1}))
+    assert f"unknown key {key!r}" in message
+    assert meant is None or f"did you mean {meant!r}?" in message
+
+
+def test_an_unknown_key_in_a_section_is_suggested_with_its_section(tmp_path):
+    """Must fail if nested keys are not known to the suggestion."""
+    message = refusal(write_params(tmp_path, data__imagesize=64))
+    assert message.endswith("unknown key 'data.imagesize', did you mean 'data.image_size'?")
+
+
+def test_a_missing_key_is_named(tmp_path):
+    """Must fail if the schema has a default where the file must speak."""
+    values = {key: value for key, value in VALID.items() if key != "lr"}
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    assert "'lr' is missing" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("1e-05", 1e-5), ("1E5", 1e5), ("2.5e-4", 2.5e-4), ("1", 1.0)]
+)
+def test_an_exponent_without_a_dot_is_a_number(tmp_path, text, number):
+    """Must fail if PyYAML's reading of 1e-05 as a string reaches the schema: DVC's -S writes it."""
+    path = write_params(tmp_path)
+    path.write_text(path.read_text().replace("lr: 0.0002", f"lr: {text}"), encoding="utf-8")
+    lr = load_params(path).lr
+    assert lr == number
+    assert type(lr) is float
+
+
+def test_several_mistakes_are_counted(tmp_path):
+    """Must fail if the others are not counted: a person mends one and believes to be done."""
+    assert refusal(write_params(tmp_path, lr=-1, epochs=0)).endswith("(and 1 more)")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"lr: [1, 2", "not valid YAML"),
+        (b"- 1\n- 2\n", "keys and values, not list"),
+        (b"", "keys and values, not NoneType"),
+        (b"lr: \xff", "not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_yaml_mapping_is_refused(tmp_path, content, said):
+    """Must fail if a parser's own exception escapes."""
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    assert said in refusal(path)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    """Must fail if FileNotFoundError escapes."""
+    assert "does not exist: run from the project's root" in refusal(tmp_path / "params.yaml")

@@ -1,0 +1,308 @@
+"""Each image has one subset and one role; a request that cannot be met is refused beforehand."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from test_settings import write_params
+
+from stages import check_request, split_dataset
+from unlearning.data import split, tree
+from unlearning.errors import UserError
+from unlearning.files import read_metrics, read_table, write_table
+from unlearning.settings import ForgetParams, SplitParams
+
+FORGET = ForgetParams(classes=["b"])
+CLASSES = ("a", "b", "c", "d")
+
+
+def shares(validation: float = 0.2, test: float = 0.2, seed: int = 0) -> SplitParams:
+    return SplitParams(validation=validation, test=test, seed=seed)
+
+
+def table(*images: tuple[str, str]) -> pd.DataFrame:
+    """Return samples.csv's columns that matter, from (class, pixels) of each image."""
+    return pd.DataFrame(
+        [{"id": i, "class": name, "pixels": pixels} for i, (name, pixels) in enumerate(images)]
+    )
+
+
+def distinct(**counts: int) -> pd.DataFrame:
+    """Return samples whose pixels all differ, so many per class."""
+    return table(*((name, f"{name}{i}") for name, n in counts.items() for i in range(n)))
+
+
+splits = st.builds(
+    SplitParams,
+    validation=st.floats(0.01, 0.48),
+    test=st.floats(0.01, 0.48),
+    seed=st.integers(0, 2**32 - 1),
+)
+
+
+@st.composite
+def samples(draw: st.DrawFn, copies: bool = True) -> pd.DataFrame:
+    """Draw 3 to 4 classes of 3 to 40 distinct images, and copies of some under any class."""
+    names = CLASSES[: draw(st.integers(3, 4))]
+    images = [(name, f"{name}{i}") for name in names for i in range(draw(st.integers(3, 40)))]
+    if copies:
+        pixels = st.sampled_from([pixels for _, pixels in images])
+        images += draw(st.lists(st.tuples(st.sampled_from(names), pixels), max_size=12))
+    made = table(*images)
+    owners = made.groupby("pixels")["class"].min().value_counts()
+    assume(all(owners.get(name, 0) >= 3 for name in names))
+    return made
+
+
+@settings(deadline=None, max_examples=60)
+@given(samples(), splits)
+def test_every_image_has_one_subset_and_the_role_of_its_class(images, params):
+    """Must fail if an image is lost or repeated, or its role is another class's."""
+    assigned = split.assign(images, params, FORGET)
+    assert assigned.columns.tolist() == ["id", "subset", "role"]
+    assert assigned["id"].tolist() == images["id"].tolist()
+    assert set(assigned["subset"]) == {"train", "validation", "test"}
+    expected = ["forget" if name == "b" else "retain" for name in images["class"]]
+    assert assigned["role"].tolist() == expected
+
+
+@settings(deadline=None, max_examples=60)
+@given(samples(), splits)
+def test_images_with_the_same_pixels_share_a_subset(images, params):
+    """Must fail if images are split one by one, or each class for itself."""
+    table = images.merge(split.assign(images, params, FORGET), on="id")
+    assert table.groupby("pixels")["subset"].nunique().max() == 1
+
+
+@settings(deadline=None, max_examples=60)
+@given(samples(copies=False), splits)
+def test_each_class_is_split_within_one_image_of_its_shares(images, params):
+    """Must fail if the split is drawn over all classes together, or rounds always down."""
+    table = images.merge(split.assign(images, params, FORGET), on="id")
+    for _, own in table.groupby("class"):
+        sizes = own["subset"].value_counts()
+        for subset, share in (("validation", params.validation), ("test", params.test)):
+            # One image at least; a small class may give up to two of its own for the others.
+            assert sizes[subset] >= 1
+            if len(own) * min(params.validation, params.test) >= 1:
+                assert abs(sizes[subset] - len(own) * share) < 1
+        assert sizes["train"] >= 1
+
+
+@settings(deadline=None, max_examples=60)
+@given(samples(), splits, st.randoms(use_true_random=False))
+def test_the_order_of_rows_does_not_matter(images, params, random):
+    """Must fail if a row's place decides where its image goes."""
+    order = list(range(len(images)))
+    random.shuffle(order)
+    shuffled = images.iloc[order]
+    pd.testing.assert_frame_equal(
+        split.assign(images, params, FORGET), split.assign(shuffled, params, FORGET)
+    )
+
+
+def test_the_seed_decides_the_split():
+    """Must fail if the seed is ignored, or the same seed gives another split."""
+    images = distinct(a=40, b=40, c=40)
+    first, again, other = (split.assign(images, shares(seed=s), FORGET) for s in (0, 0, 1))
+    pd.testing.assert_frame_equal(first, again)
+    moved = (first["subset"] != other["subset"]).mean()
+    # Two independent splits 0.6/0.2/0.2 differ in 1 - (0.36 + 0.04 + 0.04) = 0.56 of the images.
+    assert 0.35 < moved < 0.75
+
+
+def test_another_class_does_not_reshuffle_the_others():
+    """Must fail if classes share one stream of random numbers."""
+    few, more = distinct(b=20, c=20, d=20), distinct(a=20, b=20, c=20, d=20)
+    before = few.merge(split.assign(few, shares(), FORGET), on="id")
+    after = more.merge(split.assign(more, shares(), FORGET), on="id")
+    both = before.merge(after, on="pixels")
+    assert len(both) == 60
+    assert (both["subset_x"] == both["subset_y"]).all()
+
+
+def test_new_images_leave_most_old_ones_in_their_subset():
+    """Must fail if one more image draws the lots of all anew."""
+    few, more = distinct(a=100, b=100, c=100), distinct(a=105, b=100, c=100)
+    before = few.merge(split.assign(few, shares(), FORGET), on="id")
+    after = more.merge(split.assign(more, shares(), FORGET), on="id")
+    both = before.merge(after, on="pixels")
+    assert (both["subset_x"] != both["subset_y"]).sum() <= 10
+
+
+def test_subsets_are_mixed_within_a_class():
+    """Must fail if images go to subsets by name, as a sorted folder of near-duplicates would."""
+    images = distinct(a=100, b=100, c=100)
+    subset = split.assign(images, shares(), FORGET)["subset"]
+    first_half = subset[:50].value_counts(normalize=True)
+    assert 0.05 < first_half["test"] < 0.35
+
+
+def test_copies_train_while_there_are_enough_others():
+    """Must fail if an image with many copies can fill a test subset."""
+    copies = [("a", "same")] * 50
+    images = table(*copies, *((name, f"{name}{i}") for name in "abc" for i in range(10)))
+    for seed in range(10):
+        subset = split.assign(images, shares(seed=seed), FORGET)["subset"]
+        assert (subset[:50] == "train").all()
+        assert (subset[50:60] == "test").sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("images", "validation", "test", "expected"),
+    [
+        (100, 0.1, 0.2, (70, 10, 20)),
+        (10, 0.15, 0.25, (6, 2, 2)),
+        (10, 0.29, 0.29, (4, 3, 3)),
+        (7, 0.1, 0.1, (5, 1, 1)),
+        (3, 0.01, 0.01, (1, 1, 1)),
+        (3, 0.49, 0.49, (1, 1, 1)),
+        (4, 0.49, 0.49, (1, 1, 2)),
+        (550, 0.1, 0.1, (440, 55, 55)),
+        (1000, 0.001, 0.4, (599, 1, 400)),
+    ],
+)
+def test_sizes_by_hand(images, validation, test, expected):
+    """Must fail if remainders are given to the wrong subset, or one stays empty."""
+    sizes = split.subset_sizes(images, shares(validation, test))
+    assert tuple(sizes.values()) == expected
+    assert list(sizes) == ["train", "validation", "test"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "forget", "said"),
+    [
+        (
+            {"dog": 9, "elephant": 9, "cat": 9},
+            ["elefant"],
+            "params.yaml: forget.classes names 'elefant', but the classes are "
+            "cat, dog, elephant, did you mean 'elephant'?",
+        ),
+        ({"dog": 9, "cat": 9, "cow": 9}, ["dog", "dog"], "names 'dog' twice"),
+        ({"dog": 9, "cat": 9}, ["dog", "cat"], "leaves no class of cat, dog"),
+        ({"dog": 9, "cat": 9}, ["dog"], "leaves cat of cat, dog, but two or more must stay"),
+        (
+            {"dog": 9, "cat": 2, "cow": 9},
+            ["dog"],
+            "class 'cat' has 2 distinct images, but needs 3",
+        ),
+    ],
+)
+def test_an_impossible_request_is_refused(counts, forget, said):
+    """Must fail if the request passes, or the message does not name what is wrong."""
+    with pytest.raises(UserError) as caught:
+        split.check_request(counts, ForgetParams(classes=forget))
+    assert said in str(caught.value)
+
+
+def test_copies_do_not_make_a_class_large_enough():
+    """Must fail if files are counted where distinct images are needed."""
+    copies = [("a", "same")] * 9
+    with pytest.raises(UserError, match="'a' has 1 distinct images"):
+        split.assign(
+            table(*copies, *((n, f"{n}{i}") for n in "bcd" for i in range(5))), shares(), FORGET
+        )
+    with pytest.raises(UserError, match="'d' has 0 distinct images"):
+        split.assign(
+            table(*((n, f"{n}{i}") for n in "abc" for i in range(5)), ("d", "a1")),
+            shares(),
+            FORGET,
+        )
+
+
+def test_counts_by_hand():
+    """Must fail if roles or subsets are mixed up, or a shared picture is not counted."""
+    images = table(("b", "x"), ("b", "y"), ("c", "x"), ("c", "z"))
+    assigned = pd.DataFrame(
+        {
+            "id": [0, 1, 2, 3],
+            "subset": ["train", "test", "train", "validation"],
+            "role": ["forget", "forget", "retain", "retain"],
+        }
+    )
+    assert split.count(images, assigned) == {
+        "forget": {"train": 1, "validation": 0, "test": 1},
+        "retain": {"train": 1, "validation": 1, "test": 0},
+        "forget_images_also_retained": 1,
+    }
+
+
+def test_the_split_stage_writes_the_split_and_its_counts(tmp_path, monkeypatch):
+    """Must fail if the stage writes another split than `assign` gives."""
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path, forget__classes=["b"])
+    images = distinct(a=10, b=10, c=10)
+    write_table("data/samples.csv", images)
+    split_dataset.main()
+    written = read_table("data/split.csv")
+    pd.testing.assert_frame_equal(written, split.assign(images, shares(), FORGET))
+    assert read_metrics("metrics/split_dataset.json") == {
+        "forget": {"train": 6, "validation": 2, "test": 2},
+        "retain": {"train": 12, "validation": 4, "test": 4},
+        "forget_images_also_retained": 0,
+    }
+
+
+def photos(root: Path, **counts: int) -> None:
+    for name, count in counts.items():
+        (root / name).mkdir(parents=True)
+        for i in range(count):
+            Image.new("L", (4, 4), i).save(root / name / f"{i}.png")
+
+
+def test_every_valid_request_gives_the_same_file(tmp_path, monkeypatch):
+    """Must fail if the guard's output tells requests apart: all stages would run anew."""
+    monkeypatch.chdir(tmp_path)
+    photos(Path("photos"), elephant=3, dog=3, cat=4)
+    write_params(tmp_path)
+    check_request.main()
+    first = Path("data/request.json").read_bytes()
+    assert json.loads(first) == {"valid": True}
+    write_params(tmp_path, data__source="synthetic", data__path=tree.DRAWING, lr=0.1, device="auto")
+    check_request.main()
+    assert Path("data/request.json").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"lr": -1}, "lr is -1"),
+        ({"data__path": "pictures"}, "data.path is 'pictures', but there is no such folder"),
+        ({"data__classes": {"hund": "dog"}}, "data.classes names the folder 'hund'"),
+        ({"forget__classes": ["elefant"]}, "did you mean 'elephant'?"),
+        ({"forget__classes": ["mouse"]}, "class 'mouse' has 2 distinct images"),
+        ({"data__source": "synthetic", "data__path": "photos"}, "set data.source to folder"),
+        (
+            {"data__source": "synthetic", "data__path": tree.DRAWING, "forget__classes": ["mouse"]},
+            "but the classes are butterfly, cat, chicken",
+        ),
+    ],
+)
+def test_the_guard_refuses_before_anything_is_written(tmp_path, monkeypatch, changes, said):
+    """Must fail if a mistake is left to a later stage, whose outputs DVC has then deleted."""
+    monkeypatch.chdir(tmp_path)
+    photos(Path("photos"), elephant=3, dog=3, cat=3, mouse=2)
+    write_params(tmp_path, **changes)
+    with pytest.raises(UserError) as caught:
+        check_request.main()
+    assert said in str(caught.value)
+    assert not Path("data").exists()
+
+
+def test_the_guard_asks_for_a_gpu_only_if_one_is_demanded(tmp_path, monkeypatch):
+    """Must fail if `cuda` passes without a GPU, or `auto` is refused."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    photos(Path("photos"), elephant=3, dog=3, cat=3)
+    write_params(tmp_path, device="auto")
+    check_request.main()
+    write_params(tmp_path, device="cuda")
+    with pytest.raises(UserError) as caught:
+        check_request.main()
+    assert str(caught.value) == (
+        "params.yaml: device is 'cuda', but no CUDA GPU is usable: use auto or cpu"
+    )
