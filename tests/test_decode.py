@@ -203,6 +203,14 @@ def test_a_truncated_file_is_refused(tmp_path, suffix):
     refusal(path)
 
 
+def test_a_parsers_own_error_is_a_reason(tmp_path):
+    """Must fail if only the usual errors are caught: for this chunk Pillow raises SyntaxError."""
+    photo(300, 200).save(tmp_path / "x.png")
+    first, second, rest = (tmp_path / "x.png").read_bytes().split(b"IDAT", 2)
+    (tmp_path / "x.png").write_bytes(first + b"IDAT" + second + b"\x04\t,\xf0" + rest)
+    assert refusal(tmp_path / "x.png").startswith("broken: broken PNG file")
+
+
 def test_a_file_cut_or_changed_anywhere_is_decoded_or_refused(tmp_path):
     """Must fail if any error of Pillow's parsers escapes: struct.error, KeyError, ..."""
     rng = np.random.default_rng(0)

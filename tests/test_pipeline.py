@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 
 from unlearning.settings import GameParams, Params, load_params
 
@@ -141,3 +142,27 @@ def test_params_are_plain_scalars_that_dvc_does_not_rewrite():
     body = [line.split(" #")[0] for line in (ROOT / "params.yaml").read_text().splitlines()]
     values = [line for line in body if not line.strip().startswith("#")]
     assert not [line for line in values if re.search(r"\$\{|&|\*|['\"]", line)]
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("lr=0.0005", "lr: 0.0005"),
+        ("lr=1e-5", "lr: 1e-05"),
+        ("original.epochs=30", "  epochs: 30"),
+        ("data.source=folder", "  source: folder"),
+        ("forget.classes=[cow]", "  - cow"),
+    ],
+)
+def test_setting_one_value_changes_one_line(tmp_path, override, line):
+    """Must fail if params.yaml is written so that `dvc exp run -S` loses a comment or re-flows it.
+
+    A comment after a block list did get lost: DVC's YAML library ties it to the list's last item.
+    """
+    before = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(before)
+    apply_overrides(tmp_path / "params.yaml", [override])
+    after = (tmp_path / "params.yaml").read_text()
+    assert set(after.splitlines()) - set(before.splitlines()) == {line}
+    assert len(after.splitlines()) == len(before.splitlines())
+    load_params(tmp_path / "params.yaml")

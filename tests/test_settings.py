@@ -1,6 +1,7 @@
 """params.yaml is checked to the last key, and a mistake is told in one line that names the fix."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,14 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path, key, mea
     message = refusal(write_params(tmp_path, **{key: 1}))
     assert f"unknown key {key!r}" in message
     assert meant is None or f"did you mean {meant!r}?" in message
+
+
+def test_a_misspelt_key_is_told_as_such(tmp_path):
+    """Must fail if the right key is called missing before the wrong one is called unknown."""
+    path = write_params(tmp_path)
+    text = re.sub(r"^batch_size", "bach_size", path.read_text(), flags=re.MULTILINE)
+    path.write_text(text, encoding="utf-8")
+    assert "unknown key 'bach_size', did you mean 'batch_size'?" in refusal(path)
 
 
 def test_an_unknown_key_in_a_section_is_suggested_with_its_section(tmp_path):

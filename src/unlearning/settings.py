@@ -146,7 +146,8 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
 
 def _explain(error: ValidationError, path: Path) -> str:
     """Return one line about the first mistake and the number of the others."""
-    first, *others = error.errors()
+    # Unknown keys first: a misspelt key is also a missing one, and only its own name helps.
+    first, *others = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     more = f" (and {len(others)} more)" if others else ""
     if first["type"] == "extra_forbidden":

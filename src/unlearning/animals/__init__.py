@@ -34,18 +34,16 @@ class _Subject:
 
 
 _SUBJECTS: dict[str, _Subject] = {
-    "butterfly": _Subject(
-        draw_butterfly, (1.6, 1.3), (*scene.OUTDOORS, "foliage", "foliage"), False
-    ),
-    "cat": _Subject(partial(draw_quadruped, "cat"), (1.5, 1.25), (*scene.OUTDOORS, "room", "room")),
-    "chicken": _Subject(draw_chicken, (1.6, 1.4), (*scene.OUTDOORS, "foliage")),
+    "butterfly": _Subject(draw_butterfly, (1.6, 1.3), scene.NEARBY, stands=False),
+    "cat": _Subject(partial(draw_quadruped, "cat"), (1.5, 1.3), scene.NEARBY),
+    "chicken": _Subject(draw_chicken, (1.6, 1.4), scene.NEARBY),
     "cow": _Subject(partial(draw_quadruped, "cow"), (1.8, 1.25), scene.OUTDOORS),
-    "dog": _Subject(partial(draw_quadruped, "dog"), (1.7, 1.3), (*scene.OUTDOORS, "room", "room")),
+    "dog": _Subject(partial(draw_quadruped, "dog"), (1.7, 1.3), scene.NEARBY),
     "elephant": _Subject(partial(draw_quadruped, "elephant"), (1.85, 1.25), scene.OUTDOORS),
     "horse": _Subject(partial(draw_quadruped, "horse"), (1.9, 1.5), scene.OUTDOORS),
     "sheep": _Subject(partial(draw_quadruped, "sheep"), (1.65, 1.15), scene.OUTDOORS),
-    "spider": _Subject(draw_spider, (1.9, 1.9), (*scene.OUTDOORS, "foliage", "room"), False),
-    "squirrel": _Subject(draw_squirrel, (1.7, 1.4), (*scene.OUTDOORS, "foliage", "room")),
+    "spider": _Subject(draw_spider, (1.9, 1.9), scene.NEARBY, stands=False),
+    "squirrel": _Subject(draw_squirrel, (1.7, 1.4), scene.NEARBY),
 }
 SPECIES: tuple[str, ...] = tuple(sorted(_SUBJECTS))
 

@@ -181,7 +181,7 @@ def _web(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def draw_squirrel(pen: Pen, rng: np.random.Generator) -> None:
-    """Paint a squirrel that sits upright with a nut, or runs with its tail stretched out."""
+    """Paint a squirrel that sits upright with a nut, or runs with its tail raised."""
     coats = ((176, 90, 44), (150, 82, 46), (116, 70, 44), (190, 122, 70))
     coat = choose(rng, coats, 12)
     belly = mix(coat, (236, 226, 208), rng.uniform(0.5, 0.9))
@@ -226,8 +226,13 @@ def _squirrel_sits(pen: Pen, coat: Colour, belly: Colour, rng: np.random.Generat
 
 def _squirrel_runs(pen: Pen, coat: Colour, belly: Colour, rng: np.random.Generator) -> None:
     rise = rng.uniform(0, 0.35)
-    spine = np.array([(-0.38, 0.34), (-0.62, 0.44), (-0.8, 0.6), (-0.98, 0.72), (-1.16, 0.66)])
-    _bushy_tail(pen, spine + rise * np.array([[0, 0], [0, 0.5]] + [[0, 1]] * 3), coat, rng)
+    spine = np.array([(-0.38, 0.34), (-0.62, 0.44), (-0.76, 0.7), (-0.72, 1.0), (-0.92, 1.12)])
+    _bushy_tail(
+        pen,
+        spine + rise * np.array([[0, 0], [0, 0], [-0.2, 0], [-0.6, -0.3], [-0.6, -0.6]]),
+        coat,
+        rng,
+    )
     for x, tone in ((-0.2, 0.75), (0.32, 0.75), (-0.3, 0.92), (0.24, 0.92)):
         leg = pen.at(x, 0)
         step = 0.1 + rng.normal(0, 0.07)

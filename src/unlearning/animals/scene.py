@@ -21,7 +21,7 @@ CLUTTER = 1.0
 DEGRADATION = 1.0
 
 # The least share of the picture that an animal spans; the largest is 1.
-SMALLEST = 0.8
+SMALLEST = 0.85
 
 SUPERSAMPLING = 2
 
@@ -55,11 +55,15 @@ PLACES: dict[str, Place] = {
                   (0.6, 0.8), ("furniture", "planks")),
     "foliage": Place(((126, 150, 92), (96, 128, 72)), ((88, 116, 62), (66, 92, 50)),
                      (0.4, 0.6), ("leaves", "trunks", "flowers")),
+    "lawn": Place(((128, 146, 84), (118, 140, 76)), ((112, 136, 72), (96, 122, 60)),
+                  (0.2, 0.4), ("flowers", "tufts", "rocks", "leaves")),
 }  # fmt: skip
 # Linear interpolation from 12 rows of random values to the 72 rows of a background.
 _SMOOTH = np.maximum(0, 1 - abs(np.linspace(0, 11, 72)[:, None] - np.arange(12)))
 _BARKS: tuple[Colour, ...] = ((92, 72, 54), (110, 100, 90), (70, 56, 44))
 OUTDOORS = ("meadow", "savannah", "forest", "snow", "lake", "dusk", "stable")
+# Small animals are met in the same places as large ones, but more often close up.
+NEARBY = (*OUTDOORS, *("room", "foliage", "lawn") * 4)
 
 
 def background(rng: np.random.Generator, place: Place, horizon: Number, pixels: int) -> Image.Image:

@@ -1,0 +1,133 @@
+"""Tiny data and networks: four colours to tell apart, a few images each, 32 x 32 pixels."""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_settings import VALID
+from torch import nn
+
+from unlearning import models
+from unlearning.data.dataset import Dataset
+from unlearning.hardware import Hardware
+from unlearning.settings import GameParams, OriginalParams
+from unlearning.training import train
+
+COLOURS = {"cat": (220, 40, 40), "dog": (40, 220, 40), "elephant": (40, 40, 220), "horse": (220, 220, 40)}  # fmt: skip
+FORGET = "elephant"
+
+
+def build_data(train_images: Mapping[str, int], size: int = 32) -> Dataset:
+    """Return so many training images per class, and one each to validate and to test with."""
+    random = np.random.default_rng(0)
+    classes = tuple(sorted(train_images))
+    names = [name for name in classes for _ in range(train_images[name] + 2)]
+    noise = random.integers(-30, 31, (len(names), size, size, 3))
+    images = (np.array([COLOURS[name] for name in names])[:, None, None] + noise).clip(0, 255)
+    subsets = [
+        subset for name in classes for subset in ["train"] * train_images[name] + ["validation", "test"]
+    ]  # fmt: skip
+    return Dataset(
+        images=images.astype(np.uint8),
+        labels=torch.tensor([classes.index(name) for name in names]),
+        classes=classes,
+        paths=tuple(f"{name}/{number}.png" for number, name in enumerate(names)),
+        subsets=np.array(subsets),
+        roles=np.array(["forget" if name == FORGET else "retain" for name in names]),
+    )
+
+
+def build_game(**changes: object) -> GameParams:
+    """Return the committed knobs of the game, with these changed."""
+    return GameParams(**{key: VALID[key] for key in GameParams.model_fields} | changes)
+
+
+def build_original(**changes: object) -> OriginalParams:
+    """Return a short training recipe, with these values changed."""
+    return OriginalParams(**VALID["original"] | {"batch_size": 8, "epochs": 1} | changes)
+
+
+def tiny_network(seed: int, class_count: int = len(COLOURS)) -> nn.Module:
+    """Return a small network with batch normalisation that can stand in for ResNet-18."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(3, 8, 4, stride=4),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(8, class_count),
+        )
+
+
+@pytest.fixture(scope="session")
+def make_data() -> Callable[..., Dataset]:
+    return build_data
+
+
+@pytest.fixture(scope="session")
+def make_game() -> Callable[..., GameParams]:
+    return build_game
+
+
+@pytest.fixture(scope="session")
+def make_original() -> Callable[..., OriginalParams]:
+    return build_original
+
+
+@pytest.fixture(scope="session")
+def make_network() -> Callable[..., nn.Module]:
+    return tiny_network
+
+
+@pytest.fixture(scope="session")
+def data() -> Dataset:
+    """Return 8 training images per class."""
+    return build_data(dict.fromkeys(COLOURS, 8))
+
+
+@pytest.fixture(scope="session")
+def cpu() -> Hardware:
+    return Hardware(torch.device("cpu"), bf16=False)
+
+
+@pytest.fixture(scope="session")
+def trained(data: Dataset, cpu: Hardware) -> nn.Module:
+    """Return a ResNet-18 that knows the four colours; tests must not change it."""
+    params = build_original(epochs=6, lr=0.02)
+    return train(data, data.select(subset="train"), params, 0, cpu)
+
+
+@pytest.fixture(scope="session")
+def model_folder(
+    data: Dataset, trained: nn.Module, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return a folder such as models/: the original knows the colours, every other network is random."""
+    folder = tmp_path_factory.mktemp("models")
+    other = models.new_classifier(len(data.classes), seed=7)
+    models.save(trained, data.labelling, folder / "original.safetensors")
+    models.save(other, data.labelling, folder / "unlearned.safetensors")
+    (folder / "init").mkdir()
+    (folder / "retrained").mkdir()
+    for name in ("init/feature_extractor", "init/generator", "retrained/10"):
+        shutil.copy(folder / "original.safetensors", folder / f"{name}.safetensors")
+    shutil.copy(folder / "unlearned.safetensors", folder / "retrained" / "2.safetensors")
+    discriminator = models.new_discriminator(len(data.classes), seed=3)
+    models.save(discriminator, data.labelling, folder / "discriminator.safetensors")
+    return folder
+
+
+@pytest.fixture
+def restored_torch() -> Iterator[None]:
+    """Undo what `hardware.choose` sets for the whole process."""
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = benchmark

@@ -1,0 +1,182 @@
+"""Networks are seeded, their files come back to the bit, and a file that is none is refused unread."""
+
+import os
+import pickle
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+
+from unlearning import models
+from unlearning.data.dataset import Labelling
+from unlearning.errors import UserError
+from unlearning.models import (
+    Discriminator,
+    load_classifier,
+    load_discriminator,
+    load_versions,
+    new_classifier,
+    new_discriminator,
+    predict_logits,
+)
+
+LABELLING = Labelling(("cat", 'é "dog"', "elephant"), 48)
+
+
+def same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
+    ours, theirs = first.state_dict(), second.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+@pytest.mark.parametrize("new", [new_classifier, new_discriminator])
+def test_a_networks_weights_follow_from_its_seed_alone(new):
+    """Must fail if the seed is ignored, or the global generator is seeded or drawn from."""
+    state = torch.get_rng_state()
+    first, other = new(3, seed=1), new(3, seed=2)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(1)
+    assert same(first, new(3, seed=1))
+    assert not same(first, other)
+
+
+def test_the_discriminator_is_the_articles_without_its_last_sigmoid():
+    """Must fail if a width, a ReLU or the logit changes."""
+    network = new_discriminator(10, seed=0)
+    weights = network.state_dict()
+    shapes = [tuple(w.shape) for name, w in weights.items() if name.endswith("weight")]
+    assert shapes == [(512, 10), (256, 512), (1, 256)]
+    (w1, b1, w2, b2, w3, b3) = weights.values()
+    outputs = 50 * torch.randn(6, 10, generator=torch.Generator().manual_seed(0))
+    by_hand = F.relu(F.relu(outputs @ w1.T + b1) @ w2.T + b2) @ w3.T + b3
+    torch.testing.assert_close(network(outputs), by_hand[:, 0])
+    assert network(outputs).min() < 0, "a sigmoid cannot be negative"
+    torch.testing.assert_close(models.scores(network, outputs), 1 / (1 + (-by_hand[:, 0]).exp()))
+
+
+def test_a_saved_classifier_comes_back_to_the_bit(tmp_path):
+    """Must fail if a buffer is left out, the labelling is lost, or the mode is not eval."""
+    model = new_classifier(3, seed=0)
+    model(torch.rand(4, 3, 32, 32))  # moves the batch normalisation's statistics
+    models.save(model, LABELLING, tmp_path / "m.safetensors")
+    loaded, labelling = load_classifier(tmp_path / "m.safetensors")
+    assert labelling == LABELLING
+    assert same(model, loaded)
+    assert not loaded.training
+    assert model.training
+
+
+def test_the_same_weights_are_the_same_bytes(tmp_path):
+    """Must fail if a date, a random order or the memory layout reaches the file."""
+    model = new_discriminator(3, seed=0)
+    models.save(model, LABELLING, tmp_path / "1.safetensors")
+    models.save(load_discriminator(tmp_path / "1.safetensors"), LABELLING, tmp_path / "2.safetensors")  # fmt: skip
+    assert (tmp_path / "1.safetensors").read_bytes() == (tmp_path / "2.safetensors").read_bytes()
+
+
+class Bomb:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def __reduce__(self):
+        return (os.mkdir, (self.path,))
+
+
+def test_a_pickle_is_refused_and_never_loaded(tmp_path):
+    """Must fail if a reader falls back to torch.load."""
+    mark = tmp_path / "mark"
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(pickle.dumps({"weights": Bomb(str(mark))}))
+    with pytest.raises(UserError, match="not a weights file"):
+        load_classifier(path)
+    torch.save({"weights": Bomb(str(mark))}, path)
+    with pytest.raises(UserError, match="not a weights file"):
+        load_classifier(path)
+    assert not mark.exists()
+
+
+def test_a_missing_file_is_named_with_the_command_that_makes_it(tmp_path):
+    """Must fail if FileNotFoundError escapes."""
+    with pytest.raises(UserError, match=r"m\.safetensors does not exist: run `dvc repro`"):
+        load_classifier(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\x00" * 100, b"text\n" * 50])
+def test_a_file_that_is_no_weights_file_is_refused(tmp_path, content):
+    """Must fail if the format's own exception escapes."""
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="is not a weights file of this project"):
+        load_discriminator(path)
+
+
+def test_a_truncated_file_is_refused(tmp_path):
+    """Must fail if the header alone is trusted."""
+    path = tmp_path / "m.safetensors"
+    models.save(new_discriminator(3, seed=0), LABELLING, path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match="is not a weights file of this project"):
+        load_discriminator(path)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [None, {"other": "1"}, {"labelling": "no json"}, {"labelling": "[1]"}, {"labelling": "{}"}],
+)
+def test_weights_without_our_labelling_are_refused(tmp_path, metadata):
+    """Must fail if a file without class names is taken."""
+    path = tmp_path / "m.safetensors"
+    save_file(new_discriminator(3, seed=0).state_dict(), path, metadata=metadata)
+    with pytest.raises(UserError, match="is not a weights file of this project"):
+        load_discriminator(path)
+
+
+def test_weights_of_another_architecture_are_refused_in_one_line(tmp_path):
+    """Must fail if keys that do not fit are passed over, or every one of them is listed."""
+    path = tmp_path / "m.safetensors"
+    models.save(new_discriminator(3, seed=0), LABELLING, path)
+    with pytest.raises(UserError, match="holds weights of another architecture") as caught:
+        load_classifier(path)
+    assert "\n" not in str(caught.value)
+    models.save(Discriminator(5), LABELLING, path)
+    with pytest.raises(UserError, match="holds weights of another architecture"):
+        load_discriminator(path)
+
+
+def test_logits_do_not_depend_on_the_batch_and_follow_the_indices(data, trained, cpu):
+    """Must fail if the network runs in training mode, or rows are sorted."""
+    indices = torch.tensor([7, 0, 39, 7, 20])
+    together, *others = (predict_logits(trained, data, indices, cpu, size) for size in (128, 1, 2))
+    for other in others:
+        torch.testing.assert_close(other, together, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(together[0], together[3], atol=1e-4, rtol=1e-4)
+    alone = predict_logits(trained, data, torch.tensor([39]), cpu)
+    torch.testing.assert_close(together[2], alone[0], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_asking_a_network_leaves_it_as_it_was(data, make_network, cpu, training):
+    """Must fail if the mode stays eval, the statistics move, or a gradient is kept."""
+    model, before = make_network(0).train(training), make_network(0)
+    logits = predict_logits(model, data, torch.arange(6), cpu)
+    assert model.training == training
+    assert all(module.training == training for module in model.modules())
+    assert same(model, before)
+    assert not logits.requires_grad
+
+
+def test_no_images_give_no_logits(data, make_network, cpu):
+    """Must fail if an empty list is concatenated."""
+    assert predict_logits(make_network(0), data, torch.arange(0), cpu).shape == (0, 4)
+
+
+def test_versions_are_loaded_by_name_and_seeds_in_order_of_number(model_folder, trained):
+    """Must fail if seed 10 stands before seed 2, or two files are mixed up."""
+    versions = load_versions(model_folder)
+    assert list(versions.retrained) == ["2", "10"]
+    assert same(versions.original, trained)
+    assert same(versions.retrained["10"], trained)
+    assert not same(versions.unlearned, trained)
+    assert list(versions.named()) == ["original", "unlearned", "retrained (2)", "retrained (10)"]
