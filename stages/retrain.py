@@ -30,7 +30,7 @@ def main() -> None:
         accuracies[str(seed)] = evaluation.accuracy(logits, images.labels[validation])
         models.save(model, images.labelling, f"models/retrained/{seed}.safetensors")
 
-    files.write_series("plots/retrain.csv", curve.rows, columns=("seed", "epoch", "loss", "side"))
+    files.write_series("plots/retrain.csv", curve.rows, columns=("seed", "epoch", "loss"))
     files.write_metrics("metrics/retrain.json", {"validation_accuracy": accuracies})
 
 

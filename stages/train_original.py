@@ -22,7 +22,7 @@ def main() -> None:
     validation = images.select(subset="validation")
     logits = models.predict_logits(model, images, validation, machine)
     models.save(model, images.labelling, "models/original.safetensors")
-    files.write_series("plots/train_original.csv", curve.rows, columns=("epoch", "loss", "side"))
+    files.write_series("plots/train_original.csv", curve.rows, columns=("epoch", "loss"))
     files.write_metrics(
         "metrics/train_original.json",
         {"validation_accuracy": evaluation.accuracy(logits, images.labels[validation])},

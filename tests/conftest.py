@@ -16,7 +16,12 @@ from unlearning.hardware import Hardware
 from unlearning.settings import GameParams, OriginalParams
 from unlearning.training import train
 
-COLOURS = {"cat": (220, 40, 40), "dog": (40, 220, 40), "elephant": (40, 40, 220), "horse": (220, 220, 40)}  # fmt: skip
+COLOURS = {
+    "cat": (220, 40, 40),
+    "dog": (40, 220, 40),
+    "elephant": (40, 40, 220),
+    "horse": (220, 220, 40),
+}
 FORGET = "elephant"
 
 
@@ -48,6 +53,16 @@ def build_game(**changes: object) -> GameParams:
 def build_original(**changes: object) -> OriginalParams:
     """Return a short training recipe, with these values changed."""
     return OriginalParams(**VALID["original"] | {"batch_size": 8, "epochs": 1} | changes)
+
+
+class Rows:
+    """A report that keeps its rows."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+
+    def __call__(self, **values: float) -> None:
+        self.rows.append(values)
 
 
 def tiny_network(seed: int, class_count: int = len(COLOURS)) -> nn.Module:
@@ -84,6 +99,11 @@ def make_network() -> Callable[..., nn.Module]:
     return tiny_network
 
 
+@pytest.fixture
+def rows() -> Rows:
+    return Rows()
+
+
 @pytest.fixture(scope="session")
 def data() -> Dataset:
     """Return 8 training images per class."""
@@ -98,8 +118,8 @@ def cpu() -> Hardware:
 @pytest.fixture(scope="session")
 def trained(data: Dataset, cpu: Hardware) -> nn.Module:
     """Return a ResNet-18 that knows the four colours; tests must not change it."""
-    params = build_original(epochs=6, lr=0.02)
-    return train(data, data.select(subset="train"), params, 0, cpu)
+    params = build_original(epochs=10, lr=0.02)
+    return train(data, data.select(subset="train"), params, 0, cpu, Rows())
 
 
 @pytest.fixture(scope="session")
@@ -113,9 +133,10 @@ def model_folder(
     models.save(other, data.labelling, folder / "unlearned.safetensors")
     (folder / "init").mkdir()
     (folder / "retrained").mkdir()
-    for name in ("init/feature_extractor", "init/generator", "retrained/10"):
+    for name in ("init/feature_extractor", "retrained/10"):
         shutil.copy(folder / "original.safetensors", folder / f"{name}.safetensors")
-    shutil.copy(folder / "unlearned.safetensors", folder / "retrained" / "2.safetensors")
+    for name in ("init/generator", "retrained/2"):
+        shutil.copy(folder / "unlearned.safetensors", folder / f"{name}.safetensors")
     discriminator = models.new_discriminator(len(data.classes), seed=3)
     models.save(discriminator, data.labelling, folder / "discriminator.safetensors")
     return folder

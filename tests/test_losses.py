@@ -157,7 +157,5 @@ def test_no_gradient_reaches_the_teacher():
 def test_a_loss_is_the_mean_over_its_equal_parts(loss):
     """Must fail if a loss sums over the batch, so that its gradient grows with the batch size."""
     first, second = logits(8), logits(8, seed=1)
-    parts = [
-        loss(a, b) for a, b in zip(first.split(2), second.split(2), strict=True)
-    ]
+    parts = [loss(a, b) for a, b in zip(first.split(2), second.split(2), strict=True)]
     torch.testing.assert_close(loss(first, second), torch.stack(parts).mean())

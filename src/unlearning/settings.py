@@ -77,7 +77,6 @@ class OriginalParams(_Strict):
     batch_size: Count
     lr: Positive
     weight_decay: NonNegative
-    low_resolution_share: Annotated[Number, Field(ge=0, lt=1)]
     seed: Seed
 
 

@@ -188,7 +188,7 @@ def draw_squirrel(pen: Pen, rng: np.random.Generator) -> None:
     if rng.random() < 0.65:
         _squirrel_sits(pen, coat, belly, rng)
     else:
-        _squirrel_runs(pen, coat, belly, rng)
+        _squirrel_runs(pen.at(0.15, 0), coat, belly, rng)
 
 
 def _bushy_tail(pen: Pen, spine: Points, colour: Colour, rng: np.random.Generator) -> None:

@@ -57,7 +57,7 @@ class Plan:
 
 PLANS: dict[str, Plan] = {
     "elephant": Plan(
-        leg=0.42, depth=0.6, arch=0.05, tuck=0.04, leg_radii=(0.15, 0.105, 0.095), hock=0.01,
+        leg=0.46, depth=0.57, arch=0.05, tuck=0.04, leg_radii=(0.14, 0.1, 0.09), hock=0.01,
         stride=0.13, neck=0.14, neck_radii=(0.27, 0.2), neck_angle=(0, 30), head_angle=(-12, 14),
         tail=(0.46, 0.022, 0.035), tail_angle=(-84, -60),
         coats=((130, 125, 121), (112, 106, 102), (144, 131, 118), (146, 120, 98), (104, 96, 92),
@@ -77,7 +77,7 @@ PLANS: dict[str, Plan] = {
                   (0.13, 0.2, 0.22, 0.15, 0.13), ear=(0.3, 0.07), turned=0.12),
     ),
     "cow": Plan(
-        leg=0.5, depth=0.47, arch=-0.015, tuck=0.02, leg_radii=(0.12, 0.062, 0.045), hock=0.05,
+        leg=0.47, depth=0.5, arch=-0.015, tuck=0.02, leg_radii=(0.12, 0.062, 0.045), hock=0.05,
         stride=0.16, neck=0.3, neck_radii=(0.2, 0.13), neck_angle=(-35, 30), head_angle=(-60, -25),
         tail=(0.52, 0.022, 0.05), tail_angle=(-84, -58), patched=0.85,
         coats=((128, 80, 50), (50, 44, 42), (222, 214, 202), (146, 138, 130), (112, 102, 96),
@@ -97,7 +97,7 @@ PLANS: dict[str, Plan] = {
                   (0.2, 0.27, 0.26, 0.18, 0.13), ear_angle=(190, -14)),
     ),
     "dog": Plan(
-        leg=0.44, depth=0.32, arch=-0.01, tuck=0.08, leg_radii=(0.1, 0.05, 0.04), hock=0.07,
+        leg=0.44, depth=0.29, arch=-0.01, tuck=0.08, leg_radii=(0.09, 0.043, 0.037), hock=0.07,
         stride=0.18, neck=0.24, neck_radii=(0.14, 0.11), neck_angle=(20, 60), head_angle=(-22, 8),
         tail=(0.46, 0.042, 0.022), tail_angle=(10, 70), patched=0.4, sits=0.12,
         coats=((200, 158, 102), (138, 92, 56), (84, 60, 46), (214, 180, 130), (180, 122, 72)),
@@ -109,7 +109,7 @@ PLANS: dict[str, Plan] = {
         leg=0.28, depth=0.3, arch=0.03, tuck=0.03, leg_radii=(0.09, 0.048, 0.042), hock=0.05,
         stride=0.16, neck=0.14, neck_radii=(0.14, 0.12), neck_angle=(25, 55), head_angle=(-20, 5),
         tail=(0.72, 0.034, 0.03), tail_angle=(25, 90), patched=0.1, sits=0.6,
-        coats=((222, 146, 70), (228, 156, 84), (48, 42, 40), (176, 172, 168)),
+        coats=((222, 146, 70), (228, 156, 84), (48, 42, 40), (238, 230, 216)),
         head=Head(0.52, ((-0.3, 0), (-0.14, 0.33), (0.2, 0.42), (0.5, 0.26), (0.66, 0.02),
                         (0.6, -0.16), (0.3, -0.3), (-0.1, -0.28)),
                   (0.34, 0.48, 0.5, 0.42, 0.2), (0.46, 0.2), (98, 66), turned=0.95,

@@ -115,6 +115,10 @@ def crop_and_flip(
 def shuffled_batches(
     indices: Int[Tensor, " K"], batch_size: int, generator: torch.Generator
 ) -> list[Int[Tensor, " B"]]:
-    """Return one epoch: the indices in random order, cut into batches; the last may be smaller."""
+    """Return one epoch: the indices in random order, cut into batches of at most `batch_size`.
+
+    Batches differ by one image at most, so that none is left with a single one, of which batch
+    normalisation could not take a variance.
+    """
     order = torch.randperm(len(indices), generator=generator)
-    return list(indices[order].split(batch_size))
+    return list(indices[order].tensor_split(-(-len(indices) // batch_size)))

@@ -1,0 +1,429 @@
+"""Both recipes against short loops written from the article, and how a game is watched."""
+
+import copy
+import math
+from functools import partial
+from typing import get_args
+
+import pytest
+import torch
+import torch.nn.functional as F
+from pydantic import ValidationError
+from torch import nn
+
+from unlearning.data.dataset import normalised
+from unlearning.errors import UserError
+from unlearning.game import RECIPES, article
+from unlearning.game.players import (
+    FrozenOutputs,
+    Monitor,
+    Players,
+    effective_classes,
+    frozen_outputs,
+    plan,
+    warnings,
+)
+from unlearning.models import new_discriminator, predict_logits
+from unlearning.settings import GameParams
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def players(make_network) -> Players:
+    return Players(make_network(1), make_network(2), new_discriminator(4, seed=0))
+
+
+@pytest.fixture(scope="module")
+def knowing(data, make_network) -> nn.Module:
+    """Return a small network that knows all four colours."""
+    model = make_network(0)
+    train = data.select(subset="train")
+    images, labels = normalised(data.pixels(train), CPU), data.labels[train]
+    optimizer = torch.optim.Adam(model.parameters(), 0.03)
+    for _ in range(60):
+        loss = F.cross_entropy(model(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model.eval()
+
+
+def weights(model: nn.Module) -> torch.Tensor:
+    return torch.cat([tensor.double().flatten() for tensor in model.state_dict().values()])
+
+
+def accuracy(model: nn.Module, data, indices: torch.Tensor, cpu) -> float:
+    predicted = predict_logits(model, data, indices, cpu).argmax(dim=1)
+    return (predicted == data.labels[indices]).float().mean().item()
+
+
+def cosine(epoch: int, epochs: int) -> float:
+    return (1 + math.cos(math.pi * epoch / epochs)) / 2
+
+
+def adam(model: nn.Module, params: GameParams) -> torch.optim.Adam:
+    """Return A11's optimiser."""
+    return torch.optim.Adam(
+        model.parameters(), lr=params.lr, betas=(params.beta1, params.beta2),
+        weight_decay=params.weight_decay,
+    )  # fmt: skip
+
+
+# --- what both recipes promise ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_callers_networks_are_left_untouched(recipe, players, data, make_game, cpu, rows):
+    """Must fail if a player is trained in place, or its mode or gradients change."""
+    before = copy.deepcopy(players)
+    outcome = RECIPES[recipe].play(players, data, make_game(recipe=recipe, epochs=1), cpu, rows)
+    for name in ("generator", "feature_extractor", "discriminator"):
+        ours, theirs = getattr(players, name), getattr(before, name)
+        assert torch.equal(weights(ours), weights(theirs)), name
+        assert ours.training == theirs.training, name
+        assert all(p.grad is None and p.requires_grad for p in ours.parameters()), name
+    assert not torch.equal(weights(outcome.generator), weights(players.generator))
+    assert not torch.equal(weights(outcome.discriminator), weights(players.discriminator))
+    assert not outcome.generator.training
+    assert not outcome.discriminator.training
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_game_follows_from_its_seed(recipe, players, data, make_game, cpu, rows):
+    """Must fail if the batches are drawn from anything but the seed."""
+
+    def play(seed: int) -> torch.Tensor:
+        params = make_game(recipe=recipe, epochs=2, batch_size=4, seed=seed)
+        outcome = RECIPES[recipe].play(players, data, params, cpu, rows)
+        return torch.cat([weights(outcome.generator), weights(outcome.discriminator)])
+
+    first = play(0)
+    torch.rand(1)
+    assert torch.equal(play(0), first)
+    assert not torch.equal(play(1), first)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_players_follow_from_their_seed(recipe, make_network, monkeypatch):
+    """Must fail if the discriminator's weights come from the global generator, or one seed serves all."""
+    small = lambda class_count, seed: make_network(seed, class_count)  # noqa: E731
+    monkeypatch.setattr(article, "new_classifier", small)
+    original, init = make_network(9), RECIPES[recipe].init_players
+    first, again, other = init(original, 4, 0), init(original, 4, 0), init(original, 4, 1)
+    for name in ("generator", "feature_extractor", "discriminator"):
+        assert torch.equal(weights(getattr(first, name)), weights(getattr(again, name)))
+    assert not torch.equal(weights(first.discriminator), weights(other.discriminator))
+    if recipe == "article":
+        assert not torch.equal(weights(first.generator), weights(other.generator))
+
+
+def test_our_game_begins_with_the_original_and_the_articles_with_random_networks(trained):
+    """Must fail if a recipe takes the other's start, or two players share their weights."""
+    ours = RECIPES["adversarial"].init_players(trained, 4, 0)
+    printed = RECIPES["article"].init_players(trained, 4, 0)
+    assert torch.equal(weights(ours.generator), weights(trained))
+    assert torch.equal(weights(ours.feature_extractor), weights(trained))
+    for players in (ours, printed):
+        networks = (trained, players.generator, players.feature_extractor)
+        tensors = [p.data_ptr() for network in networks for p in network.parameters()]
+        assert len(set(tensors)) == len(tensors)
+    assert not torch.equal(weights(printed.generator), weights(trained))
+    assert not torch.equal(weights(printed.generator), weights(printed.feature_extractor))
+
+
+def test_the_schema_knows_exactly_the_recipes_there_are(make_game):
+    """Must fail if a recipe is added to one side alone, or a misspelt one is taken."""
+    assert set(get_args(GameParams.model_fields["recipe"].annotation)) == set(RECIPES)
+    with pytest.raises(ValidationError, match="'adversarial' or 'article'"):
+        make_game(recipe="articel")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_loss_that_is_no_number_stops_the_game(recipe, players, data, make_game, cpu, rows):
+    """Must fail if a NaN is played on with, or the message does not say what to change."""
+    params = make_game(recipe=recipe, lr=1e30, epochs=3)
+    with pytest.raises(UserError, match=r"params\.yaml: with this lr, \w+_loss of epoch \d is"):
+        RECIPES[recipe].play(players, data, params, cpu, rows)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "passes"),
+    # 5 forget images per epoch, ours besides retain batches of 2 2 2 | 1 2 2.
+    [("article", 10), ("adversarial", 10 + 6 + 5)],
+)
+def test_image_passes_match_a_hand_count(recipe, passes, players, make_data, make_game, cpu, rows):
+    """Must fail if retain images are not counted, or counted where none goes through the generator."""
+    data = make_data({"cat": 4, "dog": 1, "elephant": 5, "horse": 2})
+    params = make_game(recipe=recipe, epochs=2, batch_size=2)
+    outcome = RECIPES[recipe].play(players, data, params, cpu, rows)
+    assert outcome.image_passes == passes
+    assert outcome.extractor_passes == 5 + 7
+    assert outcome.epochs == rows.rows
+    assert [row["epoch"] for row in rows.rows] == [1, 2]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_extractor_sees_only_images_that_the_game_touches(
+    recipe, players, make_data, make_game, cpu, rows
+):
+    """Must fail if the cost grows with the data set: 4 forget and 4 of 120 retain images are touched."""
+    data = make_data({"cat": 60, "dog": 60, "elephant": 4, "horse": 0})
+    sizes = []
+    players.feature_extractor.register_forward_hook(lambda _, args, __: sizes.append(len(args[0])))
+    params = make_game(recipe=recipe, epochs=1, batch_size=4)
+    outcome = RECIPES[recipe].play(players, data, params, cpu, rows)
+    assert sum(sizes) == outcome.extractor_passes == 8
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_collapse_is_watched_on_retain_images(
+    recipe, knowing, data, make_network, make_game, cpu, rows
+):
+    """Must fail if the classes of forget images are counted: there is one, and it should scatter."""
+    players = Players(knowing, make_network(2), new_discriminator(4, seed=0))
+    params = make_game(recipe=recipe, epochs=1, batch_size=8, lr=1e-9)
+    RECIPES[recipe].play(players, data, params, cpu, rows)
+    # 8 images of three classes; of forget images the knowing network predicts one class alone.
+    assert 2 < rows.rows[0]["effective_classes"] <= 3
+
+
+# --- the article's recipe ---------------------------------------------------------------------------
+
+
+def test_the_article_recipe_is_its_printed_loop(players, data, make_game, cpu, rows):
+    """Must fail if a loss, the order of updates, Adam's values (A11) or the schedule (A12) changes.
+
+    Two epochs of two batches, so that momentum and cosine have something to act on.
+    """
+    params = make_game(
+        recipe="article", epochs=2, batch_size=4, lr=0.001, beta1=0.5, beta2=0.999, weight_decay=5e-4
+    )  # fmt: skip
+    outcome = RECIPES["article"].play(players, data, params, cpu, rows)
+
+    generator = copy.deepcopy(players.generator).train()
+    extractor = copy.deepcopy(players.feature_extractor).eval()
+    layers = copy.deepcopy(players.discriminator).layers
+    discriminator = nn.Sequential(layers, nn.Sigmoid())
+    criterion = nn.BCEWithLogitsLoss()
+    g_optimizer, d_optimizer = (
+        torch.optim.Adam(player.parameters(), lr=0.001, betas=(0.5, 0.999), weight_decay=5e-4)
+        for player in (generator, discriminator)
+    )
+    for epoch, pairs in enumerate(plan(data, params)):
+        for optimizer in (g_optimizer, d_optimizer):
+            optimizer.param_groups[0]["lr"] = 0.001 * cosine(epoch, 2)
+        for forget, retain in pairs:
+            forget_images = normalised(data.pixels(forget), CPU)
+            with torch.no_grad():
+                real = extractor(normalised(data.pixels(retain), CPU))
+            fake = generator(forget_images)
+            d_optimizer.zero_grad()
+            d_loss = criterion(discriminator(real), torch.ones(len(retain), 1)) + criterion(
+                discriminator(fake.detach()), torch.zeros(len(forget), 1)
+            )
+            d_loss.backward()
+            d_optimizer.step()
+            g_optimizer.zero_grad()
+            g_loss = criterion(discriminator(fake), torch.ones(len(forget), 1))
+            g_loss.backward()
+            g_optimizer.step()
+
+    close = partial(torch.testing.assert_close, atol=2e-6, rtol=1e-4)
+    close(weights(outcome.generator), weights(generator))
+    close(weights(outcome.discriminator), weights(layers))
+
+
+def test_the_article_recipe_ignores_our_weights(players, data, make_game, cpu, rows):
+    """Must fail if a retention term slips into the printed game."""
+    first, second = (
+        RECIPES["article"].play(
+            players, data, make_game(recipe="article", epochs=1, retain_weight=weight), cpu, rows
+        )
+        for weight in (0.0, 5.0)
+    )
+    assert torch.equal(weights(first.generator), weights(second.generator))
+
+
+# --- our recipe -------------------------------------------------------------------------------------
+
+
+def test_our_recipe_is_its_described_loop(players, data, make_game, cpu, rows):
+    """Must fail if a term, its weight, the order of updates, the schedule or eval mode changes."""
+    params = make_game(
+        recipe="adversarial", epochs=2, batch_size=4, lr=0.001, retain_weight=0.7, teacher_weight=0.4
+    )  # fmt: skip
+    outcome = RECIPES["adversarial"].play(players, data, params, cpu, rows)
+
+    generator = copy.deepcopy(players.generator).eval()
+    original = copy.deepcopy(players.feature_extractor).eval()
+    discriminator = copy.deepcopy(players.discriminator)
+    optimizers = adam(generator, params), adam(discriminator, params)
+    forgotten = data.classes.index("elephant")
+    for epoch, pairs in enumerate(plan(data, params)):
+        for optimizer in optimizers:
+            optimizer.param_groups[0]["lr"] = params.lr * cosine(epoch, 2)
+        for forget, retain in pairs:
+            forget_images = normalised(data.pixels(forget), CPU)
+            retain_images = normalised(data.pixels(retain), CPU)
+            with torch.no_grad():
+                real, before = original(retain_images), original(forget_images)
+            fake = generator(forget_images)
+            told_real = F.logsigmoid(discriminator(real)).mean()
+            told_fake = F.logsigmoid(-discriminator(fake.detach())).mean()
+            d_loss = -told_real - told_fake
+            optimizers[1].zero_grad()
+            d_loss.backward()
+            optimizers[1].step()
+
+            second_thoughts = before.softmax(dim=1)
+            second_thoughts[:, forgotten] = 0
+            second_thoughts /= second_thoughts.sum(dim=1, keepdim=True)
+            # Cross-entropy and KL differ by the teacher's entropy, which has no gradient.
+            loss = (
+                -F.logsigmoid(discriminator(fake)).mean()
+                + 0.7 * F.cross_entropy(generator(retain_images), real.softmax(dim=1))
+                + 0.4 * F.cross_entropy(fake, second_thoughts)
+            )
+            optimizers[0].zero_grad()
+            loss.backward()
+            optimizers[0].step()
+
+    close = partial(torch.testing.assert_close, atol=2e-5, rtol=1e-3)
+    close(weights(outcome.generator), weights(generator))
+    close(weights(outcome.discriminator), weights(discriminator))
+
+
+def test_our_recipe_forgets_the_class_and_keeps_the_others(knowing, data, make_game, cpu, rows):
+    """Must fail if the generator learns nothing, or damages what it must keep."""
+    forget = data.select(role="forget", subset="train")
+    retain = data.select(role="retain", subset="train")
+    assert accuracy(knowing, data, forget, cpu) == 1
+    assert accuracy(knowing, data, retain, cpu) == 1
+    players = RECIPES["adversarial"].init_players(knowing, 4, 0)
+    params = make_game(recipe="adversarial", epochs=20, batch_size=4, lr=0.005)
+    outcome = RECIPES["adversarial"].play(players, data, params, cpu, rows)
+    assert accuracy(outcome.generator, data, forget, cpu) == 0
+    assert accuracy(outcome.generator, data, retain, cpu) == 1
+
+
+def test_batch_normalisation_keeps_the_originals_statistics(knowing, data, make_game, cpu, rows):
+    """Must fail if our generator runs in training mode: forget batches would spoil them."""
+    players = RECIPES["adversarial"].init_players(knowing, 4, 0)
+    outcome = RECIPES["adversarial"].play(players, data, make_game(epochs=1), cpu, rows)
+    for name, buffer in outcome.generator.named_buffers():
+        assert torch.equal(buffer, knowing.get_buffer(name)), name
+
+
+# --- the plan and the frozen outputs ------------------------------------------------------------------
+
+
+def test_each_epoch_of_the_plan_passes_once_over_the_forget_images(make_data, make_game):
+    """Must fail if a held-out image is trained on, a forget image is lost, or a batch changes size."""
+    data = make_data({"cat": 4, "dog": 3, "elephant": 5, "horse": 4})
+    epochs = plan(data, make_game(epochs=4, batch_size=2))
+    forget = data.select(role="forget", subset="train").tolist()
+    assert len(epochs) == 4
+    for pairs in epochs:
+        assert [len(batch) for batch, _ in pairs] == [2, 2, 1]
+        assert sorted(torch.cat([batch for batch, _ in pairs]).tolist()) == forget
+    orders = [torch.cat([batch for batch, _ in pairs]).tolist() for pairs in epochs]
+    assert len({tuple(order) for order in orders}) > 1, "every epoch has the same order"
+
+
+def test_retain_images_start_again_only_when_all_have_had_their_turn(make_data, make_game):
+    """Must fail if each epoch starts a new pass, or draws with replacement."""
+    data = make_data({"cat": 4, "dog": 3, "elephant": 5, "horse": 4})
+    retain = data.select(role="retain", subset="train").tolist()
+    epochs = plan(data, make_game(epochs=4, batch_size=2))
+    batches = [batch for pairs in epochs for _, batch in pairs]
+    # 11 retain images: five batches of 2 and one of 1 make a pass; 12 steps make two passes.
+    assert [len(batch) for batch in batches] == [2, 2, 2, 2, 2, 1] * 2
+    first, second = torch.cat(batches[:6]).tolist(), torch.cat(batches[6:]).tolist()
+    assert sorted(first) == sorted(second) == retain
+    assert first != second
+
+
+def test_the_plan_follows_from_its_seed(data, make_game):
+    """Must fail if the seed is ignored, or the global generator is drawn from."""
+
+    def flat(seed: int) -> list[int]:
+        epochs = plan(data, make_game(seed=seed, epochs=2, batch_size=3))
+        return torch.cat([torch.cat(pair) for pairs in epochs for pair in pairs]).tolist()
+
+    state = torch.get_rng_state()
+    assert flat(0) == flat(0)
+    assert flat(0) != flat(1)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_frozen_outputs_are_found_whatever_the_order():
+    """Must fail if an index is taken for a place, or repeated and unordered ones are mixed up."""
+    frozen = FrozenOutputs(torch.tensor([3, 10, 40]), torch.tensor([[0.3], [1.0], [4.0]]))
+    assert frozen[torch.tensor([40, 3, 40, 10])][:, 0].tolist() == pytest.approx([4, 0.3, 4, 1])
+    assert len(frozen) == 3
+
+
+def test_frozen_outputs_are_the_extractors_own(players, data, make_game, cpu):
+    """Must fail if they come from the generator, or from training mode."""
+    epochs = plan(data, make_game(epochs=1, batch_size=3))
+    frozen = frozen_outputs(players.feature_extractor, data, epochs, cpu)
+    for forget, retain in epochs[0]:
+        for indices in (forget, retain):
+            with torch.no_grad():
+                alone = players.feature_extractor.eval()(normalised(data.pixels(indices), CPU))
+            torch.testing.assert_close(frozen[indices], alone, atol=1e-5, rtol=1e-4)
+
+
+# --- how a game is watched ----------------------------------------------------------------------------
+
+
+def test_effective_classes_match_hand_values():
+    """Must fail if it is the entropy itself, in bits, or the number of classes that occur."""
+    assert effective_classes(torch.zeros(8, dtype=torch.long), 10) == pytest.approx(1)
+    assert effective_classes(torch.arange(10).repeat(3), 10) == pytest.approx(10)
+    skewed = effective_classes(torch.tensor([0, 0, 0, 1]), 10)
+    assert skewed == pytest.approx((4 / 3) ** 0.75 * 4**0.25)
+
+
+def test_an_epochs_row_matches_hand_values():
+    """Must fail if hits are not counted over all outputs, or steps are summed instead of averaged."""
+    monitor = Monitor(4)
+    monitor.losses(a_loss=torch.tensor(1.0), b_loss=torch.tensor(5.0))
+    monitor.losses(a_loss=torch.tensor(2.0), b_loss=torch.tensor(7.0))
+    monitor.discrimination(real=torch.tensor([1.0, -1.0]), fake=torch.tensor([-1.0, 1.0, 0.0]))
+    monitor.discrimination(real=torch.tensor([3.0]), fake=torch.tensor([2.0, 2.0]))
+    monitor.predictions(torch.eye(4)[[0, 1]])
+    monitor.predictions(torch.eye(4)[[2, 3]])
+    assert monitor.row(3) == pytest.approx(
+        {"epoch": 3, "a_loss": 1.5, "b_loss": 6.0, "discriminator_accuracy": 4 / 8, "effective_classes": 4}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_one_bad_step_is_enough_to_stop(value):
+    """Must fail if only the last step's loss is looked at."""
+    monitor = Monitor(4)
+    monitor.losses(generator_loss=torch.tensor(value))
+    monitor.losses(generator_loss=torch.tensor(0.5))
+    monitor.discrimination(torch.zeros(1), torch.zeros(1))
+    monitor.predictions(torch.eye(4))
+    with pytest.raises(UserError, match="generator_loss of epoch 7 is"):
+        monitor.row(7)
+
+
+@pytest.mark.parametrize(
+    ("told_apart", "classes", "found"),
+    [
+        (0.5, 4.0, []),
+        (0.979, 1.5, []),
+        (0.98, 4.0, ["won outright"]),
+        (0.5, 1.49, ["collapsed"]),
+        (1.0, 1.0, ["won outright", "collapsed"]),
+    ],
+)
+def test_troubles_are_told_in_plain_words(told_apart, classes, found):
+    """Must fail if a bound moves, or a game without trouble is warned of."""
+    said = warnings({"discriminator_accuracy": told_apart, "effective_classes": classes})
+    assert len(said) == len(found)
+    assert all(words in text for words, text in zip(found, said, strict=True))

@@ -1,0 +1,66 @@
+"""The classifier's own training: seeded, able to learn, and stopped by a loss that is no number."""
+
+import pytest
+import torch
+from torch import nn
+
+from unlearning import training
+from unlearning.errors import UserError
+from unlearning.models import predict_logits
+from unlearning.training import one_cycle, train
+
+
+def weights(model: nn.Module) -> torch.Tensor:
+    return torch.cat([tensor.double().flatten() for tensor in model.state_dict().values()])
+
+
+def test_training_follows_from_its_seed(data, make_original, make_network, cpu, rows, monkeypatch):
+    """Must fail if weights, batches or augmentation are drawn from anything but the seed."""
+    seeds = []
+
+    def same_start(class_count: int, seed: int) -> nn.Module:
+        seeds.append(seed)
+        return make_network(0, class_count)
+
+    monkeypatch.setattr(training, "new_classifier", same_start)
+    images, params = data.select(subset="train"), make_original()
+    first = weights(train(data, images, params, 0, cpu, rows))
+    torch.rand(1)
+    assert torch.equal(weights(train(data, images, params, 0, cpu, rows)), first)
+    assert not torch.equal(weights(train(data, images, params, 1, cpu, rows)), first)
+    assert seeds == [0, 0, 1]
+
+
+def test_training_learns_what_can_be_told_apart(data, trained, cpu):
+    """Must fail if the gradient is not followed, or labels belong to other images."""
+    for subset in ("train", "test"):
+        indices = data.select(subset=subset)
+        predicted = predict_logits(trained, data, indices, cpu).argmax(dim=1)
+        assert (predicted == data.labels[indices]).float().mean() > 0.9
+    assert not trained.training
+
+
+def test_a_class_that_is_not_trained_on_still_has_an_output(data, make_original, cpu, rows):
+    """Must fail if the network has an output per class it sees: logits would not compare."""
+    retain = data.select(role="retain", subset="train")
+    model = train(data, retain[:8], make_original(), 0, cpu, rows)
+    assert predict_logits(model, data, torch.arange(2), cpu).shape == (2, 4)
+
+
+def test_a_loss_that_is_no_number_stops_the_training(data, make_original, cpu, rows):
+    """Must fail if a NaN is trained on, or the message names another key."""
+    with pytest.raises(UserError, match=r"params\.yaml: original\.lr is 1e\+30, .* epoch 1 is"):
+        train(data, data.select(subset="train"), make_original(lr=1e30), 0, cpu, rows)
+
+
+def test_a_last_batch_of_one_small_image_is_trained_on(data, make_original, cpu, rows):
+    """Must fail if 9 images in batches of 8 end in torch's "Expected more than 1 value per channel"."""
+    train(data, torch.arange(9), make_original(), 0, cpu, rows)
+
+
+@pytest.mark.parametrize(
+    ("progress", "rate"), [(0, 0), (0.05, 0.5), (0.1, 1), (0.4, 0.75), (0.55, 0.5), (1, 0)]
+)
+def test_one_cycle_matches_hand_values(progress, rate):
+    """Must fail if the warm-up changes its length, or the way down is straight."""
+    assert one_cycle(progress) == pytest.approx(rate)
