@@ -118,7 +118,7 @@ def cpu() -> Hardware:
 @pytest.fixture(scope="session")
 def trained(data: Dataset, cpu: Hardware) -> nn.Module:
     """Return a ResNet-18 that knows the four colours; tests must not change it."""
-    params = build_original(epochs=10, lr=0.02)
+    params = build_original(epochs=10, lr=0.001)
     return train(data, data.select(subset="train"), params, 0, cpu, Rows())
 
 
@@ -148,7 +148,9 @@ def restored_torch() -> Iterator[None]:
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     benchmark = torch.backends.cudnn.benchmark
+    fill = torch.utils.deterministic.fill_uninitialized_memory
     yield
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = benchmark
+    torch.utils.deterministic.fill_uninitialized_memory = fill

@@ -141,10 +141,22 @@ def test_an_epoch_of_batches_holds_every_index_once():
     """Must fail if the rest of the division is dropped, or places stand for indices."""
     indices = torch.arange(100, 123)
     batches = shuffled_batches(indices, 5, seeded(0))
-    assert [len(batch) for batch in batches] == [5, 5, 5, 5, 3]
+    assert [len(batch) for batch in batches] == [5, 5, 5, 4, 4]
     drawn = torch.cat(batches)
     assert drawn.sort().values.tolist() == indices.tolist()
     assert drawn.tolist() != indices.tolist()
+
+
+@pytest.mark.parametrize("batch_size", [3, 4, 7, 16])
+def test_no_batch_is_left_with_a_single_image(batch_size):
+    """Must fail if the last batch takes the rest: batch normalisation has no variance of one image."""
+    for count in range(2, 40):
+        sizes = [
+            len(batch) for batch in shuffled_batches(torch.arange(count), batch_size, seeded(0))
+        ]
+        assert min(sizes) >= 2
+        assert max(sizes) <= batch_size
+        assert len(sizes) == -(-count // batch_size)
 
 
 def test_each_epoch_has_an_order_of_its_own_that_the_seed_decides():

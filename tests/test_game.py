@@ -58,8 +58,8 @@ def accuracy(model: nn.Module, data, indices: torch.Tensor, cpu) -> float:
     return (predicted == data.labels[indices]).float().mean().item()
 
 
-def cosine(epoch: int, epochs: int) -> float:
-    return (1 + math.cos(math.pi * epoch / epochs)) / 2
+def cosine(done: int, total: int) -> float:
+    return (1 + math.cos(math.pi * done / total)) / 2
 
 
 def adam(model: nn.Module, params: GameParams) -> torch.optim.Adam:
@@ -261,9 +261,9 @@ def test_our_recipe_is_its_described_loop(players, data, make_game, cpu, rows):
     optimizers = adam(generator, params), adam(discriminator, params)
     forgotten = data.classes.index("elephant")
     for epoch, pairs in enumerate(plan(data, params)):
-        for optimizer in optimizers:
-            optimizer.param_groups[0]["lr"] = params.lr * cosine(epoch, 2)
-        for forget, retain in pairs:
+        for step, (forget, retain) in enumerate(pairs):
+            for optimizer in optimizers:
+                optimizer.param_groups[0]["lr"] = params.lr * cosine(epoch * 2 + step, 4)
             forget_images = normalised(data.pixels(forget), CPU)
             retain_images = normalised(data.pixels(retain), CPU)
             with torch.no_grad():

@@ -59,7 +59,7 @@ def test_a_last_batch_of_one_small_image_is_trained_on(data, make_original, cpu,
 
 
 @pytest.mark.parametrize(
-    ("progress", "rate"), [(0, 0), (0.05, 0.5), (0.1, 1), (0.4, 0.75), (0.55, 0.5), (1, 0)]
+    ("progress", "rate"), [(0.0, 0), (0.05, 0.5), (0.1, 1), (0.4, 0.75), (0.55, 0.5), (1.0, 0)]
 )
 def test_one_cycle_matches_hand_values(progress, rate):
     """Must fail if the warm-up changes its length, or the way down is straight."""

@@ -5,7 +5,7 @@ from unlearning.game.players import Outcome
 from unlearning.settings import OriginalParams
 
 
-def of_game(outcome: Outcome, data: Dataset, recipe: OriginalParams) -> dict[str, float]:
+def of_game(outcome: Outcome, data: Dataset, recipe: OriginalParams) -> dict[str, int | float]:
     """Return what the game cost; a `cost_ratio` below 1 means less than one retraining.
 
     `image_passes` are images sent forward and backward, and `cost_ratio` is their number over that of

@@ -57,7 +57,8 @@ def read_table(path: Path | str) -> pd.DataFrame:
 
     A class called "NA" or "007" stays what it is; plain `pd.read_csv` makes a gap or a number of it.
     """
-    return pd.read_csv(path, keep_default_na=False, dtype=defaultdict(lambda: str, id=int))
+    types: defaultdict[str, type] = defaultdict(lambda: str, {"id": int})
+    return pd.read_csv(path, keep_default_na=False, dtype=types)
 
 
 def write_table(path: Path | str, table: pd.DataFrame) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import matplotlib
 
@@ -25,7 +26,7 @@ ORIGINAL, UNLEARNED, RETRAINED = "#E69F00", "#0072B2", "#7F7F7F"
 def score_histogram(path: Path | str, scores: Versions[Float[Tensor, " N"]]) -> None:
     """Draw the discriminator's scores of forget images, before (original) and after (unlearned)."""
     figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
-    edges = np.linspace(0, 1, 21)
+    edges = np.linspace(0, 1, 21).tolist()
     for name, values in scores.named().items():
         axes.hist(
             values.numpy(),
@@ -138,7 +139,7 @@ def _colour(name: str) -> str:
     return {"original": ORIGINAL, "unlearned": UNLEARNED}.get(name, RETRAINED)
 
 
-def _shape(name: str) -> str:
+def _shape(name: str) -> Literal["bar", "step"]:
     return "bar" if name in ("original", "unlearned") else "step"
 
 

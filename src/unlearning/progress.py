@@ -16,11 +16,11 @@ Item = TypeVar("Item")
 class Report(Protocol):
     """How the library tells of long work: called with named values as they come."""
 
-    def __call__(self, **values: float) -> None:
+    def __call__(self, **values: int | float) -> None:
         """Take the values of one epoch."""
 
 
-def silent(**values: float) -> None:
+def silent(**values: int | float) -> None:
     """Report nothing."""
 
 
@@ -35,9 +35,9 @@ class Curve:
 
     def __init__(self, name: str):
         self.name = name
-        self.rows: list[dict[str, float]] = []
+        self.rows: list[dict[str, int | float]] = []
 
-    def __call__(self, **values: float) -> None:
+    def __call__(self, **values: int | float) -> None:
         """Say "name: epoch 3 loss 0.1234" and keep the row."""
         self.rows.append(values)
         shown = (
@@ -46,7 +46,7 @@ class Curve:
         )
         say(f"{self.name}: {' '.join(shown)}")
 
-    def tagged(self, **tags: float) -> Report:
+    def tagged(self, **tags: int | float) -> Report:
         """Return a report whose rows begin with these values."""
         return lambda **values: self(**tags, **values)
 

@@ -39,7 +39,9 @@ def train(
     model = new_classifier(len(data.classes), seed).to(hardware.device).train()
     generator = torch.Generator().manual_seed(seed)
     steps = params.epochs * -(-len(indices) // params.batch_size)
-    optimizer = torch.optim.AdamW(model.parameters(), params.lr, weight_decay=params.weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), params.lr, weight_decay=params.weight_decay, fused=True
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: one_cycle((step + 1) / (steps + 1))
     )

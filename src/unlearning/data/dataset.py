@@ -114,7 +114,7 @@ def crop_and_flip(
 
 def shuffled_batches(
     indices: Int[Tensor, " K"], batch_size: int, generator: torch.Generator
-) -> list[Int[Tensor, " B"]]:
+) -> list[Int[Tensor, "_"]]:
     """Return one epoch: the indices in random order, cut into batches of at most `batch_size`.
 
     Batches differ by one image at most, so that none is left with a single one, of which batch

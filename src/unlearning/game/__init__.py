@@ -1,27 +1,12 @@
 """The adversarial game: a generator that forgets against a discriminator that finds it out.
 
-Source: the article's A4 to A13. One file per recipe, each with its own explicit loop: `article` plays the
-game as printed, faults included; `adversarial` is ours.
+Source: the article's A4 to A13. One module per recipe, each with its own explicit loop: `article` plays
+the game as printed, faults included; `adversarial` is ours. Each has
+
+- `init_players(original, class_count, seed)`: the networks before the game, and
+- `play(players, data, params, hardware, report)`: the game; the caller's networks are left untouched.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from torch import nn
-
 from unlearning.game import adversarial, article
-from unlearning.game.players import Play, Players
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a game begins and how it is played."""
-
-    init_players: Callable[[nn.Module, int, int], Players]
-    play: Play
-
-
-RECIPES = {
-    "adversarial": Recipe(adversarial.init_players, adversarial.play),
-    "article": Recipe(article.init_players, article.play),
-}
+RECIPES = {"adversarial": adversarial, "article": article}

@@ -41,8 +41,9 @@ def play(
     """
     generator = copy.deepcopy(players.generator).to(hardware.device).eval()
     discriminator = copy.deepcopy(players.discriminator).to(hardware.device).train()
-    optimizers = Optimizers(generator, discriminator, params)
     epochs = plan(data, params)
+    # Step by step, not epoch by epoch as the article: two or three epochs must end at rest too.
+    optimizers = Optimizers(generator, discriminator, params, lowerings=sum(map(len, epochs)))
     original = frozen_outputs(players.feature_extractor, data, epochs, hardware)
     forget_labels = torch.tensor(data.forget_labels, device=hardware.device)
     rows = []
@@ -86,7 +87,7 @@ def play(
             )
             monitor.discrimination(real, fake)
             monitor.predictions(retain_logits)
-        optimizers.end_epoch()
+            optimizers.lower()
         rows.append(monitor.row(epoch))
         report(**rows[-1])
     return Outcome(

@@ -36,7 +36,7 @@ def play(
     """
     generator = copy.deepcopy(players.generator).to(hardware.device).train()
     discriminator = copy.deepcopy(players.discriminator).to(hardware.device).train()
-    optimizers = Optimizers(generator, discriminator, params)
+    optimizers = Optimizers(generator, discriminator, params, lowerings=params.epochs)
     epochs = plan(data, params)
     extracted = frozen_outputs(players.feature_extractor, data, epochs, hardware)
     rows = []
@@ -65,7 +65,7 @@ def play(
             monitor.discrimination(real, fake)
         # No retain image goes through the article's generator: it is asked once an epoch, to watch it.
         monitor.predictions(predict_logits(generator, data, pairs[-1][1], hardware))
-        optimizers.end_epoch()
+        optimizers.lower()
         rows.append(monitor.row(epoch))
         report(**rows[-1])
     return Outcome(

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -13,7 +12,6 @@ from unlearning.data.dataset import Dataset, shuffled_batches
 from unlearning.errors import UserError
 from unlearning.hardware import Hardware
 from unlearning.models import Discriminator, predict_logits
-from unlearning.progress import Report
 from unlearning.settings import GameParams
 
 # Bounds of the warnings (A20), ours.
@@ -40,30 +38,13 @@ class Outcome:
 
     generator: nn.Module
     discriminator: Discriminator
-    epochs: list[dict[str, float]]
+    epochs: list[dict[str, int | float]]
     image_passes: int
     extractor_passes: int
 
 
-class Play(Protocol):
-    """A recipe."""
-
-    def __call__(
-        self,
-        players: Players,
-        data: Dataset,
-        params: GameParams,
-        hardware: Hardware,
-        report: Report,
-    ) -> Outcome:
-        """Play on the training images; the caller's networks are left untouched.
-
-        Raises: UserError in the first epoch in which a loss is no longer finite.
-        """
-        ...
-
-
-Pair = tuple[Int[Tensor, " F"], Int[Tensor, " R"]]
+# Forget and retain indices; "_": their numbers may differ, and from step to step.
+Pair = tuple[Int[Tensor, "_"], Int[Tensor, "_"]]
 
 
 def plan(data: Dataset, params: GameParams) -> list[list[Pair]]:
@@ -83,7 +64,7 @@ def plan(data: Dataset, params: GameParams) -> list[list[Pair]]:
 
 def _endless(
     indices: Int[Tensor, " K"], size: int, generator: torch.Generator
-) -> Iterator[Int[Tensor, " B"]]:
+) -> Iterator[Int[Tensor, "_"]]:
     while True:
         yield from shuffled_batches(indices, size, generator)
 
@@ -114,9 +95,11 @@ def frozen_outputs(
 
 
 class Optimizers:
-    """One Adam and one cosine schedule over all epochs per player (A11, A12)."""
+    """One Adam and one cosine schedule per player (A11, A12), lowered to 0 in `lowerings` calls."""
 
-    def __init__(self, generator: nn.Module, discriminator: nn.Module, params: GameParams):
+    def __init__(
+        self, generator: nn.Module, discriminator: nn.Module, params: GameParams, lowerings: int
+    ):
         self.generator, self.discriminator = (
             torch.optim.Adam(
                 player.parameters(),
@@ -127,12 +110,12 @@ class Optimizers:
             for player in (generator, discriminator)
         )
         self._schedules = [
-            torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, params.epochs)
+            torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, lowerings)
             for optimizer in (self.generator, self.discriminator)
         ]
 
-    def end_epoch(self) -> None:
-        """Lower both learning rates."""
+    def lower(self) -> None:
+        """Lower both learning rates a little."""
         for schedule in self._schedules:
             schedule.step()
 
@@ -159,7 +142,7 @@ class Monitor:
         """Note the classes that the generator gives to retain images."""
         self._predictions.append(retain_logits.detach().argmax(dim=1))
 
-    def row(self, epoch: int) -> dict[str, float]:
+    def row(self, epoch: int) -> dict[str, int | float]:
         """Return the epoch's means, the discriminator's accuracy and the number of classes predicted.
 
         Raises: UserError if a loss is not finite.
@@ -188,7 +171,7 @@ def effective_classes(predictions: Int[Tensor, " N"], class_count: int) -> float
     return torch.special.entr(shares).sum().exp().item()
 
 
-def warnings(last: dict[str, float]) -> list[str]:
+def warnings(last: dict[str, int | float]) -> list[str]:
     """Return in plain words what went wrong by the last epoch; empty if nothing did."""
     found = []
     if last["discriminator_accuracy"] >= WON_OUTRIGHT:
