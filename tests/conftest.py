@@ -70,7 +70,8 @@ def tiny_network(seed: int, class_count: int = len(COLOURS)) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Sequential(
-            nn.Conv2d(3, 8, 4, stride=4),
+            # No bias: batch normalisation takes it out, and Adam would blow up the noise of its gradient.
+            nn.Conv2d(3, 8, 4, stride=4, bias=False),
             nn.BatchNorm2d(8),
             nn.ReLU(),
             nn.AdaptiveAvgPool2d(1),

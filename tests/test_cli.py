@@ -140,7 +140,6 @@ def test_the_summary_shows_before_after_and_retrained(run, tmp_path):
     assert lines[4:] == ["assessment: forgotten and kept: x", "the article's reading: excellent: y"]
 
 
-@pytest.mark.xfail(strict=True, reason="the spread fills its column: '0.0000.012 (spread 0.004)'")
 def test_the_spread_of_several_retrained_models_stands_apart(run, tmp_path):
     """Must fail if the spread is left out, or runs into the column before it."""
     write_run(tmp_path, {"test_accuracy": 0.012, "models": 2, "test_accuracy_spread": 0.004})

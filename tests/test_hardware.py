@@ -97,3 +97,4 @@ def test_all_usable_cores_work_with_deterministic_kernels(monkeypatch):
     assert torch.get_num_threads() == 3
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.backends.cudnn.benchmark
+    assert not torch.utils.deterministic.fill_uninitialized_memory

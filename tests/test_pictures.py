@@ -65,7 +65,6 @@ def test_many_classes_make_a_wider_picture(tmp_path):
     assert size(tmp_path / "x.png") == (3630, 396)
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="matplotlib reads $...$ as a formula")
 def test_a_class_name_with_dollars_is_no_formula(tmp_path):
     """Must fail if a folder's name is read as mathematics: a run would end at its last stage."""
     try:

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from unlearning import training
+from unlearning.data.dataset import crop_and_flip, normalised, shuffled_batches
 from unlearning.errors import UserError
 from unlearning.models import predict_logits
 from unlearning.training import one_cycle, train
@@ -29,6 +30,35 @@ def test_training_follows_from_its_seed(data, make_original, make_network, cpu, 
     assert torch.equal(weights(train(data, images, params, 0, cpu, rows)), first)
     assert not torch.equal(weights(train(data, images, params, 1, cpu, rows)), first)
     assert seeds == [0, 0, 1]
+
+
+def test_training_is_its_described_loop(data, make_original, make_network, cpu, rows, monkeypatch):
+    """Must fail if optimiser, weight decay, schedule, augmentation or their order changes."""
+    monkeypatch.setattr(training, "new_classifier", lambda count, seed: make_network(seed, count))
+    images = data.select(subset="train")[::2]
+    params = make_original(epochs=3, batch_size=6, lr=0.01, weight_decay=0.3)
+    trained = train(data, images, params, 5, cpu, rows)
+
+    model = make_network(5).train()
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.3)
+    generator = torch.Generator().manual_seed(5)
+    losses = []
+    for _ in range(3):
+        for batch in shuffled_batches(images, 6, generator):
+            # 16 images in batches of 6: 3 steps an epoch, 9 in all.
+            optimizer.param_groups[0]["lr"] = 0.01 * one_cycle((len(losses) + 1) / 10)
+            pixels = crop_and_flip(data.pixels(batch), generator)
+            logits = model(normalised(pixels, cpu.device))
+            chosen = logits.log_softmax(dim=1)[range(len(batch)), data.labels[batch]]
+            losses.append(-chosen.mean())
+            optimizer.zero_grad()
+            losses[-1].backward()
+            optimizer.step()
+
+    torch.testing.assert_close(weights(trained), weights(model), atol=1e-5, rtol=1e-3)
+    means = torch.stack(losses).detach().reshape(3, 3).mean(dim=1)
+    assert [row["epoch"] for row in rows.rows] == [1, 2, 3]
+    assert [row["loss"] for row in rows.rows] == pytest.approx(means.tolist(), rel=1e-4)
 
 
 def test_training_learns_what_can_be_told_apart(data, trained, cpu):

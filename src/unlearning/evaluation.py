@@ -63,11 +63,9 @@ def top_predictions(
 ) -> list[tuple[str, float]]:
     """Return the most probable classes with their probabilities, highest first (A15)."""
     probs = logits.double().softmax(dim=0)
-    best = probs.topk(min(count, len(classes)))
-    return [
-        (classes[label], prob)
-        for prob, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-    ]
+    # A stable sort, not topk: of equal logits the first class comes first, as argmax has it.
+    best = probs.sort(descending=True, stable=True).indices[:count].tolist()
+    return [(classes[label], probs[label].item()) for label in best]
 
 
 def forget_figures(

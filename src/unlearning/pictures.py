@@ -7,6 +7,8 @@ from typing import Literal
 import matplotlib
 
 matplotlib.use("Agg")
+# A class may be called "$a$": a name is never a formula.
+matplotlib.rcParams["text.parse_math"] = False
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -150,5 +152,7 @@ def _alpha(name: str) -> float:
 def _save(figure: Figure, path: Path | str) -> None:
     """Write the picture without a date or a version, which would change its bytes."""
     with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
+        figure.savefig(
+            temporary, dpi=110, format="png", bbox_inches="tight", metadata={"Software": None}
+        )
     plt.close(figure)

@@ -21,7 +21,7 @@ def table(folder: Path) -> str:
         ("retain classes, test accuracy (high is the goal)", *_row(retain)),
     ]
     width = max(len(row[0]) for row in rows)
-    lines = [f"{row[0]:<{width}}  " + "".join(f"{cell:>20}" for cell in row[1:]) for row in rows]
+    lines = [f"{row[0]:<{width}}  " + "".join(f"{cell:>22}" for cell in row[1:]) for row in rows]
     return "\n".join(
         [
             *lines,

@@ -15,9 +15,9 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from unlearning.animals.shapes import Colour, Number, Pen, choose, mix, shade
 
 # How often something stands in front of the animal; 0 = never, see `occlude`.
-CLUTTER = 0.5
+CLUTTER = 0.25
 # How bad the camera is; 0 = perfect, about 4 at most, see `camera`.
-DEGRADATION = 0.5
+DEGRADATION = 0.25
 
 # The least share of the picture that an animal spans; the largest is 1.
 SMALLEST = 0.95
