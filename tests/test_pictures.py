@@ -81,10 +81,10 @@ def test_examples_show_each_image_once(tmp_path, data):
     narrow = drawn_twice(
         lambda path: pictures.examples(path, data, forget, outputs, count=6), tmp_path
     )
-    assert narrow == (1375, 858)
+    assert narrow == (1375, 946)
     one = Versions(logits[:1], -logits[:1], {})
     pictures.examples(tmp_path / "one.png", data, forget[:1], one)
-    assert size(tmp_path / "one.png") == (1375, 429)
+    assert size(tmp_path / "one.png") == (1375, 473)
 
 
 def test_examples_pair_each_image_with_its_own_predictions(tmp_path, data, monkeypatch):

@@ -7,8 +7,6 @@ from typing import Literal
 import matplotlib
 
 matplotlib.use("Agg")
-# A class may be called "$a$": a name is never a formula.
-matplotlib.rcParams["text.parse_math"] = False
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -20,6 +18,9 @@ from unlearning.data.dataset import Dataset
 from unlearning.evaluation import top_predictions
 from unlearning.files import atomic
 from unlearning.versions import Versions
+
+# A class may be called "$a$": a name is never a formula.
+matplotlib.rcParams["text.parse_math"] = False
 
 # Okabe & Ito's palette: told apart by people with any colour vision.
 ORIGINAL, UNLEARNED, RETRAINED = "#E69F00", "#0072B2", "#7F7F7F"
@@ -87,7 +88,7 @@ def examples(
     )
     rows = -(-len(chosen) // 5)
     figure, grid = plt.subplots(
-        rows, 5, figsize=(12.5, 3.9 * rows), layout="constrained", squeeze=False
+        rows, 5, figsize=(12.5, 4.3 * rows), layout="constrained", squeeze=False
     )
     for axes in grid.flat:
         axes.axis("off")
@@ -133,7 +134,7 @@ def _bars(
         )
     axes.set(title=title, ylabel=ylabel, ylim=(0, 1.02), xticks=range(len(classes)))
     axes.set_xticklabels(classes, rotation=30, ha="right")
-    axes.legend(ncols=len(series), fontsize=8, loc="lower center", bbox_to_anchor=(0.5, -0.5))
+    figure.legend(ncols=len(series), fontsize=8, loc="outside lower center")
     _save(figure, path)
 
 
@@ -152,7 +153,5 @@ def _alpha(name: str) -> float:
 def _save(figure: Figure, path: Path | str) -> None:
     """Write the picture without a date or a version, which would change its bytes."""
     with atomic(path) as temporary:
-        figure.savefig(
-            temporary, dpi=110, format="png", bbox_inches="tight", metadata={"Software": None}
-        )
+        figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
     plt.close(figure)
