@@ -1,0 +1,71 @@
+"""A fresh auditor: can a classifier tell a forget image seen by one model from the same seen by another?
+
+It is fitted after all training is over, on what two models make of forget test images, and scored on images
+that it was not fitted on. Between two retrained models it finds what seeds alone change: the floor.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler, normalize
+
+from unlearning.audit.estimates import Measured, estimate, needs
+from unlearning.audit.membership import auc, held_out_ranks
+
+FOLDS = 5
+LEAST = 10
+
+
+def told_apart(left: Float[np.ndarray, "N D"], right: Float[np.ndarray, "N D"]) -> Measured:
+    """Return the auditor's AUC: 0.5 if it cannot tell `left` from `right`, 1 if always.
+
+    Rows are the same images seen by two models; both views of an image stand in the same fold.
+    """
+    count = len(left)
+    if count < LEAST:
+        return needs(LEAST)
+    inputs = np.concatenate([left, right])
+    targets = np.repeat([1, 0], count)
+    images = np.tile(np.arange(count), 2)
+    folds = list(GroupKFold(FOLDS).split(inputs, targets, images))
+    auditor = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    ranks = held_out_ranks(auditor, inputs, targets, folds)
+    pairs = np.column_stack([ranks[:count], ranks[count:]])
+    return estimate(lambda rows: auc(rows[:, 0], rows[:, 1]), pairs, least=LEAST)
+
+
+def output_view(
+    probs: Float[np.ndarray, "N C"], forget_labels: Sequence[int]
+) -> Float[np.ndarray, "N K"]:
+    """Return what the auditor sees of outputs: the probabilities of the kept classes, rows summing to 1.
+
+    The forgotten class's own output is left out: in a model that never saw the class it is an accident of
+    the seed, by which any two retrained models could be told apart.
+    """
+    kept = np.delete(probs, list(forget_labels), axis=1)
+    return kept / kept.sum(axis=1, keepdims=True).clip(min=np.finfo(float).tiny)
+
+
+def feature_view(
+    features: Float[np.ndarray, "N D"],
+    retain_features: Float[np.ndarray, "M D"],
+    retain_labels: Int[np.ndarray, " M"],
+) -> Float[np.ndarray, "N K"]:
+    """Return what the auditor sees of features: each image's cosine to the mean of every kept class.
+
+    Two networks of different seeds name their 512 directions differently, so that raw features tell any two
+    of them apart. Positions relative to anchors that both know compare.
+    Source: Moschella et al. 2023, "Relative Representations", arXiv:2209.15430.
+    """
+    center = retain_features.mean(axis=0)
+    anchors = np.stack(
+        [
+            retain_features[retain_labels == label].mean(axis=0) - center
+            for label in np.unique(retain_labels)
+        ]
+    )
+    return normalize(features - center) @ normalize(anchors).T

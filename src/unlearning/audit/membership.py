@@ -1,0 +1,151 @@
+"""Membership attacks: can forget images that were trained on be told from forget images that were not?
+
+An attack gives each image a score that is higher for a likelier member. Members are the forget images of
+the training subset, non-members those of the test subset.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.stats import rankdata
+from sklearn.base import ClassifierMixin
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from unlearning.audit.outputs import entropy
+
+Probs = Float[np.ndarray, "N C"]
+Labels = Int[np.ndarray, " N"]
+PerImage = Float[np.ndarray, " N"]
+
+ATTACKS = (
+    "true_class_probability",
+    "confidence",
+    "entropy",
+    "modified_entropy",
+    "logistic_regression",
+    "gradient_boosting",
+)
+FOLDS = 5
+SEED = 0
+
+
+def signals(probs: Probs, labels: Labels) -> dict[str, PerImage]:
+    """Return the scores of the attacks that need no fitting; higher: likelier a member.
+
+    Source of the first, third and fourth: Song & Mittal 2021, arXiv:2003.10595; of the second:
+    Salem et al. 2019, arXiv:1806.01246, third adversary.
+    """
+    return {
+        "true_class_probability": probs[np.arange(len(labels)), labels],
+        "confidence": probs.max(axis=1),
+        "entropy": -entropy(probs),
+        "modified_entropy": -modified_entropy(probs, labels),
+    }
+
+
+def modified_entropy(probs: Probs, labels: Labels) -> PerImage:
+    """Uncertainty of each prediction given its true label y; training members tend to score low.
+
+    -(1 - p_y) log p_y - sum over i != y of p_i log(1 - p_i), in nats; 0 if certain and right.
+    Finite if certain and wrong: probabilities are kept 1e-12 away from 0 and 1.
+    Source: Song & Mittal 2021, modified prediction entropy, arXiv:2003.10595.
+    """
+    probs = probs.clip(1e-12, 1 - 1e-12)
+    rows = np.arange(len(labels))
+    true_class = probs[rows, labels]
+    terms = -probs * np.log1p(-probs)
+    terms[rows, labels] = -(1 - true_class) * np.log(true_class)
+    return terms.sum(axis=1)
+
+
+def attack_scores(probs: Probs, labels: Labels, is_member: Labels) -> dict[str, PerImage]:
+    """Return every attack's scores, fitted or not; `is_member` is 1 or 0."""
+    return signals(probs, labels) | fitted_scores(probs, labels, is_member)
+
+
+def fitted_scores(probs: Probs, labels: Labels, is_member: Labels) -> dict[str, PerImage]:
+    """Return the scores of attacks fitted on the sorted probabilities and the loss.
+
+    Each image is scored by a classifier that did not see it, as a rank within its fold: classifiers of
+    different folds are on different scales, and pooling raw scores makes a useless attack look inverted.
+    Needs at least 5 members and 5 non-members.
+    """
+    loss = -np.log(probs[np.arange(len(labels)), labels].clip(1e-12))
+    inputs = np.column_stack([-np.sort(-probs, axis=1), loss])
+    attackers = {
+        "logistic_regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+        "gradient_boosting": GradientBoostingClassifier(
+            n_estimators=50, max_depth=2, random_state=SEED
+        ),
+    }
+    folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(inputs, is_member))
+    return {
+        name: held_out_ranks(attacker, inputs, is_member, folds)
+        for name, attacker in attackers.items()
+    }
+
+
+def held_out_ranks(
+    classifier: ClassifierMixin,
+    inputs: Float[np.ndarray, "N D"],
+    targets: Labels,
+    folds: list[tuple[np.ndarray, np.ndarray]],
+) -> PerImage:
+    """Return each row's rank within its fold, in (0, 1), by a classifier fitted on the other folds."""
+    ranks = np.zeros(len(targets))
+    for fitted_on, held_out in folds:
+        classifier.fit(inputs[fitted_on], targets[fitted_on])
+        scores = classifier.predict_proba(inputs[held_out])[:, 1]
+        ranks[held_out] = rankdata(scores) / (len(held_out) + 1)
+    return ranks
+
+
+def auc(positives: Float[np.ndarray, " P"], negatives: Float[np.ndarray, " Q"]) -> float:
+    """Area under the ROC curve: the chance that a positive scores above a negative, ties count half.
+
+    0.5: no attack. Below 0.5 the attack points the wrong way, which an attacker can turn round.
+    """
+    ranks = rankdata(np.concatenate([positives, negatives]))
+    count = len(positives)
+    wins = ranks[:count].sum() - count * (count + 1) / 2
+    return float(wins / (count * len(negatives)))
+
+
+def true_positive_rate(
+    members: Float[np.ndarray, " P"],
+    non_members: Float[np.ndarray, " Q"],
+    false_positive_rate: float,
+) -> float:
+    """Largest share of members found at a threshold that calls at most this share of non-members members.
+
+    Source: Carlini et al. 2022, "Membership Inference Attacks From First Principles", arXiv:2112.03570.
+    """
+    allowed = int(false_positive_rate * len(non_members) + 1e-9)
+    # The threshold lies just above the first non-member that must not be called a member.
+    threshold = np.sort(non_members)[::-1][allowed] if allowed < len(non_members) else -np.inf
+    return float((members > threshold).mean())
+
+
+def svc_non_members(
+    retain_train: Float[np.ndarray, " M"],
+    retain_test: Float[np.ndarray, " K"],
+    forget_train: PerImage,
+) -> PerImage:
+    """Return 1 for each forget training image that the field's common attack takes for a non-member, else 0.
+
+    An SVC (RBF kernel, C = 3, gamma "auto") learns from the probability of the true class to tell retain
+    training images (members) from as many retain test images. The mean of the result is what papers call
+    "MIA-efficacy" or plainly "MIA": 1 reads as forgotten, and a forgotten class reaches it by its low
+    probability alone. Source: Jia et al. 2023, arXiv:2304.04934, confidence-based attack.
+    """
+    count = min(len(retain_train), len(retain_test))
+    chosen = [
+        values[np.arange(count) * len(values) // count] for values in (retain_train, retain_test)
+    ]
+    attacker = SVC(C=3, gamma="auto", kernel="rbf")
+    attacker.fit(np.concatenate(chosen)[:, None], np.repeat([1, 0], count))
+    return (attacker.predict(forget_train[:, None]) == 0).astype(float)

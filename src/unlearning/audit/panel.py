@@ -1,0 +1,151 @@
+"""Models side by side: how far a subject is from the references, and these from one another.
+
+For a figure x of each model, with reference models r (retrained, one per seed):
+
+- distance: mean over r of |x(subject) - x(r)|, or of a divergence d(subject, r) itself
+- floor: the same between the references, mean over their pairs; a retrained model of another seed would
+  be expected there
+- margin: half the width of the 95 % interval of the distance over resampled images
+- reading: "inside" if distance <= floor + margin, "near" if <= 2 x floor + margin, else "outside"
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Generic, TypeVar
+
+from unlearning.audit.estimates import Estimate, Measured, average
+from unlearning.evaluation import NO_REFERENCE
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+INSIDE, NEAR, OUTSIDE = "inside", "near", "outside"
+NO_FLOOR = "no floor: needs 2 retrained models"
+
+
+@dataclass(frozen=True)
+class Panel(Generic[T]):
+    """One value per model: `subjects` by name, `references` by seed (empty without retraining)."""
+
+    subjects: dict[str, T]
+    references: dict[str, T]
+
+    def map(self, function: Callable[[T], U]) -> "Panel[U]":
+        """Return the function's value for each model."""
+        return Panel(
+            {name: function(value) for name, value in self.subjects.items()},
+            {seed: function(value) for seed, value in self.references.items()},
+        )
+
+    def named(self) -> dict[str, T]:
+        """Return the values by the name that tables and curves show."""
+        return self.subjects | {
+            f"retrained ({seed})": value for seed, value in self.references.items()
+        }
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a subject's figure compares with the references; a string says why it does not."""
+
+    distance: float | str
+    floor: float | str
+    margin: float | str
+    reading: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of every model, and each subject's reading."""
+
+    values: Panel[Measured]
+    readings: dict[str, Reading]
+
+
+def own(
+    values: Panel[Measured], only_worse: int = 0, resolution: int | float | None = None
+) -> Figure:
+    """Return a figure that each model has by itself, such as an accuracy.
+
+    `only_worse`: 0 counts any difference from the references, -1 only lower values, +1 only higher.
+    `resolution`: the margin, where the figure's steps are coarser than the sampling of images.
+    """
+
+    def apart(left: Measured, right: Measured) -> Measured:
+        if isinstance(left, str) or isinstance(right, str):
+            return left if isinstance(left, str) else right
+        difference = left - right
+        signed = difference.value * only_worse if only_worse else abs(difference.value)
+        return Estimate(max(0.0, signed), difference.resampled)
+
+    return Figure(values, _readings(values, apart, resolution))
+
+
+def relative(
+    models: Panel[T], compare: Callable[[T, T], Measured], equal_at: int | float = 0
+) -> Figure:
+    """Return a figure that exists between two models, such as a divergence or a similarity.
+
+    A model's value is the mean of `compare` over the references other than itself. `equal_at`: what
+    `compare` gives for two equal models; the distance is counted from there.
+    """
+    references = models.references
+
+    def value(model: T, others: Mapping[str, T]) -> Measured:
+        if not others:
+            return NO_REFERENCE
+        return average([compare(model, other) for other in others.values()])
+
+    def apart(left: T, right: T) -> Measured:
+        found = compare(left, right)
+        if isinstance(found, str):
+            return found
+        return Estimate(abs(found.value - equal_at), found.resampled)
+
+    values: Panel[Measured] = Panel(
+        {name: value(model, references) for name, model in models.subjects.items()},
+        {
+            seed: value(model, {key: other for key, other in references.items() if key != seed})
+            for seed, model in references.items()
+        },
+    )
+    return Figure(values, _readings(models, apart, None))
+
+
+def _readings(
+    models: Panel[T],
+    apart: Callable[[T, T], Measured],
+    resolution: int | float | None,
+) -> dict[str, Reading]:
+    references = list(models.references.values())
+    if not references:
+        return {
+            name: Reading(NO_REFERENCE, NO_REFERENCE, NO_REFERENCE, NO_REFERENCE)
+            for name in models.subjects
+        }
+    floor = average([apart(*pair) for pair in combinations(references, 2)] or [NO_FLOOR])
+    return {
+        name: _reading(average([apart(model, other) for other in references]), floor, resolution)
+        for name, model in models.subjects.items()
+    }
+
+
+def _reading(distance: Measured, floor: Measured, resolution: int | float | None) -> Reading:
+    if isinstance(distance, str):
+        return Reading(distance, distance, distance, distance)
+    margin = distance.half_width if resolution is None else float(resolution)
+    if isinstance(floor, str):
+        return Reading(distance.value, floor, margin, floor)
+    # 1e-9: figures that differ by rounding alone are equal.
+    excess = distance.value - margin - 1e-9
+    word = INSIDE if excess <= floor.value else NEAR if excess <= 2 * floor.value else OUTSIDE
+    return Reading(distance.value, floor.value, margin, word)
+
+
+def mean_of_references(values: Panel[Measured]) -> float | str:
+    """Return the mean of the references' figures, or why there is none."""
+    if not values.references:
+        return NO_REFERENCE
+    mean = average(list(values.references.values()))
+    return mean if isinstance(mean, str) else mean.value

@@ -1,0 +1,122 @@
+"""What the figures amount to, in words: per figure by `panel`, in one sentence here.
+
+The article's own reading stands beside it (A14 to A19); where the two disagree, that is said.
+"""
+
+from collections.abc import Mapping
+
+from unlearning.audit.panel import INSIDE, NEAR, OUTSIDE, Reading
+from unlearning.evaluation import FORGOTTEN_BELOW, RETAIN_LOSS_BELOW, assessment
+
+# Which level a figure speaks of, by the first part of its name.
+LEVELS = {
+    "output": (
+        "forget_accuracy",
+        "retain_accuracy",
+        "js_to_retrained",
+        "destination_tv",
+        "confidence_mean",
+        "entropy_mean",
+        "agreement_with_original",
+        "agreement_with_retrained",
+        "calibration_error",
+        "zrf",
+    ),
+    "membership": ("membership_auc", "membership_tpr", "membership_svc"),
+    "representation": (
+        "probe_recall",
+        "early_probe_recall",
+        "few_shot_recall",
+        "knn_recall",
+        "cka_to_original",
+        "cka_to_retrained",
+    ),
+    "relearning": ("relearn_passes", "returned_accuracy"),
+    "fresh auditor": ("auditor_auc",),
+}
+# The article's bands that it reads as success.
+ARTICLE_SUCCESS = ("excellent", "good")
+
+
+def level_of(figure: str) -> str:
+    """Return the level that a figure belongs to."""
+    first = figure.split(".")[0]
+    return next(level for level, figures in LEVELS.items() if first in figures)
+
+
+def succeeded(forget_accuracy: float, retain_accuracy: float, original_accuracy: float) -> bool:
+    """Return whether the class is forgotten by the output and the others are kept."""
+    return (
+        forget_accuracy <= FORGOTTEN_BELOW
+        and retain_accuracy >= original_accuracy - RETAIN_LOSS_BELOW
+    )
+
+
+def sentence(
+    readings: Mapping[str, Reading],
+    references: int,
+    *,
+    forget_accuracy: float,
+    retain_accuracy: float,
+    original_accuracy: float,
+) -> str:
+    """Return the verdict on one model: failed, or how it compares with retraining.
+
+    `original_accuracy`: the original's on the same retain images. `references`: number of retrained models.
+    """
+    if not succeeded(forget_accuracy, retain_accuracy, original_accuracy):
+        return assessment(forget_accuracy, retain_accuracy, original_accuracy)
+    if references < 2:
+        missing = "no reference" if references == 0 else "no floor: one retrained model only"
+        return f"forgotten and kept by the output; likeness to retraining is not known ({missing})"
+    words = {name: reading.reading for name, reading in readings.items()}
+    measured = [name for name, word in words.items() if word in (INSIDE, NEAR, OUTSIDE)]
+    outside = [name for name in measured if words[name] == OUTSIDE]
+    near = [name for name in measured if words[name] == NEAR]
+    floor = f"the floor of {references} retrained models"
+    if outside:
+        return (
+            f"forgotten and kept by the output, but told apart from retraining: {len(outside)} of "
+            f"{len(measured)} figures lie outside {floor} ({_by_level(outside)})"
+        )
+    if near:
+        return (
+            f"forgotten and kept, close to retraining: no figure lies outside {floor}, "
+            f"{len(near)} of {len(measured)} near it ({_by_level(near)})"
+        )
+    return f"forgotten and kept as by retraining: all {len(measured)} figures lie inside {floor}"
+
+
+def _by_level(figures: list[str]) -> str:
+    """Return "representation: few_shot_recall, knn_recall; relearning: ..."."""
+    levels = [(level, [name for name in figures if level_of(name) == level]) for level in LEVELS]
+    return "; ".join(f"{level}: {', '.join(names)}" for level, names in levels if names)
+
+
+def against_article(article: str, verdict: str) -> str:
+    """Return whether the article's reading and the verdict agree, and if not, why the article errs.
+
+    `article` begins with the band of its score ("excellent: score 0.087, ...").
+    """
+    success = article.split(":")[0] in ARTICLE_SUCCESS
+    failed = verdict.startswith("failed")
+    told_apart = "told apart" in verdict
+    if success and failed:
+        return (
+            "they disagree: the article's score reads as success, but the model failed. The score judges the "
+            "outputs of the feature extractor, never looks at retain images, and comes from the "
+            "discriminator that took part in the game"
+        )
+    if success and told_apart:
+        return (
+            "they disagree in part: the article's score reads as success, and by the output it is one; "
+            "attacks that took no part in the game still find the class"
+        )
+    if success:
+        return "they agree: success"
+    if failed:
+        return "they agree: failure"
+    return (
+        "they disagree: the article's score does not read as success, though the class is forgotten and the "
+        "others are kept by the output. The score judges the outputs of the feature extractor, not of the model"
+    )
