@@ -123,6 +123,7 @@ def write_run(folder, retrained: object, warnings: str = "none") -> None:
         write_metrics(folder / f"{name}.json", values | words | {"retrained": retrained})
     cost = {"image_passes": 768, "cost_ratio": 0.0912, "warnings": warnings}
     write_metrics(folder / "adversarial_train.json", cost)
+    write_metrics(folder / "audit.json", {"verdict": "told apart: z"})
 
 
 def test_the_summary_shows_before_after_and_retrained(run, tmp_path):
@@ -137,7 +138,11 @@ def test_the_summary_shows_before_after_and_retrained(run, tmp_path):
     assert lines[2].startswith("retain classes, test accuracy (high is the goal)")
     assert lines[2].split()[-3:] == ["0.951", "0.931", "0.012"]
     assert lines[3] == "cost: 768 image passes, 9.1% of one retraining"
-    assert lines[4:] == ["assessment: forgotten and kept: x", "the article's reading: excellent: y"]
+    assert lines[4:] == [
+        "assessment: forgotten and kept: x",
+        "verdict of the audit: told apart: z",
+        "the article's reading: excellent: y",
+    ]
 
 
 def test_the_spread_of_several_retrained_models_stands_apart(run, tmp_path):

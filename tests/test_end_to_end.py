@@ -91,6 +91,13 @@ def test_repro_leaves_every_metric_of_the_contract(clone):
     } <= set(retain)  # fmt: skip
     assert retain["retrained"]["models"] == 2
     assert {"image_passes", "cost_ratio"} <= set(metrics(clone, "adversarial_train"))
+    audit = metrics(clone, "audit")
+    assert {
+        "js_to_retrained", "js_floor", "destination_tv", "destination_tv_floor", "membership_auc",
+        "probe_recall", "relearn", "verdict", "original", "retrained",
+    } <= set(audit)  # fmt: skip
+    assert {"membership_auc", "probe_recall"} <= set(audit["retrained"])
+    assert audit["probe_recall"] == "not measured: needs 10 images"
 
 
 def test_a_second_repro_does_nothing_and_leaves_git_clean(clone):
@@ -148,7 +155,9 @@ def test_an_experiment_reruns_only_what_depends_on_its_parameter(clone):
     """Must fail if lr is declared by a stage that does not need it, or -S rewrites params.yaml."""
     shown = run(clone, "dvc", "exp", "run", "-S", "lr=1e-5")
     ran = set(re.findall(r"Running stage '(\w+)'", shown))
-    assert ran == {"check_request", "adversarial_train", "evaluate_retain", "evaluate_forget"}
+    assert ran == {
+        "check_request", "adversarial_train", "evaluate_retain", "evaluate_forget", "audit"
+    }  # fmt: skip
     changed = run(clone, "git", "diff", "--unified=0", "params.yaml")
     lines = [line for line in changed.splitlines() if re.match(r"[+-](?![+-])", line)]
     assert [line[0] for line in lines] == ["-", "+"], lines
@@ -163,4 +172,6 @@ def test_without_retraining_the_pipeline_says_so(clone):
     run(clone, "git", "reset", "--quiet", "--hard")
     run(clone, "dvc", "exp", "run", "-S", "retrain.seeds=[]")
     assert metrics(clone, "evaluate_forget")["retrained"] == "no reference"
+    assert metrics(clone, "audit")["js_to_retrained"] == "no reference"
+    assert metrics(clone, "audit")["retrained"] == "no reference"
     assert "no reference" in run(clone, "unlearning", "summary")

@@ -28,6 +28,8 @@ HIGHEST_CONFIDENCE = "high"
 # When the project itself calls a model unlearned: both must hold. Fractions of test images.
 FORGOTTEN_BELOW = 0.02
 RETAIN_LOSS_BELOW = 0.02
+# How an assessment of a model that did not forget, or did not keep, begins.
+FAILED = "failed"
 
 
 def score_band(score: float) -> str:
@@ -226,7 +228,7 @@ def assessment(forget_accuracy: float, retain_accuracy: float, reference_accurac
     if forgot and kept:
         return f"forgotten and kept: {figures}"
     if forgot:
-        return f"failed: forgot the class but damaged the others: {figures}"
+        return f"{FAILED}: forgot the class but damaged the others: {figures}"
     if kept:
-        return f"failed: the class is still known: {figures}"
-    return f"failed: neither forgotten nor kept: {figures}"
+        return f"{FAILED}: the class is still known: {figures}"
+    return f"{FAILED}: neither forgotten nor kept: {figures}"

@@ -8,13 +8,14 @@ from unlearning.files import read_metrics
 
 
 def table(folder: Path) -> str:
-    """Return the table and two lines of words, from the metrics files in `folder`.
+    """Return the table and a few lines of words, from the metrics files in `folder`.
 
     Raises: UserError if a metrics file is missing.
     """
     forget = _read(folder / "evaluate_forget.json")
     retain = _read(folder / "evaluate_retain.json")
     cost = _read(folder / "adversarial_train.json")
+    audit = _read(folder / "audit.json")
     rows = [
         ("", "original", "unlearned", "retrained"),
         ("forget classes, test accuracy (low is the goal)", *_row(forget)),
@@ -27,6 +28,7 @@ def table(folder: Path) -> str:
             *lines,
             f"cost: {cost['image_passes']} image passes, {cost['cost_ratio']:.1%} of one retraining",
             f"assessment: {forget['assessment']}",
+            f"verdict of the audit: {audit['verdict']}",
             f"the article's reading: {forget['article_assessment']}",
             *([] if cost["warnings"] == "none" else [f"warning: {cost['warnings']}"]),
         ]

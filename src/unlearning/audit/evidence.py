@@ -83,10 +83,10 @@ def output_figures(views: Views) -> dict[str, Figure]:
     random = views.random_logits.double().softmax(dim=1).numpy()
     return {
         "forget_accuracy": own(
-            on_forget.map(lambda p: mean(outputs.hits(p, forget_labels))), only_worse=1
+            on_forget.map(lambda p: mean(outputs.hits(p, forget_labels), least=1)), only_worse=1
         ),
         "retain_accuracy": own(
-            on_retain.map(lambda p: mean(outputs.hits(p, retain_labels))), only_worse=-1
+            on_retain.map(lambda p: mean(outputs.hits(p, retain_labels), least=1)), only_worse=-1
         ),
         "js_to_retrained": relative(on_forget, lambda p, q: mean(outputs.js_divergence(p, q))),
         "destination_tv": relative(on_forget, destination_tv),
@@ -111,9 +111,9 @@ def output_figures(views: Views) -> dict[str, Figure]:
     }
 
 
-def mean(values: np.ndarray) -> Measured:
+def mean(values: np.ndarray, least: int = 10) -> Measured:
     """Return the mean over images, with its interval."""
-    return estimate(np.mean, values)
+    return estimate(np.mean, values, least=least)
 
 
 def destination_tv(left: np.ndarray, right: np.ndarray) -> Measured:

@@ -13,7 +13,7 @@ from unlearning.audit.observation import FEATURES
 from unlearning.audit.outputs import one_hot
 from unlearning.audit.panel import Figure, mean_of_references
 from unlearning.audit.series import plain
-from unlearning.audit.verdict import against_article, sentence
+from unlearning.audit.verdict import Accuracies, against_article, sentence
 from unlearning.data.dataset import Dataset
 from unlearning.evaluation import NO_REFERENCE, per_class_accuracy
 
@@ -80,16 +80,22 @@ def _reading(figure: Figure) -> dict[str, Any]:
 
 
 def _verdict(figures: Mapping[str, Figure], subject: str, references: int) -> str:
-    accuracies = {
-        "forget_accuracy": figures["forget_accuracy"].values.subjects[subject],
-        "retain_accuracy": figures["retain_accuracy"].values.subjects[subject],
-        "original_accuracy": figures["retain_accuracy"].values.subjects[ORIGINAL],
-    }
-    known = {name: each.value for name, each in accuracies.items() if isinstance(each, Estimate)}
-    if len(known) < len(accuracies):
-        return next(each for each in accuracies.values() if isinstance(each, str))
+    forget = figures["forget_accuracy"].values.subjects
+    retain = figures["retain_accuracy"].values.subjects
+    accuracies = Accuracies(
+        *(
+            _value(each)
+            for each in (forget[subject], retain[subject], forget[ORIGINAL], retain[ORIGINAL])
+        )
+    )
     readings = {name: figure.readings[subject] for name, figure in figures.items()}
-    return sentence(readings, references, **known)
+    return sentence(accuracies, readings, references)
+
+
+def _value(measured: Measured) -> float:
+    # Every split holds at least one test image of each class.
+    assert isinstance(measured, Estimate)
+    return measured.value
 
 
 def related_classes(views: Views, data: Dataset) -> dict[str, Any]:

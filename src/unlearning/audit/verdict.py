@@ -4,9 +4,10 @@ The article's own reading stands beside it (A14 to A19); where the two disagree,
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from unlearning.audit.panel import INSIDE, NEAR, OUTSIDE, Reading
-from unlearning.evaluation import FORGOTTEN_BELOW, RETAIN_LOSS_BELOW, assessment
+from unlearning.evaluation import FAILED, FORGOTTEN_BELOW, assessment
 
 # Which level a figure speaks of, by the first part of its name.
 LEVELS = {
@@ -37,6 +38,8 @@ LEVELS = {
 # The article's bands that it reads as success.
 ARTICLE_SUCCESS = ("excellent", "good")
 
+NOTHING_TO_FORGET = "nothing to forget"
+
 
 def level_of(figure: str) -> str:
     """Return the level that a figure belongs to."""
@@ -44,33 +47,31 @@ def level_of(figure: str) -> str:
     return next(level for level, figures in LEVELS.items() if first in figures)
 
 
-def succeeded(forget_accuracy: float, retain_accuracy: float, original_accuracy: float) -> bool:
-    """Return whether the class is forgotten by the output and the others are kept."""
-    return (
-        forget_accuracy <= FORGOTTEN_BELOW
-        and retain_accuracy >= original_accuracy - RETAIN_LOSS_BELOW
-    )
+@dataclass(frozen=True)
+class Accuracies:
+    """What a verdict starts from: test accuracies of the judged model and of the original."""
+
+    forget: float
+    retain: float
+    original_forget: float
+    original_retain: float
 
 
-def sentence(
-    readings: Mapping[str, Reading],
-    references: int,
-    *,
-    forget_accuracy: float,
-    retain_accuracy: float,
-    original_accuracy: float,
-) -> str:
-    """Return the verdict on one model: failed, or how it compares with retraining.
-
-    `original_accuracy`: the original's on the same retain images. `references`: number of retrained models.
-    """
-    if not succeeded(forget_accuracy, retain_accuracy, original_accuracy):
-        return assessment(forget_accuracy, retain_accuracy, original_accuracy)
-    if references < 2:
-        missing = "no reference" if references == 0 else "no floor: one retrained model only"
-        return f"forgotten and kept by the output; likeness to retraining is not known ({missing})"
+def sentence(accuracies: Accuracies, readings: Mapping[str, Reading], references: int) -> str:
+    """Return the verdict on one model: failed, or how it compares with `references` retrained models."""
+    if accuracies.original_forget <= FORGOTTEN_BELOW:
+        return f"{NOTHING_TO_FORGET}: the original's accuracy is {accuracies.original_forget:.3f}"
+    output = assessment(accuracies.forget, accuracies.retain, accuracies.original_retain)
+    if output.startswith(FAILED):
+        return output
     words = {name: reading.reading for name, reading in readings.items()}
     measured = [name for name, word in words.items() if word in (INSIDE, NEAR, OUTSIDE)]
+    silent = [level for level in LEVELS if level not in map(level_of, measured)]
+    if silent:
+        return (
+            "forgotten and kept by the output; likeness to retraining is not known "
+            f"({references} retrained models; not measured: {', '.join(silent)})"
+        )
     outside = [name for name in measured if words[name] == OUTSIDE]
     near = [name for name in measured if words[name] == NEAR]
     floor = f"the floor of {references} retrained models"
@@ -98,8 +99,10 @@ def against_article(article: str, verdict: str) -> str:
 
     `article` begins with the band of its score ("excellent: score 0.087, ...").
     """
+    if verdict.startswith(NOTHING_TO_FORGET):
+        return "not compared: the original does not know the class"
     success = article.split(":")[0] in ARTICLE_SUCCESS
-    failed = verdict.startswith("failed")
+    failed = verdict.startswith(FAILED)
     told_apart = "told apart" in verdict
     if success and failed:
         return (
