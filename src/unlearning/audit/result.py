@@ -13,7 +13,7 @@ from unlearning.audit.observation import FEATURES
 from unlearning.audit.outputs import one_hot
 from unlearning.audit.panel import Figure, mean_of_references
 from unlearning.audit.series import plain
-from unlearning.audit.verdict import Accuracies, against_article, sentence
+from unlearning.audit.verdict import Accuracies, against_article, decides, sentence
 from unlearning.data.dataset import Dataset
 from unlearning.evaluation import NO_REFERENCE, per_class_accuracy
 
@@ -42,7 +42,7 @@ def metrics(
         "retrained": {**nested(retrained), "models": references} if references else NO_REFERENCE,
         "js_floor": figures["js_to_retrained"].readings[UNLEARNED].floor,
         "destination_tv_floor": figures["destination_tv"].readings[UNLEARNED].floor,
-        "readings": {name: _reading(figure) for name, figure in figures.items()},
+        "readings": {name: _reading(name, figure) for name, figure in figures.items()},
         "relearn": {
             "budget_passes": relearning.BUDGET,
             "few_images": relearning.FEW_IMAGES,
@@ -72,11 +72,12 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def _reading(figure: Figure) -> dict[str, Any]:
-    """Return the unlearned model's interval and reading."""
+def _reading(name: str, figure: Figure) -> dict[str, Any]:
+    """Return the unlearned model's interval and reading, and whether it enters the verdict."""
     value: Measured = figure.values.subjects[UNLEARNED]
     low, high = value.interval if isinstance(value, Estimate) else (value, value)
-    return {"low": low, "high": high, **asdict(figure.readings[UNLEARNED])}
+    reading = asdict(figure.readings[UNLEARNED])
+    return {"low": low, "high": high, "decisive": decides(name), **reading}
 
 
 def _verdict(figures: Mapping[str, Figure], subject: str, references: int) -> str:
