@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from test_predict import save_pictures
 
-from unlearning import cli, hardware
+from unlearning import cli, hardware, predict
 from unlearning.files import write_metrics
 
 pytestmark = pytest.mark.usefixtures("restored_torch")
@@ -82,7 +82,7 @@ def test_predict_gives_json_with_every_field(run, tmp_path, data, model_folder):
 def test_predict_asks_the_unlearned_model_unless_told_otherwise(run, monkeypatch, options, asked):
     """Must fail if the default model changes, or the choice is not handed on."""
     calls = []
-    monkeypatch.setattr(cli.predict, "predict", lambda *arguments: calls.append(arguments) or [])
+    monkeypatch.setattr(predict, "predict", lambda *arguments: calls.append(arguments) or [])
     run("predict", "a.png", "b", *options)
     ((pictures, model, folder, _),) = calls
     assert model == asked

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from unlearning import errors, hardware, predict, summary
+from unlearning import errors, gate, summary
 from unlearning.progress import say
+from unlearning.settings import load_params
 
 app = typer.Typer(
     help="Look at what the pipeline made. The pipeline itself is run by `dvc repro`.",
@@ -30,6 +31,8 @@ def predict_command(
     models: Annotated[Path, typer.Option(help="folder of the models")] = Path("models"),
 ) -> None:
     """Say what a model makes of pictures: class, confidence, top 3, discriminator score and its reading."""
+    from unlearning import hardware, predict  # here alone: PyTorch takes seconds to import
+
     answers = list(predict.predict(images, model, models, hardware.choose()))
     if as_json:
         say(json.dumps([asdict(answer) for answer in answers], indent=2, ensure_ascii=False))
@@ -46,6 +49,18 @@ def summary_command(
 ) -> None:
     """Show forget and retain accuracy side by side: original, unlearned, retrained."""
     say(summary.table(metrics))
+
+
+@app.command("gate")
+def gate_command(
+    metrics: Annotated[Path, typer.Option(help="folder of the metrics files")] = Path("metrics"),
+    params: Annotated[Path, typer.Option(help="file with the gate's limits")] = Path("params.yaml"),
+) -> None:
+    """Hold the metrics against the limits in params.yaml; exit code 1 if one is broken."""
+    checks = gate.check(metrics, load_params(params).gate)
+    say(gate.table(checks))
+    if gate.broken(checks):
+        raise typer.Exit(1)
 
 
 def main() -> None:

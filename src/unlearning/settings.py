@@ -92,6 +92,17 @@ class RetrainParams(_Strict):
         return self
 
 
+class GateParams(_Strict):
+    """The limits of `unlearning gate`; none: that figure is not checked."""
+
+    forget_accuracy: NonNegative | None
+    retain_loss: NonNegative | None
+    js_excess: NonNegative | None
+    membership_excess: NonNegative | None
+    few_shot_excess: NonNegative | None
+    cost_ratio: NonNegative | None
+
+
 class GameParams(_Strict):
     """The knobs of the adversarial game; they stand at the top level of params.yaml."""
 
@@ -117,6 +128,7 @@ class Params(GameParams):
     split: SplitParams
     original: OriginalParams
     retrain: RetrainParams
+    gate: GateParams
 
     @property
     def game(self) -> GameParams:
