@@ -86,6 +86,12 @@ def test_no_limit_is_not_checked(tmp_path, limit):
     assert outcomes(tmp_path, **{limit: None})[limit] == "not checked"
 
 
+def test_a_limit_of_zero_is_a_limit(tmp_path):
+    """Must fail if 0 is taken for null."""
+    write(tmp_path)
+    assert outcomes(tmp_path, cost_ratio=0.0)["cost_ratio"] == "broken"
+
+
 @pytest.mark.parametrize("limit", ["js_excess", "membership_excess", "few_shot_excess"])
 def test_what_was_not_measured_breaks_its_limit(tmp_path, limit):
     """Must fail if a gate passes what it could not check."""

@@ -1,6 +1,5 @@
 """The gate of a code review: figures in `metrics/` against limits, without data or models."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +26,10 @@ class Check:
         """Return whether the value is at most the limit; what cannot be checked is broken."""
         if self.limit is None:
             return "not checked"
-        if isinstance(self.value, str) or not math.isfinite(self.value):
+        if isinstance(self.value, str):
             return "broken"
         # Metrics have 4 digits: a difference of two may miss the limit by the arithmetic alone.
+        # A NaN is never at most anything, so it breaks the limit.
         return "kept" if round(self.value, DIGITS) <= round(self.limit, DIGITS) else "broken"
 
 
