@@ -7,7 +7,7 @@ the training subset, non-members those of the test subset.
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import rankdata
-from sklearn.base import ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
@@ -90,7 +90,7 @@ def fitted_scores(probs: Probs, labels: Labels, is_member: Labels) -> dict[str, 
 
 
 def held_out_ranks(
-    classifier: ClassifierMixin,
+    classifier: BaseEstimator,
     inputs: Float[np.ndarray, "N D"],
     targets: Labels,
     folds: list[tuple[np.ndarray, np.ndarray]],
