@@ -94,7 +94,9 @@ def test_true_positive_rate_agrees_with_scikit_learns_roc_curve(rate):
     false, true, _ = roc_curve(
         np.repeat([1, 0], [200, 150]), np.concatenate([ups, downs]), drop_intermediate=False
     )
-    assert membership.true_positive_rate(ups, downs, rate) == pytest.approx(true[false <= rate].max())
+    assert membership.true_positive_rate(ups, downs, rate) == pytest.approx(
+        true[false <= rate].max()
+    )
 
 
 def test_true_positive_rate_at_exactly_one_allowed_image():

@@ -39,8 +39,11 @@ def linear_probe(features: Features, labels: Labels, tested: OtherFeatures) -> n
 
 
 def knn_probe(features: Features, labels: Labels, tested: OtherFeatures) -> np.ndarray:
-    """Return the most frequent class among each tested image's 10 nearest training images, by cosine."""
-    probe = KNeighborsClassifier(NEIGHBOURS, metric="cosine")
+    """Return the most frequent class among each tested image's 10 nearest training images, by cosine.
+
+    Of fewer training images all are asked.
+    """
+    probe = KNeighborsClassifier(min(NEIGHBOURS, len(features)), metric="cosine")
     return probe.fit(features, labels).predict(tested)
 
 
