@@ -132,7 +132,8 @@ def bars(
             lw=1,
         )
     _class_axis(axes, labels)
-    axes.set(xlabel=label, xlim=(0, 1))
+    axes.set(xlabel=label)
+    axes.set_xlim(left=0)
     axes.grid(visible=False, axis="y")
     return _finish(figure, axes, name, label)
 
@@ -214,6 +215,9 @@ def curves(
             ls=style.dash,
         )
     axes.set(xlabel=xlabel, ylabel=label)
+    if whole and len({place for places, _ in lines.values() for place in places}) == 1:
+        # One epoch: without limits of its own, the axis would show hundredths of one.
+        axes.set_xlim(axes.get_xlim()[0] - 1, axes.get_xlim()[1] + 1)
     if whole:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     if fraction:

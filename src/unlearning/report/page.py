@@ -54,6 +54,7 @@ def render(evidence: Evidence) -> str:
         neighbours=neighbours(metrics),
         most_neighbours=MOST_NEIGHBOURS,
         most_skipped=MOST_SKIPPED,
+        most_drawn=charts.MOST_CLASSES,
         parameters=parameters(evidence.params),
     )
 
@@ -140,7 +141,7 @@ def _shares(metrics: Metrics) -> dict[str, dict[str, int | float]]:
 
 
 def _destinations(metrics: Metrics) -> Markup:
-    label = "share of forget test images predicted as the class"
+    label = "share of forget test images"
     return charts.bars("destinations", label, _shares(metrics), destinations(metrics))
 
 
@@ -176,5 +177,4 @@ def _game(table: pd.DataFrame) -> Markup:
 
 def _relearning(name: str, table: pd.DataFrame, images: str) -> Markup:
     lines = charts.series_of(table[table["images"] == images], "model", "passes", "forget_accuracy")
-    label = "accuracy on forget images"
-    return charts.curves(name, label, lines, "image passes", whole=True, fraction=True)
+    return charts.curves(name, "forget accuracy", lines, "image passes", whole=True, fraction=True)
