@@ -37,6 +37,7 @@ def render(evidence: Evidence) -> str:
         params=evidence.params,
         kept=[name for name in evidence.classes if name not in evidence.forgotten],
         metric=text_quoter(evidence.metrics),
+        metrics=evidence.metrics,
         figures=explanations,
         levels=levels(evidence.metrics),
         front_matter=Markup(front_matter(evidence)),

@@ -173,7 +173,6 @@ def histogram(name: str, label: str, table: pd.DataFrame, quantity: str) -> Mark
     for version, rows in table.groupby("model", sort=False):
         style = style_of(str(version))
         edges = [*rows["low"], rows["high"].iloc[-1]]
-        fill = version == "unlearned"
         axes.stairs(
             rows["share"],
             edges,
@@ -181,9 +180,9 @@ def histogram(name: str, label: str, table: pd.DataFrame, quantity: str) -> Mark
             color=style.colour,
             lw=style.width,
             ls=style.dash,
-            baseline=0,
+            zorder=3 if version == "unlearned" else 2,
         )
-        if fill:
+        if version == "unlearned":
             axes.stairs(rows["share"], edges, color=style.colour, fill=True, alpha=0.25, lw=0)
     axes.set(xlabel=label, ylabel="share of images", ylim=(0, None))
     return _finish(figure, axes, name, label, empty=table.empty)
@@ -213,6 +212,7 @@ def curves(
             ms=4,
             lw=style.width,
             ls=style.dash,
+            zorder=3 if key == "unlearned" else 2,
         )
     axes.set(xlabel=xlabel, ylabel=label)
     if whole and len({place for places, _ in lines.values() for place in places}) == 1:
@@ -242,6 +242,7 @@ def layers(name: str, label: str, ylabel: str, table: pd.DataFrame, column: str)
             ms=5,
             lw=style.width,
             ls=style.dash,
+            zorder=3 if version == "unlearned" else 2,
         )
     axes.set(ylabel=ylabel, ylim=(-0.03, 1.03), xticks=range(len(order)))
     axes.set_xticklabels([short(layer, 10) for layer in order])
@@ -347,9 +348,11 @@ def _finish(figure: Figure, axes: Axes, name: str, label: str, empty: bool = Fal
     """Return the chart with its legend, each version named once."""
     if empty:
         return Markup("")
-    handles, labels = axes.get_legend_handles_labels()
-    unique = dict(zip(reversed(labels), reversed(handles), strict=True))
-    order = list(dict.fromkeys(labels))
+    unique: dict[str, Any] = {}
+    for handle, text in zip(*axes.get_legend_handles_labels(), strict=True):
+        unique.setdefault(text, handle)
+    known = [style.label for style in STYLES.values()]
+    order = sorted(unique, key=lambda text: known.index(text) if text in known else -1)
     axes.legend(
         [unique[text] for text in order],
         order,

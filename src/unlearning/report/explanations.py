@@ -10,16 +10,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Explanation:
-    """A figure's title for tables, its meaning and its good direction; both are whole sentences."""
+    """A figure's title for tables, its meaning and its good direction; both are whole sentences.
+
+    `form`: how its values are written, see `quoting.shown`.
+    """
 
     title: str
     meaning: str
     good: str
+    form: str = ""
 
 
 @dataclass(frozen=True)
 class Level:
-    """A part of the audit: a title, the question it asks, and the figures that answer it, in order."""
+    """A part of the audit: its name there, a title, a question, and the figures that answer it, in order."""
 
     key: str
     title: str
@@ -28,8 +32,19 @@ class Level:
 
 
 AS_RETRAINED = "Good is what the retrained models have, neither less nor more."
+ONE_SIDED = "only what is worse than retrained counts as distance."
 
 FIGURES = {
+    "forget_accuracy": Explanation(
+        "Forget accuracy",
+        "Share of forget test images that are given their own class.",
+        f"Low is good; {ONE_SIDED}",
+    ),
+    "retain_accuracy": Explanation(
+        "Retain accuracy",
+        "Share of retain test images that are given their own class.",
+        f"High is good; {ONE_SIDED}",
+    ),
     "js_to_retrained": Explanation(
         "Divergence from retrained",
         "Mean Jensen–Shannon divergence between the probabilities that this model and a retrained one "
@@ -38,8 +53,8 @@ FIGURES = {
     ),
     "destination_tv": Explanation(
         "Destinations, total variation",
-        "The share of forget test images that would have to be predicted as another class for the "
-        "predicted classes to be spread as a retrained model spreads them.",
+        "Share of forget test images that would have to be predicted otherwise for the predicted classes "
+        "to be spread as a retrained model spreads them.",
         "Low is good: 0 means the same destinations.",
     ),
     "confidence_mean": Explanation(
@@ -49,14 +64,14 @@ FIGURES = {
     ),
     "entropy_mean": Explanation(
         "Entropy",
-        "Mean entropy of the predicted probabilities on forget test images, in nats: 0 is certain, "
-        "the logarithm of the number of classes is a guess.",
+        "Mean entropy of the probabilities on forget test images, in nats: 0 is certain, the logarithm "
+        "of the number of classes is a guess.",
         AS_RETRAINED,
     ),
     "agreement_with_original": Explanation(
         "Agreement with original",
-        "Share of retain test images that are given the same class as by the original model.",
-        AS_RETRAINED,
+        "Share of retain test images that are given the same class as by the original.",
+        f"High is good; {ONE_SIDED}",
     ),
     "agreement_with_retrained": Explanation(
         "Agreement with retrained",
@@ -65,14 +80,9 @@ FIGURES = {
     ),
     "calibration_error": Explanation(
         "Calibration error",
-        "Expected calibration error on retain test images: how far the confidence is from the share "
-        "of right answers, on average.",
-        "Low is good: 0 means that the confidence can be taken at its word.",
-    ),
-    "retain_loss": Explanation(
-        "Loss of retain accuracy",
-        "Test accuracy on the kept classes that was lost against the original model.",
-        "Low is good; below 0 the model has become better at them.",
+        "Expected calibration error on retain test images: how far confidence and the share of right "
+        "answers lie apart.",
+        f"Low is good; {ONE_SIDED}",
     ),
     "zrf": Explanation(
         "Zero-retrain score (ZRF)",
@@ -83,13 +93,13 @@ FIGURES = {
     "membership_auc": Explanation(
         "AUC",
         "How well an attacker tells forget images that were trained on from those that were not, as "
-        "area under the curve.",
-        "0.5 is good: the attacker tosses a coin.",
+        "area under the ROC curve.",
+        "0.5 is good: the attacker tosses a coin. Below, it errs, which an attacker can turn round.",
     ),
     "membership_tpr.at_1_percent": Explanation(
         "TPR at 1 % FPR",
-        "True-positive rate: the share of the forget images trained on that an attacker names while "
-        "it names 1 % of the others wrongly; what it knows almost for certain.",
+        "True-positive rate: the share of the forget images trained on that an attacker names while it "
+        "names 1 % of the others wrongly.",
         "Low is good: 0.01 is chance.",
     ),
     "membership_tpr.at_5_percent": Explanation(
@@ -99,60 +109,61 @@ FIGURES = {
     ),
     "membership_svc": Explanation(
         "SVC variant",
-        "The attack most papers print: a support vector classifier learns members from retain images; "
-        "given is the share of the forget images trained on that it takes for non-members.",
-        AS_RETRAINED,
-    ),
-    "probe_recall": Explanation(
-        "Linear probe",
-        "Recall of the forget classes by a linear classifier fitted afresh on the last features of "
-        "training images, tested on held-out ones.",
-        AS_RETRAINED + " Features that never saw a class still tell it apart to a degree.",
-    ),
-    "early_probe_recall": Explanation(
-        "Early-layer probe",
-        "The same on the features of an early layer.",
-        AS_RETRAINED,
+        "What most papers call MIA: a support vector classifier learns from retain images what members "
+        "look like; given is the share of the forget images trained on that it takes for non-members.",
+        "1 reads as forgotten, but a low probability of the class alone brings it there.",
     ),
     "few_shot_recall": Explanation(
         "Few-shot recall",
-        "Recall of the forget classes on held-out images when a few labelled forget images are all "
-        "that a classifier on the last features is given.",
-        AS_RETRAINED + " High: a few examples bring the class back.",
+        "Recall of the forget classes on held-out images by class means in the penultimate features, "
+        "where a forget class is known by a few training images only.",
+        AS_RETRAINED + " High: the features still hold the class together.",
+    ),
+    "probe_recall": Explanation(
+        "Linear probe",
+        "Recall of the forget classes on held-out images by a linear classifier fitted afresh on the "
+        "penultimate features of training images.",
+        AS_RETRAINED + " Features that never saw a class still tell it apart to a degree.",
     ),
     "knn_recall": Explanation(
         "Nearest neighbours",
-        "Recall of the forget classes by the nearest training images in the last features.",
+        "The same by the classes of the nearest training images.",
+        AS_RETRAINED,
+    ),
+    "early_probe_recall": Explanation(
+        "Early-layer probe",
+        "The linear probe on an early layer, after the second residual stage.",
         AS_RETRAINED,
     ),
     "cka_to_original": Explanation(
         "CKA to original",
-        "Likeness of a layer's features of forget test images to the original's (centred kernel "
-        "alignment): 1 is the same up to rotation and scale.",
+        "Likeness of a layer to the original's on forget test images (centred kernel alignment): 1 if "
+        "they agree up to rotation and scale, 0 if they are unrelated.",
         AS_RETRAINED + " Near 1 where retrained models are lower: the layer was left as it was.",
     ),
     "cka_to_retrained": Explanation(
         "CKA to retrained",
-        "The same likeness to a retrained model's features.",
+        "The same likeness to a retrained model's layer.",
         "High is good, up to what retrained models have among themselves.",
     ),
     "relearn_passes": Explanation(
         "Passes to relearn",
-        "Image passes of fine-tuning with a few forget images until the class is back at the set "
-        "fraction of the original's accuracy.",
-        "High is good, up to what a retrained model needs to learn it for the first time.",
+        "Image passes of fine-tuning with a few forget images until most of the original's accuracy on "
+        "the class is back; the whole budget if it never is.",
+        AS_RETRAINED + " Fewer: something of the class was left to build on.",
+        form="count",
     ),
     "returned_accuracy": Explanation(
         "Accuracy that returned",
-        "Accuracy on forget test images after fine-tuning on retain images only: does the class come "
-        "back by itself?",
-        "Low is good: 0 means that it stays away.",
+        "Highest accuracy on forget test images while fine-tuning on retain images only: does the class "
+        "come back by itself?",
+        f"Low is good: 0 means that it stays away; {ONE_SIDED}",
     ),
     "auditor_auc": Explanation(
         "AUC of the auditor",
-        "How well a classifier fitted after the unlearning tells a held-out forget image seen through "
-        "this model from one seen through a retrained model, as area under the curve.",
-        "Low is good: 0.5 means that the two cannot be told apart.",
+        "How well a classifier fitted afterwards tells a held-out forget image seen by this model from "
+        "one seen by a retrained model, as area under the ROC curve.",
+        "Low is good, down to what it tells two retrained models apart by; 0.5 is a coin toss.",
     ),
 }
 
@@ -170,23 +181,18 @@ VARIANTS = {
     ),
     "logistic_regression": (
         "logistic regression",
-        "The attacker fits a linear model to the sorted probabilities and the loss, cross-validated.",
+        "The attacker fits a linear model to the sorted probabilities and the loss.",
     ),
     "gradient_boosting": (
         "gradient boosting",
-        "The attacker fits boosted trees to the sorted probabilities and the loss, cross-validated.",
-    ),
-    "mlp": (
-        "small network",
-        "The attacker fits a small network to the sorted probabilities and the loss, cross-validated.",
+        "The attacker fits boosted trees to the sorted probabilities and the loss.",
     ),
     "stem": ("stem", "The first convolution, before the residual stages."),
     "layer1": ("layer 1", "After the first residual stage."),
     "layer2": ("layer 2", "After the second residual stage."),
     "layer3": ("layer 3", "After the third residual stage."),
-    "layer4": ("layer 4", "After the fourth residual stage."),
+    "outputs": ("outputs", "The probabilities of the kept classes."),
     "features": ("features", "The penultimate features, from which the classes are read."),
-    "outputs": ("outputs", "The predicted probabilities."),
 }
 
 LEVELS = (
@@ -195,6 +201,8 @@ LEVELS = (
         "Output",
         "Does the model answer as one that never saw the classes?",
         (
+            "forget_accuracy",
+            "retain_accuracy",
             "js_to_retrained",
             "destination_tv",
             "confidence_mean",
@@ -202,7 +210,6 @@ LEVELS = (
             "agreement_with_original",
             "agreement_with_retrained",
             "calibration_error",
-            "retain_loss",
             "zrf",
         ),
     ),
@@ -237,7 +244,7 @@ LEVELS = (
         ("relearn_passes", "returned_accuracy"),
     ),
     Level(
-        "auditor",
+        "fresh auditor",
         "Fresh auditor",
         "Can a classifier trained afterwards tell this model from a retrained one?",
         ("auditor_auc",),
@@ -263,6 +270,11 @@ def title(name: str) -> str:
     start = family(name)
     variant = name[len(start) + 1 :]
     return FIGURES[start].title + (f": {VARIANTS[variant][0]}" if variant else "")
+
+
+def form(name: str) -> str:
+    """Return how a figure's values are written. Raises: KeyError as `family`."""
+    return FIGURES[family(name)].form
 
 
 def in_order(names: Iterable[str], level: Level) -> list[str]:

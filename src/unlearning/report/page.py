@@ -1,5 +1,6 @@
 """The page: evidence in, one self-contained HTML file out."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ TEMPLATE = "page.html.j2"
 # Rows of the longer tables; what is left out is counted, and stands in the file that is named there.
 MOST_NEIGHBOURS = 30
 MOST_SKIPPED = 50
+NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
 
 GAME = {
     "discriminator_loss": Style("discriminator", ORIGINAL, "s", (0, (4, 1.5)), 1.4),
@@ -43,6 +45,7 @@ def render(evidence: Evidence) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["digits"] = digits
     return environment.get_template(TEMPLATE).render(
         evidence=evidence,
         metric=html_quoter(metrics),
@@ -56,6 +59,7 @@ def render(evidence: Evidence) -> str:
         most_skipped=MOST_SKIPPED,
         most_drawn=charts.MOST_CLASSES,
         parameters=parameters(evidence.params),
+        per_model=evidence.per_model.map(digits, count=4),
     )
 
 
@@ -70,7 +74,7 @@ def levels(metrics: Metrics) -> list[dict[str, Any]]:
             {
                 "level": level,
                 "names": chosen,
-                "explained": [explanations.FIGURES[key] for key in keys],
+                "explained": {key: explanations.FIGURES[key] for key in keys},
                 "variants": explanations.variants_of(chosen),
             }
         )
@@ -93,6 +97,11 @@ def neighbours(metrics: Metrics) -> list[str]:
         return (-metrics.get(*keys) if metrics.is_number(*keys) else 0.0, name)
 
     return sorted(metrics.items("audit", "neighbours"), key=likeness)
+
+
+def digits(text: str, count: int) -> str:
+    """Return a number that was read as text with so many decimals; words stay as they are."""
+    return f"{float(text):.{count}f}" if NUMBER.fullmatch(text) else text
 
 
 def draw(evidence: Evidence) -> dict[str, Markup]:

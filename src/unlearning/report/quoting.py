@@ -4,6 +4,7 @@ The markup carries the path and the file's own value, so that a reader, or a tes
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,11 @@ def dotted(keys: tuple[str, ...]) -> str:
 
 
 def shown(value: int | float, form: str = "") -> str:
-    """Return a number as people read it: three decimals, or a percentage if `form` is "percent"."""
+    """Return a number as people read it: three decimals; `form` is "percent" or "count" (one at most)."""
     if form == "percent":
         text = f"{value:.1%}".replace("%", " %")
+    elif form == "count":
+        text = f"{value:,.1f}".removesuffix(".0")
     elif isinstance(value, int):
         text = f"{value:,}"
     else:
@@ -74,8 +77,8 @@ def shown(value: int | float, form: str = "") -> str:
 def html_quoter(metrics: Metrics) -> Callable[..., Markup]:
     """Return the page's function `metric(*keys, form="", said=None)`.
 
-    `form`: "percent"; "reading", a word with its sign; "mark", the sign alone, with the word for those
-    who cannot see it; "verdict", what stands before the first colon set off; or nothing.
+    `form`: that of `shown`; or "reading", a word with its sign; "mark", the sign alone, with the word
+    for those who cannot see it; "verdict", what stands before the first colon or semicolon set off.
     `said`: words that the row gives already, for which a dash then stands.
     """
 
@@ -104,15 +107,17 @@ def html_quoter(metrics: Metrics) -> Callable[..., Markup]:
 
 
 def _set_off(sentence: str) -> Markup:
-    start, colon, rest = sentence.partition(":")
-    return Markup("<strong>{}</strong>").format(start + colon) + escape(rest)
+    start, sign, rest = re.split("([:;]|$)", sentence, maxsplit=1)
+    return Markup("<strong>{}</strong>").format(start + sign) + escape(rest)
 
 
 def text_quoter(metrics: Metrics) -> Callable[..., str]:
-    """Return the model card's function `metric(*keys, form="")`: the same figures as plain text."""
+    """Return the model card's function `metric(*keys, form="", said=None)`: the same figures as plain text."""
 
-    def metric(*keys: str, form: str = "") -> str:
+    def metric(*keys: str, form: str = "", said: object = None) -> str:
         value = metrics.get(*keys)
-        return shown(value, form) if isinstance(value, int | float) else str(value)
+        if isinstance(value, int | float):
+            return shown(value, form)
+        return "–" if value == said else str(value)
 
     return metric
