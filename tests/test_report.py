@@ -387,9 +387,10 @@ def test_the_page_is_balanced_and_needs_nothing_but_itself(made):
 def test_charts_take_the_pages_colours_and_keep_their_ids_apart(page, made):
     """Must fail if a stand-in colour stays, or an id is not the chart's own."""
     drawings = made[0].split("</style>")[1].lower()
-    for colour, on_page in charts.PAGE_COLOURS.items():
-        assert colour not in drawings
-        assert on_page.lower() in drawings
+    for name in ("INK", "RULE", "ORIGINAL", "UNLEARNED", "RETRAINED", "HEAD_EDITED"):
+        assert getattr(charts, name) not in drawings
+    for name in ("currentcolor", "var(--rule)", "var(--unlearned)", "var(--head-edited)"):
+        assert name in drawings
     drawn = [tag["id"] for name, tag in page.tags if name in ("clippath", "path") and "id" in tag]
     assert {name.split("-")[0] for name in drawn} >= {"destinations", "game", "training"}
 
@@ -427,13 +428,13 @@ def test_class_names_are_text_and_nothing_else(hostile):
 
 
 def test_several_classes_to_forget_are_all_named(hostile):
-    """Must fail if only the first class to forget is shown."""
+    """Must fail if only the first class to forget is shown, or a name is Markdown in the model card."""
     _, text, card = hostile
     heading = re.search(r"<h1>(.*?)</h1>", text, re.DOTALL)
     assert heading
     for name in HOSTILE[:3]:
         assert str(escape(name)) in heading.group(1)
-    assert "\\<b\\>" in card and "\\$a\\_{b}\\$" in card
+    assert "\\<b\\>" in card and "\\$a\\_{b}\\$" in card and "\\`tick\\` \\| pipe" in card
 
 
 def test_without_retrained_models_the_page_says_so(tmp_path):
@@ -546,7 +547,7 @@ def test_the_model_cards_metadata_holds_both_accuracies(request, run, made, host
 
 
 def test_the_model_cards_tables_have_as_many_cells_as_headings(made, hostile):
-    """Must fail if a class name's pipe opens a cell, or a row loses one."""
+    """Must fail if a row of the template gains or loses a cell."""
     for card in (made[1], hostile[2]):
         tables = re.findall(r"(?:^\|.*\n)+", card, re.MULTILINE)
         assert len(tables) >= 7
