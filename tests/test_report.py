@@ -122,7 +122,8 @@ def audit(kept: tuple[str, ...], models: int) -> dict[str, Any]:
     words = ("inside", "near", "outside")
     readings = {
         name: {"distance": 0.1, "floor": 0.04, "margin": 0.05, "low": value - 0.02,
-               "high": value + 0.02, "reading": words[number % 3]}
+               "high": value + 0.02, "reading": words[number % 3],
+               "decisive": number % 2 == 0}
         for number, (name, value) in enumerate(flat(unlearned).items())
     }  # fmt: skip
     if not models:
@@ -399,6 +400,20 @@ def test_the_same_inputs_give_the_same_bytes(run, made):
     """Must fail if a date, a random id or the order of a set gets into an output."""
     assert make(run) == made
     assert str(run) not in made[0] + made[1]
+
+
+def test_figures_that_decide_the_verdict_are_marked(run, page):
+    """Must fail if every figure, or none, is shown as decisive."""
+    readings = read_metrics(run / "metrics/audit.json")["readings"]
+    decisive = {name for name, reading in readings.items() if reading["decisive"]}
+    linked = {
+        tag["href"].removeprefix("#figure-")
+        for name, tag in page.tags
+        if name == "a" and tag.get("class") == "decides"
+    }
+    rows = [tag for name, tag in page.tags if name == "th" and tag.get("class") == "decides"]
+    assert linked == decisive
+    assert len(rows) == len(decisive)
 
 
 def test_every_figure_has_a_title_a_meaning_and_a_direction(page):

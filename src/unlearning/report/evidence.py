@@ -186,4 +186,4 @@ def _flat(values: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, str]]:
         elif isinstance(value, list) and value:
             yield prefix + key, ", ".join(str(item) for item in value)
         else:
-            yield prefix + key, str(value)
+            yield prefix + key, "null" if value is None else str(value)
