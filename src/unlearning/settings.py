@@ -103,6 +103,12 @@ class GateParams(_Strict):
     cost_ratio: NonNegative | None
 
 
+class ReportParams(_Strict):
+    """What the report shows."""
+
+    forget_images: Annotated[int, Field(ge=0, le=100)]
+
+
 class GameParams(_Strict):
     """The knobs of the adversarial game; they stand at the top level of params.yaml."""
 
@@ -127,6 +133,7 @@ class Params(GameParams):
     data: DataParams
     split: SplitParams
     original: OriginalParams
+    report: ReportParams
     retrain: RetrainParams
     gate: GateParams
 

@@ -1,0 +1,1 @@
+"""What a person reads: one self-contained page and a model card, made from metrics/, plots/ and data/."""

@@ -1,0 +1,92 @@
+"""The model card: evidence in, Markdown with a metadata block out, in the format of the Hugging Face Hub.
+
+Source: https://huggingface.co/docs/hub/model-cards. No licence is claimed: it follows the training data.
+"""
+
+import re
+from pathlib import Path, PurePath
+from typing import Any
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from unlearning.report import explanations
+from unlearning.report.evidence import Evidence
+from unlearning.report.page import levels
+from unlearning.report.quoting import text_quoter
+
+TEMPLATE = "model_card.md.j2"
+MODEL_NAME = "unlearned"
+
+
+def render(evidence: Evidence) -> str:
+    """Return the card; the same evidence gives the same text."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        # Markdown has its own signs to escape; what is printed goes through here, what is written does not.
+        autoescape=False,
+        finalize=_plain,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(TEMPLATE).render(
+        evidence=evidence,
+        params=evidence.params,
+        kept=[name for name in evidence.classes if name not in evidence.forgotten],
+        metric=text_quoter(evidence.metrics),
+        metrics=evidence.metrics,
+        figures=explanations,
+        levels=levels(evidence.metrics),
+        front_matter=Markup(front_matter(evidence)),
+    )
+
+
+def front_matter(evidence: Evidence) -> str:
+    """Return the card's metadata as YAML."""
+    tags = ["machine-unlearning", "image-classification", "resnet", "safetensors"]
+    metadata = {
+        "library_name": "pytorch",
+        "pipeline_tag": "image-classification",
+        "tags": tags,
+        "metrics": ["accuracy"],
+        "model-index": [{"name": MODEL_NAME, "results": _results(evidence)}],
+    }
+    return yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
+
+
+def _results(evidence: Evidence) -> list[dict[str, Any]]:
+    """Return both test accuracies as the Hub's model index has them."""
+    data = evidence.params.data
+    source = "drawn animals" if data.source == "synthetic" else PurePath(data.path).name
+    return [
+        {
+            "task": {"type": "image-classification", "name": "Image classification"},
+            "dataset": {
+                "type": "imagefolder",
+                "name": f"{source}: {what}",
+                "config": role,
+                "split": "test",
+            },
+            "metrics": [
+                {
+                    "type": "accuracy",
+                    "name": f"Test accuracy on the {what} ({goal} is the goal)",
+                    "value": evidence.metrics.get(f"evaluate_{role}", "test_accuracy"),
+                }
+            ],
+        }
+        for role, what, goal in (
+            ("forget", "classes to forget", "low"),
+            ("retain", "classes to keep", "high"),
+        )
+    ]
+
+
+def _plain(value: object) -> object:
+    """Return text on one line with Markdown's and HTML's own signs escaped; `Markup` stays as it is."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return re.sub(r"([\\`*_\[\]<>|$&~#])", r"\\\1", " ".join(value.split()))

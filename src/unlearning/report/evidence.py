@@ -1,0 +1,189 @@
+"""Everything that the report is made from, read once: metrics, series, examples, fingerprints, versions."""
+
+import base64
+import hashlib
+import io
+import platform
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from unlearning.files import read_table
+from unlearning.report.quoting import Metrics
+from unlearning.settings import Params
+
+METRICS = (
+    "prepare_data",
+    "split_dataset",
+    "train_original",
+    "retrain",
+    "adversarial_train",
+    "evaluate_forget",
+    "evaluate_retain",
+    "audit",
+)
+SERIES = (
+    "train_original",
+    "retrain",
+    "adversarial_train",
+    "forget_confusion",
+    "retain_confusion",
+    "audit_layers",
+    "audit_relearning",
+    "audit_histograms",
+)
+FINGERPRINTED = (
+    "data/images.npy",
+    "data/samples.csv",
+    "data/split.csv",
+    "models/*.safetensors",
+    "models/retrained/*.safetensors",
+)
+# Pictures stand in the page itself: no larger than they are shown. JPEG's quality, 1 to 95.
+PICTURE_SIDE, PICTURE_QUALITY = 256, 85
+
+
+@dataclass(frozen=True)
+class Example:
+    """A forget image as a data: URI, with its class and the top predictions before and after.
+
+    `before` and `after` hold pairs of class and probability, as text, highest first.
+    """
+
+    actual: str
+    picture: str
+    before: list[tuple[str, str]]
+    after: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the page and the model card are made from. `per_model`: each audit figure of each model."""
+
+    params: Params
+    metrics: Metrics
+    series: Mapping[str, pd.DataFrame]
+    per_model: pd.DataFrame
+    skipped: pd.DataFrame
+    examples: list[Example]
+    fingerprints: Mapping[str, str]
+    versions: Mapping[str, str]
+
+    @property
+    def classes(self) -> list[str]:
+        """Return all classes, by name."""
+        return list(self.metrics.get("prepare_data", "classes"))
+
+    @property
+    def forgotten(self) -> list[str]:
+        """Return the classes to forget, as they were asked for."""
+        return self.params.forget.classes
+
+    @property
+    def source(self) -> str:
+        """Return where the images come from, without the path of one machine."""
+        if self.params.data.source == "synthetic":
+            return "drawn by the project itself"
+        return f"photographs in the folder {without_machine(self.params.data.path)}"
+
+
+def read(root: Path, params: Params) -> Evidence:
+    """Return the evidence of the run in this folder. Raises: FileNotFoundError if a file is missing."""
+    return Evidence(
+        params=params,
+        metrics=Metrics.read(root / "metrics", METRICS),
+        series={name: read_table(root / "plots" / f"{name}.csv") for name in SERIES},
+        per_model=read_table(root / "data/audit_figures.csv"),
+        skipped=read_table(root / "data/skipped.csv"),
+        examples=examples(root / "data", params.report.forget_images),
+        fingerprints=fingerprints(root, FINGERPRINTED),
+        versions=versions(),
+    )
+
+
+def examples(folder: Path, count: int) -> list[Example]:
+    """Return the first `count` images of data/audit_examples.csv; without any, no image is opened."""
+    table = read_table(folder / "audit_examples.csv")
+    chosen = list(dict.fromkeys(table["id"]))[:count]
+    if not chosen:
+        return []
+    samples = read_table(folder / "samples.csv")
+    samples["row"] = range(len(samples))
+    samples = samples.set_index("id").loc[chosen]
+    images = np.load(folder / "images.npy", mmap_mode="r")
+
+    def predictions(number: int, model: str) -> list[tuple[str, str]]:
+        rows = table[(table["id"] == number) & (table["model"] == model)]
+        return list(zip(rows["class"], rows["probability"], strict=True))
+
+    return [
+        Example(
+            actual=samples.loc[number, "class"],
+            picture=jpeg(images[samples.loc[number, "row"]]),
+            before=predictions(number, "original"),
+            after=predictions(number, "unlearned"),
+        )
+        for number in chosen
+    ]
+
+
+def jpeg(pixels: np.ndarray) -> str:
+    """Return an image (H x W x 3, uint8) as a data: URI that a page can show without a file."""
+    image = Image.fromarray(np.asarray(pixels))
+    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=PICTURE_QUALITY, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def fingerprints(root: Path, patterns: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of each file that a pattern names, by its path below `root`, in order."""
+    paths = [path for pattern in patterns for path in sorted(root.glob(pattern), key=_by_number)]
+    found = {}
+    for path in paths:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        found[path.relative_to(root).as_posix()] = digest
+    return found
+
+
+def _by_number(path: Path) -> tuple[int, str]:
+    """Sort retrained/2 before retrained/10."""
+    return (int(path.stem) if path.stem.isdecimal() else -1, path.name)
+
+
+def versions() -> dict[str, str]:
+    """Return the version of Python and of each package that this project depends on directly."""
+    requirements = metadata.requires("unlearning") or []
+    names = [re.split(r"[^\w.-]", line)[0] for line in requirements if "extra ==" not in line]
+    return {"python": platform.python_version()} | {
+        name: metadata.version(name) for name in sorted(names, key=str.lower)
+    }
+
+
+def without_machine(path: str) -> str:
+    """Return a path as given, but of an absolute one only the end: the rest belongs to one machine."""
+    return PurePath(path).name if PurePath(path).is_absolute() else path
+
+
+def parameters(params: Params) -> dict[str, str]:
+    """Return every value of params.yaml by its dotted key."""
+    values = dict(_flat(params.model_dump(), ""))
+    return values | {"data.path": without_machine(params.data.path)}
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and value:
+            yield prefix + key, ", ".join(str(item) for item in value)
+        else:
+            yield prefix + key, "null" if value is None else str(value)
