@@ -21,7 +21,8 @@ def main() -> None:
 
     views = evidence.observe_all(panel, images, sample, machine)
     probed = evidence.probe_all(views)
-    curves, back_at = evidence.relearn_all(panel, images, machine)
+    back_at = evidence.back_at(views)
+    curves = evidence.relearn_all(panel, images, machine, back_at)
     figures = {
         **evidence.output_figures(views),
         **evidence.membership_figures(views),

@@ -256,7 +256,14 @@ def test_the_relearning_ratio_is_passes_against_the_references_mean(views):
     passes = evidence.relearning_figures(curves, back_at=0.8)["relearn_passes"]
     assert passes.values.references["0"].value == relearning.BUDGET
     assert evidence.relearn_ratio(passes) == pytest.approx(32 / ((256 + 128 + 128) / 3))
-    assert passes.readings[UNLEARNED].margin == relearning.PASSES_PER_CHECK
+    assert passes.readings[UNLEARNED].margin == relearning.RESOLUTION
+
+
+def test_the_class_is_back_at_four_fifths_of_what_the_original_knew(views):
+    """Must fail if retain images or another model set the bar."""
+    assert evidence.back_at(views) == pytest.approx(0.8)
+    ignorant = Panel({ORIGINAL: views.models.subjects[UNLEARNED]}, {})
+    assert evidence.back_at(Views(views.sample, ignorant, views.random_logits)) == 0
 
 
 def test_series_hold_every_model_and_layer(views, figures):

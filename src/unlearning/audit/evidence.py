@@ -266,20 +266,22 @@ def auditor_figures(views: Views) -> dict[str, Figure]:
 
 
 def relearn_all(
-    models: Panel[nn.Module], data: Dataset, hardware: Hardware
-) -> tuple[dict[str, Panel[relearning.Curve]], float]:
-    """Return the curves of every model with a few forget images and with none, and where the class is back.
-
-    The original recognises the class from the start: its accuracy sets what "back" means.
-    """
+    models: Panel[nn.Module], data: Dataset, hardware: Hardware, back_at: float
+) -> dict[str, Panel[relearning.Curve]]:
+    """Return the curves of every model, fine-tuned with a few forget images and with none."""
     few = relearning.few_forget_images(data)
-    known = relearning.accuracy_before(models.subjects[ORIGINAL], data, hardware)
-    back_at = relearning.BACK_AT * known
 
     def curves(given: Tensor) -> Panel[relearning.Curve]:
         return models.map(lambda model: relearning.relearn(model, data, given, back_at, hardware))
 
-    return {WITH_FORGET_IMAGES: curves(few), RETAIN_ONLY: curves(few[:0])}, back_at
+    return {WITH_FORGET_IMAGES: curves(few), RETAIN_ONLY: curves(few[:0])}
+
+
+def back_at(views: Views) -> float:
+    """Return the forget accuracy at which the class counts as back: most of the original's."""
+    forget = views.sample.rows("forget", "test")
+    probs = views.models.subjects[ORIGINAL].probs[forget]
+    return relearning.BACK_AT * float(outputs.hits(probs, views.sample.labels[forget]).mean())
 
 
 def relearning_figures(
@@ -293,7 +295,7 @@ def relearning_figures(
     return {
         "relearn_passes": own(
             curves[WITH_FORGET_IMAGES].map(lambda curve: curve.passes_until_back(back_at)),
-            resolution=relearning.PASSES_PER_CHECK,
+            resolution=relearning.RESOLUTION,
         ),
         "returned_accuracy": own(curves[RETAIN_ONLY].map(lambda curve: curve.best()), only_worse=1),
     }

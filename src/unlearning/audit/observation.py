@@ -21,13 +21,14 @@ LAYERS = {
 }
 EARLY, FEATURES = "layer2", "features"
 LOGITS = "fc"
-# More training images than this per class make no probe better, only slower.
-TRAINING_IMAGES_PER_CLASS = 200
+# Training images per class that probes and attacks are given: enough for them, whatever the data's size.
+# Members of the forget classes are what an attack is measured on; of the kept classes a probe needs fewer.
+FORGET_TRAINING_IMAGES, RETAIN_TRAINING_IMAGES = 200, 50
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The audited images: all test images, and of each class up to 200 training images.
+    """The audited images: all test images, and up to 200 training images of a forget class, 50 of others.
 
     `indices` into the data set; the other fields follow its order. `rows` picks by role and subset.
     """
@@ -64,7 +65,8 @@ def sample(data: Dataset) -> Sample:
     chosen = [data.select(subset="test")]
     for label in range(len(data.classes)):
         of_class = train[data.labels[train] == label]
-        count = min(len(of_class), TRAINING_IMAGES_PER_CLASS)
+        most = FORGET_TRAINING_IMAGES if label in data.forget_labels else RETAIN_TRAINING_IMAGES
+        count = min(len(of_class), most)
         chosen.append(of_class[spread_evenly(len(of_class), count)])
     indices = torch.cat(chosen).sort().values
     return Sample(

@@ -19,9 +19,11 @@ FEW_IMAGES = 16
 LEARNING_RATE = 1e-4
 FORGET_PER_STEP, RETAIN_PER_STEP = 4, 12
 STEPS = 16
-STEPS_BETWEEN_CHECKS = 2
-PASSES_PER_CHECK = STEPS_BETWEEN_CHECKS * (FORGET_PER_STEP + RETAIN_PER_STEP)
-BUDGET = STEPS * (FORGET_PER_STEP + RETAIN_PER_STEP)
+PASSES_PER_STEP = FORGET_PER_STEP + RETAIN_PER_STEP
+BUDGET = STEPS * PASSES_PER_STEP
+# Steps between two checks of the curve: close where it is asked when the class is back.
+CHECK_EVERY, CHECK_RETAIN_ONLY_EVERY = 2, 4
+RESOLUTION = CHECK_EVERY * PASSES_PER_STEP
 # The class counts as back at this share of the original's accuracy.
 BACK_AT = 0.8
 # The curve is read on at most this many forget test images.
@@ -75,13 +77,18 @@ def relearn(
     same images in the same order. It ends at the first check at which the accuracy reaches `back_at`.
     """
     model = copy.deepcopy(model).to(hardware.device).eval()
-    optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
+    optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE, fused=True)
     generator = torch.Generator().manual_seed(SEED)
     retain = data.select(role="retain", subset="train")
-    size = RETAIN_PER_STEP if len(forget) else RETAIN_PER_STEP + FORGET_PER_STEP
+    size, check_every = (
+        (RETAIN_PER_STEP, CHECK_EVERY)
+        if len(forget)
+        else (PASSES_PER_STEP, CHECK_RETAIN_ONLY_EVERY)
+    )
     retain_batches = _endless(retain, size, generator)
     forget_batches = _endless(forget, FORGET_PER_STEP, generator)
-    tested = _checked(data)
+    tested = data.select(role="forget", subset="test")
+    tested = tested[spread_evenly(len(tested), min(len(tested), CHECKED_IMAGES))]
     passes, hits = [0], [_hits(model, data, tested, hardware)]
 
     for step in range(1, STEPS + 1):
@@ -96,15 +103,10 @@ def relearn(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step % STEPS_BETWEEN_CHECKS == 0:
-            passes.append(passes[-1] + PASSES_PER_CHECK)
+        if step % check_every == 0:
+            passes.append(step * PASSES_PER_STEP)
             hits.append(_hits(model, data, tested, hardware))
     return Curve(tuple(passes), np.stack(hits))
-
-
-def accuracy_before(model: nn.Module, data: Dataset, hardware: Hardware) -> float:
-    """Return the forget accuracy on the checked images without any fine-tuning."""
-    return _hits(model.to(hardware.device).eval(), data, _checked(data), hardware).mean().item()
 
 
 def _endless(
@@ -112,11 +114,6 @@ def _endless(
 ) -> Iterator[Int[Tensor, "_"]]:
     while True:
         yield from shuffled_batches(indices, size, generator)
-
-
-def _checked(data: Dataset) -> Int[Tensor, " K"]:
-    tested = data.select(role="forget", subset="test")
-    return tested[spread_evenly(len(tested), min(len(tested), CHECKED_IMAGES))]
 
 
 @torch.no_grad()
