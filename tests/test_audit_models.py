@@ -32,6 +32,15 @@ def test_a_sample_holds_all_test_images_and_as_many_training_images_per_class(
     assert capped.forget_labels == (2,)
 
 
+def test_a_probe_is_given_as_many_images_of_every_class(make_data, monkeypatch):
+    """Must fail if the forget class, of which more images are looked at, is favoured."""
+    monkeypatch.setattr(observation, "RETAIN_TRAINING_IMAGES", 4)
+    found = sample(make_data({"cat": 8, "dog": 3, "elephant": 9}))
+    labels = found.labels[found.probed_rows]
+    assert np.bincount(labels).tolist() == [4, 3, 4]
+    assert set(found.subsets[found.probed_rows]) == {"train"}
+
+
 def test_rows_pick_by_role_and_subset(data):
     """Must fail if a role of None picks nothing, or positions are those of the data set."""
     found = sample(data)

@@ -186,7 +186,7 @@ class Probed:
 
 def probe(view: Observation, sample: Sample) -> Probed:
     """Return what probes of the model's layers recall of the forget classes."""
-    train, test = sample.rows(None, "train"), sample.rows("forget", "test")
+    train, test = sample.probed_rows, sample.rows("forget", "test")
     labels, tested_labels = sample.labels[train], sample.labels[test]
 
     def recall(kind: Callable[..., np.ndarray], layer: str) -> Measured:

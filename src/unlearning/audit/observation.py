@@ -21,8 +21,8 @@ LAYERS = {
 }
 EARLY, FEATURES = "layer2", "features"
 LOGITS = "fc"
-# Training images per class that probes and attacks are given: enough for them, whatever the data's size.
-# Members of the forget classes are what an attack is measured on; of the kept classes a probe needs fewer.
+# Training images per class that are looked at, whatever the data's size. Membership attacks are measured on
+# those of the forget classes; a probe takes as many of each class, or it would favour the larger ones.
 FORGET_TRAINING_IMAGES, RETAIN_TRAINING_IMAGES = 200, 50
 
 
@@ -44,6 +44,17 @@ class Sample:
         """Return the positions of the images with this role (None: either) in this subset, in order."""
         chosen = self.subsets == subset
         return np.flatnonzero(chosen & (self.roles == role) if role else chosen)
+
+    @property
+    def probed_rows(self) -> np.ndarray:
+        """Return the positions of up to 50 training images of every class, in order."""
+        train = self.rows(None, "train")
+        by_class = [train[self.labels[train] == label] for label in np.unique(self.labels)]
+        chosen = [
+            rows[spread_evenly(len(rows), min(len(rows), RETAIN_TRAINING_IMAGES))]
+            for rows in by_class
+        ]
+        return np.sort(np.concatenate(chosen))
 
 
 @dataclass(frozen=True)
