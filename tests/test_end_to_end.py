@@ -156,7 +156,8 @@ def test_an_experiment_reruns_only_what_depends_on_its_parameter(clone):
     shown = run(clone, "dvc", "exp", "run", "-S", "lr=1e-5")
     ran = set(re.findall(r"Running stage '(\w+)'", shown))
     assert ran == {
-        "check_request", "adversarial_train", "evaluate_retain", "evaluate_forget", "audit"
+        "check_request", "adversarial_train", "evaluate_retain", "evaluate_forget", "audit",
+        "report",
     }  # fmt: skip
     changed = run(clone, "git", "diff", "--unified=0", "params.yaml")
     lines = [line for line in changed.splitlines() if re.match(r"[+-](?![+-])", line)]
