@@ -1,15 +1,18 @@
 """The gate reads metrics, holds them against limits, and never passes what it could not check."""
 
 import copy
+import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from test_settings import write_params
 
-from unlearning import cli, errors
+from unlearning import cli
 from unlearning.errors import UserError
 from unlearning.files import write_metrics
-from unlearning.gate import check, table
+from unlearning.gate import as_json, check, table
 from unlearning.settings import GateParams
 
 LIMITS: dict[str, Any] = {
@@ -37,28 +40,31 @@ METRICS: dict[str, dict[str, Any]] = {
         },
     },
 }
-# A step in the wrong direction of the figure that each limit reads.
-WORSE = {
-    "forget_accuracy": ("evaluate_forget", ("test_accuracy",), 0.0201),
-    "retain_loss": ("evaluate_retain", ("test_accuracy",), 0.8899),
-    "js_excess": ("audit", ("js_to_retrained",), 0.1301),
-    "membership_excess": ("audit", ("membership_auc", "confidence"), 0.3799),
-    "few_shot_excess": ("audit", ("few_shot_recall",), 0.4501),
-    "cost_ratio": ("adversarial_train", ("cost_ratio",), 0.5001),
+# The figure that each limit reads: file, keys, a step in the wrong direction and one in the right one.
+READS = {
+    "forget_accuracy": ("evaluate_forget", ("test_accuracy",), 0.0201, 0.0199),
+    "retain_loss": ("evaluate_retain", ("test_accuracy",), 0.8899, 0.8901),
+    "js_excess": ("audit", ("js_to_retrained",), 0.1301, 0.1299),
+    "membership_excess": ("audit", ("membership_auc", "confidence"), 0.3799, 0.3801),
+    "few_shot_excess": ("audit", ("few_shot_recall",), 0.4501, 0.4499),
+    "cost_ratio": ("adversarial_train", ("cost_ratio",), 0.5001, 0.4999),
 }
+WORSE = {limit: worse for limit, (_, _, worse, _) in READS.items()}
+BETTER = {limit: better for limit, (_, _, _, better) in READS.items()}
 
 
 def write(folder, **changes):
     """Write METRICS, changed as {limit: value} at the figure that this limit reads."""
     metrics = copy.deepcopy(METRICS)
     for limit, value in changes.items():
-        file, path, _ = WORSE[limit]
+        file, path, *_ = READS[limit]
         part = metrics[file]
         for key in path[:-1]:
             part = part[key]
         part[path[-1]] = value
     for name, values in metrics.items():
-        write_metrics(folder / f"{name}.json", values)
+        # Not write_metrics, which refuses what is not finite.
+        (folder / f"{name}.json").write_text(json.dumps(values))
 
 
 def outcomes(folder, **limits):
@@ -74,15 +80,49 @@ def test_a_figure_at_its_limit_is_kept(tmp_path):
 @pytest.mark.parametrize("limit", LIMITS)
 def test_a_figure_just_above_its_limit_breaks_that_limit_alone(tmp_path, limit):
     """Must fail if a limit reads another figure, or a difference is taken the wrong way round."""
-    write(tmp_path, **{limit: WORSE[limit][2]})
+    write(tmp_path, **{limit: WORSE[limit]})
     found = outcomes(tmp_path)
     assert [name for name, outcome in found.items() if outcome == "broken"] == [limit]
 
 
 @pytest.mark.parametrize("limit", LIMITS)
+def test_a_figure_just_below_its_limit_is_kept(tmp_path, limit):
+    """Must fail if a figure is held against a minimum, or "better" and "worse" are swapped."""
+    write(tmp_path, **{limit: BETTER[limit]})
+    assert set(outcomes(tmp_path).values()) == {"kept"}
+
+
+def test_a_limit_with_more_digits_than_the_figures_is_not_rounded_up(tmp_path):
+    """Must fail if the limit is rounded too: 0.0201 would then keep a limit of 0.02006."""
+    write(tmp_path, forget_accuracy=0.0201)
+    assert outcomes(tmp_path, forget_accuracy=0.02006)["forget_accuracy"] == "broken"
+
+
+def test_the_worst_attack_counts_and_not_the_last(tmp_path):
+    """Must fail if one attack alone, or their mean, is held against the limit."""
+    write(tmp_path)
+    audit = copy.deepcopy(METRICS["audit"])
+    audit["membership_auc"] = {"confidence": 0.38, "entropy": 0.7001}
+    (tmp_path / "audit.json").write_text(json.dumps(audit))
+    # 0.2001 away from 0.5, where the retrained models' 0.4 is 0.1 away.
+    assert outcomes(tmp_path)["membership_excess"] == "broken"
+    assert "| 0.1001 |" in table(check(tmp_path, GateParams(**LIMITS)))
+
+
+def test_attacks_weaker_than_on_retrained_models_are_kept(tmp_path):
+    """Must fail if the distance to the retrained models is taken without its sign."""
+    write(tmp_path)
+    audit = copy.deepcopy(METRICS["audit"])
+    audit["membership_auc"] = {"confidence": 0.5, "entropy": 0.5}
+    audit["retrained"]["membership_auc"] = {"confidence": 0.8, "entropy": 0.8}
+    (tmp_path / "audit.json").write_text(json.dumps(audit))
+    assert outcomes(tmp_path, membership_excess=0.0)["membership_excess"] == "kept"
+
+
+@pytest.mark.parametrize("limit", LIMITS)
 def test_no_limit_is_not_checked(tmp_path, limit):
     """Must fail if null means 0, or is taken for a kept limit."""
-    write(tmp_path, **{limit: WORSE[limit][2]})
+    write(tmp_path, **{limit: WORSE[limit]})
     assert outcomes(tmp_path, **{limit: None})[limit] == "not checked"
 
 
@@ -113,19 +153,84 @@ def test_without_a_reference_its_limits_break_and_say_so(tmp_path):
     assert table(checks).count("no reference") == 3
 
 
-def test_a_value_that_is_no_number_breaks_its_limit(tmp_path):
-    """Must fail if NaN, which compares false with everything, is taken for kept."""
-    write(tmp_path)
-    (tmp_path / "adversarial_train.json").write_text('{"cost_ratio": NaN}')
-    assert outcomes(tmp_path)["cost_ratio"] == "broken"
+def test_the_table_says_how_to_do_without_what_was_not_measured(tmp_path):
+    """Must fail if the hint names a limit that was measured, or stands there without need."""
+    write(tmp_path, few_shot_excess="not measured: needs 10 images", cost_ratio=0.6)
+    said = table(check(tmp_path, GateParams(**LIMITS))).splitlines()
+    assert said[-2:] == [
+        "",
+        "Not measured, so not kept: gate.few_shot_excess. Set a limit to null to do without it.",
+    ]
+    switched_off = check(tmp_path, GateParams(**LIMITS | {"few_shot_excess": None}))
+    assert all(line.startswith("|") for line in table(switched_off).splitlines())
 
 
-def test_metrics_of_another_version_are_refused_in_one_line(tmp_path):
-    """Must fail if KeyError escapes."""
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_not_finite_breaks_its_limit(tmp_path, limit, value):
+    """Must fail if -inf passes as a small number, or a NaN is lost in the worst of the attacks."""
+    write(tmp_path, **{limit: value})
+    assert outcomes(tmp_path)[limit] == "broken"
+
+
+def test_a_difference_of_nothing_has_no_sign(tmp_path):
+    """Must fail if a retain accuracy that did not move is shown as lost by -0.0000."""
+    write(tmp_path, retain_loss=0.92 + 1e-9)
+    assert "-0.0000" not in table(check(tmp_path, GateParams(**LIMITS)))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "key"),
+    [
+        ("evaluate_forget", {}, "test_accuracy"),
+        ("evaluate_forget", {"test_accuracy": None}, "test_accuracy"),
+        ("evaluate_retain", {"test_accuracy": 0.9}, "original.test_accuracy"),
+        ("adversarial_train", {"cost_ratio": {}}, "cost_ratio"),
+        ("audit", METRICS["audit"] | {"membership_auc": {}}, "membership_auc"),
+        ("audit", METRICS["audit"] | {"membership_auc": {"new": 0.5}}, "retrained.membership_auc.new"),
+    ],
+)  # fmt: skip
+def test_a_file_that_lacks_a_figure_is_refused_with_file_and_key(tmp_path, name, values, key):
+    """Must fail if KeyError, TypeError or ValueError escapes: a traceback exits with 1, as "broken"."""
     write(tmp_path)
-    write_metrics(tmp_path / "evaluate_retain.json", {})
-    with pytest.raises(UserError, match="not from this version"):
+    (tmp_path / f"{name}.json").write_text(json.dumps(values))
+    with pytest.raises(UserError, match=rf"{name}.json lacks the figure {key}: "):
         check(tmp_path, GateParams(**LIMITS))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_missing_file_is_refused_with_its_name(tmp_path, name):
+    """Must fail if FileNotFoundError escapes, or one of the files is not asked for."""
+    write(tmp_path)
+    (tmp_path / f"{name}.json").unlink()
+    with pytest.raises(UserError, match=rf"{name}.json does not exist: run `dvc repro` first"):
+        check(tmp_path, GateParams(**LIMITS))
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    """Must fail if NotADirectoryError escapes."""
+    (tmp_path / "metrics").write_text("")
+    with pytest.raises(UserError, match="does not exist"):
+        check(tmp_path / "metrics", GateParams(**LIMITS))
+
+
+def test_json_holds_what_the_table_shows(tmp_path):
+    """Must fail if a field is renamed or left out, or 0.92 - 0.89 keeps its float noise."""
+    write(tmp_path, js_excess="no reference", cost_ratio=0.6)
+    rows = json.loads(as_json(check(tmp_path, GateParams(**LIMITS | {"few_shot_excess": None}))))
+    found = {
+        row["limit_name"]: (row["value"], row["limit"], row["outcome"])
+        for row in rows
+        if row.keys() == {"limit_name", "meaning", "value", "limit", "outcome"}
+    }
+    assert found == {
+        "forget_accuracy": (0.02, 0.02, "kept"),
+        "retain_loss": (0.03, 0.03, "kept"),
+        "js_excess": ("no reference", 0.05, "broken"),
+        "membership_excess": (0.1, 0.1, "kept"),
+        "few_shot_excess": (0.15, None, "not checked"),
+        "cost_ratio": (0.6, 0.5, "broken"),
+    }
 
 
 @pytest.mark.parametrize("text", ["{", "\ufeff{}"])
@@ -137,15 +242,85 @@ def test_a_broken_file_is_refused_in_one_line(tmp_path, text):
         check(tmp_path, GateParams(**LIMITS))
 
 
-@pytest.mark.parametrize(("cost", "code"), [(0.5, 0), (0.6, 1)])
-def test_the_exit_code_tells_ci(tmp_path, monkeypatch, capsys, cost, code):
-    """Must fail if a broken limit exits with 0, or a kept one with 1."""
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Return a function that runs `unlearning gate` on `tmp_path`: exit code, stdout, stderr."""
+
+    def run(*options: str, **limits: float | None) -> tuple[int, str, str]:
+        params = write_params(tmp_path, gate=LIMITS | limits)
+        arguments = ["--metrics", str(tmp_path), "--params", str(params), *options]
+        monkeypatch.setattr("sys.argv", ["unlearning", "gate", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        printed = capsys.readouterr()
+        return stopped.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+@pytest.mark.parametrize(
+    ("cost", "limit", "code"), [(0.5, 0.5, 0), (0.6, 0.5, 1), (0.6, None, 0), ("no", 0.5, 1)]
+)
+def test_the_exit_code_tells_ci(tmp_path, run, options, cost, limit, code):
+    """Must fail if a broken limit exits with 0, a kept one with 1, or JSON leaves the code out."""
     write(tmp_path, cost_ratio=cost)
+    found, out, err = run(*options, cost_ratio=limit)
+    assert found == code
+    assert str(cost) in out
+    assert err == ""
+
+
+def test_json_is_all_that_is_printed(tmp_path, run):
+    """Must fail if the table or a hint stands beside the JSON."""
+    write(tmp_path, cost_ratio="no reference")
+    assert len(json.loads(run("--json")[1])) == len(LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"forget_acuracy": 0.1}, "unknown key 'gate.forget_acuracy', did you mean"),
+        ({"js_excess": -0.1}, "gate.js_excess is -0.1, but it must be greater than or equal to 0"),
+        ({"js_excess": "none"}, "gate.js_excess is 'none', but it must be a valid number"),
+    ],
+)
+def test_a_mistake_in_the_limits_ends_in_exit_code_2(tmp_path, run, limits, said):
+    """Must fail if a misspelt limit is ignored, or a mistake exits with 1, as "broken"."""
+    write(tmp_path)
+    code, out, err = run(**limits)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+
+
+def test_a_run_that_was_not_made_ends_in_exit_code_2(run):
+    """Must fail if missing metrics exit with 1, as "broken", or with 0."""
+    code, out, err = run()
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "evaluate_forget.json does not exist" in err
+
+
+def test_the_gate_needs_no_pytorch(tmp_path):
+    """Must fail if an import of the command pulls in PyTorch: seconds per review, gigabytes in CI."""
+    write(tmp_path)
     params = write_params(tmp_path, gate=LIMITS)
-    monkeypatch.setattr(
-        "sys.argv", ["unlearning", "gate", "--metrics", str(tmp_path), "--params", str(params)]
+    blocked = (
+        "torch",
+        "torchvision",
+        "torchmetrics",
+        "sklearn",
+        "scipy",
+        "matplotlib",
+        "jaxtyping",
     )
-    with pytest.raises(SystemExit) as stopped:
-        errors.run(cli.app)
-    assert (stopped.value.code or 0) == code
-    assert f"{cost:.4f}" in capsys.readouterr().out
+    program = f"""
+import sys
+sys.modules |= dict.fromkeys({blocked})  # None: importing it raises ImportError
+from unlearning import cli
+cli.main()
+"""
+    arguments = ["gate", "--metrics", str(tmp_path), "--params", str(params)]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -154,6 +154,7 @@ def test_params_are_plain_scalars_that_dvc_does_not_rewrite():
         ("data.source=folder", "  source: folder"),
         ("forget.classes=[cow]", "  - cow"),
         ("gate.cost_ratio=0.25", "  cost_ratio: 0.25"),
+        ("gate.js_excess=null", "  js_excess:"),
     ],
 )
 def test_setting_one_value_changes_one_line(tmp_path, override, line):

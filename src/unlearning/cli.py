@@ -54,11 +54,16 @@ def summary_command(
 @app.command("gate")
 def gate_command(
     metrics: Annotated[Path, typer.Option(help="folder of the metrics files")] = Path("metrics"),
-    params: Annotated[Path, typer.Option(help="file with the gate's limits")] = Path("params.yaml"),
+    params: Annotated[
+        Path, typer.Option(help="a whole params.yaml, of which `gate:` holds the limits")
+    ] = Path("params.yaml"),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="one JSON list instead of a table")
+    ] = False,
 ) -> None:
     """Hold the metrics against the limits in params.yaml; exit code 1 if one is broken."""
     checks = gate.check(metrics, load_params(params).gate)
-    say(gate.table(checks))
+    say(gate.as_json(checks) if as_json else gate.table(checks))
     if gate.broken(checks):
         raise typer.Exit(1)
 

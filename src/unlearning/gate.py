@@ -1,15 +1,15 @@
 """The gate of a code review: figures in `metrics/` against limits, without data or models."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from unlearning.errors import UserError
-from unlearning.files import DIGITS, read_metrics
+from unlearning.files import DIGITS, read_metrics, rounded
 from unlearning.settings import GateParams
-
-FILES = ("evaluate_forget", "evaluate_retain", "adversarial_train", "audit")
 
 
 @dataclass(frozen=True)
@@ -29,69 +29,114 @@ class Check:
         if isinstance(self.value, str):
             return "broken"
         # Metrics have 4 digits: a difference of two may miss the limit by the arithmetic alone.
-        # A NaN is never at most anything, so it breaks the limit.
-        return "kept" if round(self.value, DIGITS) <= round(self.limit, DIGITS) else "broken"
+        return "kept" if round(self.value, DIGITS) <= self.limit else "broken"
+
+
+@dataclass(frozen=True)
+class _Metrics:
+    """A metrics file that names itself when a figure is missing."""
+
+    path: Path
+    values: dict[str, Any]
+
+    def figure(self, *keys: str) -> float | str:
+        """Return the figure at this path of keys, or the words that stand there or for a whole section.
+
+        What is not finite comes back in words too. Raises: UserError if there is no such figure.
+        """
+        value: Any = self.values
+        try:
+            for key in keys:
+                if isinstance(value, str):
+                    return value
+                value = value[key]
+            if isinstance(value, str) or math.isfinite(value):
+                return value
+        except (KeyError, TypeError):
+            raise self._lacks(*keys) from None
+        return f"not finite: {value}"
+
+    def names(self, section: str) -> list[str]:
+        """Return the names in a section. Raises: UserError if there are none."""
+        try:
+            names = list(self.values[section])
+        except (KeyError, TypeError):
+            names = []
+        if not names:
+            raise self._lacks(section)
+        return names
+
+    def _lacks(self, *keys: str) -> UserError:
+        return UserError(f"{self.path} lacks the figure {'.'.join(keys)}: run `dvc repro`")
 
 
 def check(folder: Path, limits: GateParams) -> list[Check]:
     """Return one check per limit. Raises: UserError if a metrics file is missing or lacks a figure."""
-    metrics = {name: _read(folder / f"{name}.json") for name in FILES}
-    forget, retain = metrics["evaluate_forget"], metrics["evaluate_retain"]
-    cost, audit = metrics["adversarial_train"], metrics["audit"]
-    try:
-        original, retrained = retain["original"]["test_accuracy"], audit["retrained"]
-        few_shot = retrained if isinstance(retrained, str) else retrained["few_shot_recall"]
-        return [
-            Check(
-                "forget_accuracy",
-                "test accuracy on forget images",
-                forget["test_accuracy"],
-                limits.forget_accuracy,
+    forget = _read(folder / "evaluate_forget.json")
+    retain = _read(folder / "evaluate_retain.json")
+    cost = _read(folder / "adversarial_train.json")
+    audit = _read(folder / "audit.json")
+    return [
+        Check(
+            "forget_accuracy",
+            "test accuracy on forget images",
+            forget.figure("test_accuracy"),
+            limits.forget_accuracy,
+        ),
+        Check(
+            "retain_loss",
+            "retain test accuracy lost against the original",
+            _difference(retain.figure("original", "test_accuracy"), retain.figure("test_accuracy")),
+            limits.retain_loss,
+        ),
+        Check(
+            "js_excess",
+            "divergence to retrained models above their floor (nats)",
+            _difference(audit.figure("js_to_retrained"), audit.figure("js_floor")),
+            limits.js_excess,
+        ),
+        Check(
+            "membership_excess",
+            "worst membership AUC further from 0.5 than retrained",
+            _membership_excess(audit),
+            limits.membership_excess,
+        ),
+        Check(
+            "few_shot_excess",
+            "recall from five images above retrained",
+            _difference(
+                audit.figure("few_shot_recall"), audit.figure("retrained", "few_shot_recall")
             ),
-            Check(
-                "retain_loss",
-                "retain test accuracy lost against the original",
-                _difference(original, retain["test_accuracy"]),
-                limits.retain_loss,
-            ),
-            Check(
-                "js_excess",
-                "divergence to retrained models above their floor (nats)",
-                _difference(audit["js_to_retrained"], audit["js_floor"]),
-                limits.js_excess,
-            ),
-            Check(
-                "membership_excess",
-                "worst membership AUC further from 0.5 than retrained",
-                _membership_excess(audit),
-                limits.membership_excess,
-            ),
-            Check(
-                "few_shot_excess",
-                "recall from five images above retrained",
-                _difference(audit["few_shot_recall"], few_shot),
-                limits.few_shot_excess,
-            ),
-            Check(
-                "cost_ratio",
-                "image passes against one retraining",
-                cost["cost_ratio"],
-                limits.cost_ratio,
-            ),
-        ]
-    except (KeyError, TypeError) as error:
-        raise UserError(
-            f"{folder} is not from this version: a figure is missing ({error}): run `dvc repro`"
-        ) from None
+            limits.few_shot_excess,
+        ),
+        Check(
+            "cost_ratio",
+            "image passes against one retraining",
+            cost.figure("cost_ratio"),
+            limits.cost_ratio,
+        ),
+    ]
 
 
-def broken(checks: list[Check]) -> bool:
+def broken(checks: Sequence[Check]) -> bool:
     """Return whether any limit is broken."""
     return any(each.outcome == "broken" for each in checks)
 
 
-def table(checks: list[Check]) -> str:
-    """Return the checks as a Markdown table, which reads as plain text too."""
+def as_json(checks: Sequence[Check]) -> str:
+    """Return the checks as a JSON list; what was not measured is a string, a limit switched off null."""
+    return json.dumps(
+        [rounded(asdict(each)) | {"limit": each.limit, "outcome": each.outcome} for each in checks],
+        indent=2,
+        ensure_ascii=False,
+    )
+
+
+def table(checks: Sequence[Check]) -> str:
+    """Return the checks as a Markdown table, which reads as plain text too.
+
+    Limits that are broken because nothing was measured are named below it, with the way out.
+    """
     rows = [("limit", "figure", "value", "at most", "outcome")]
     rows += [
         (each.limit_name, each.meaning, _shown(each.value), _shown(each.limit), each.outcome)
@@ -105,19 +150,26 @@ def table(checks: list[Check]) -> str:
         for row in rows
     ]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]])
+    unmeasured = [
+        f"gate.{each.limit_name}"
+        for each in checks
+        if each.outcome == "broken" and isinstance(each.value, str)
+    ]
+    hint = (
+        f"Not measured, so not kept: {', '.join(unmeasured)}. Set a limit to null to do without it."
+    )
+    return "\n".join([lines[0], rule, *lines[1:], *(["", hint] if unmeasured else [])])
 
 
-def _membership_excess(audit: Mapping[str, Any]) -> float | str:
+def _membership_excess(audit: _Metrics) -> float | str:
     """Return the largest of |AUC - 0.5| minus the retrained models' |AUC - 0.5|, over all attacks."""
-    if isinstance(audit["retrained"], str):
-        return audit["retrained"]
-    theirs = audit["retrained"]["membership_auc"]
     excesses = []
-    for attack, mine in audit["membership_auc"].items():
-        if isinstance(mine, str) or isinstance(theirs[attack], str):
-            return mine if isinstance(mine, str) else theirs[attack]
-        excesses.append(abs(mine - 0.5) - abs(theirs[attack] - 0.5))
+    for attack in audit.names("membership_auc"):
+        mine = audit.figure("membership_auc", attack)
+        theirs = audit.figure("retrained", "membership_auc", attack)
+        if isinstance(mine, str) or isinstance(theirs, str):
+            return mine if isinstance(mine, str) else theirs
+        excesses.append(abs(mine - 0.5) - abs(theirs - 0.5))
     return max(excesses)
 
 
@@ -130,13 +182,13 @@ def _difference(left: float | str, right: float | str) -> float | str:
 def _shown(value: float | str | None) -> str:
     if value is None:
         return "-"
-    return value if isinstance(value, str) else f"{value:.{DIGITS}f}"
+    return value if isinstance(value, str) else f"{round(value, DIGITS) + 0.0:.{DIGITS}f}"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> _Metrics:
     try:
-        return read_metrics(path)
-    except FileNotFoundError:
+        return _Metrics(path, read_metrics(path))
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path} does not exist: run `dvc repro` first") from None
     except ValueError as error:
         raise UserError(f"{path} is not a metrics file: {error}") from None
