@@ -95,6 +95,12 @@ def test_valid_parameters_come_back_as_written(tmp_path):
         ("forget__classes", [], "at least 1 item"),
         ("forget__classes", [""], "at least 1 character"),
         ("retrain__seeds", [1, 1], "once"),
+        ("gate__forget_accuracy", 2, "less than or equal to 1"),
+        ("gate__retain_loss", 3, "less than or equal to 1"),
+        ("gate__js_excess", 0.7, "less than or equal to 0.693"),
+        ("gate__membership_excess", 0.6, "less than or equal to 0.5"),
+        ("gate__few_shot_excess", 15, "less than or equal to 1"),
+        ("gate__cost_ratio", -0.1, "greater than or equal to 0"),
     ],
 )
 def test_an_impossible_value_is_refused_with_its_key_and_what_is_allowed(

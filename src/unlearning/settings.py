@@ -5,6 +5,7 @@ The knobs of the game stand at the top level, as people sweep them (`dvc exp run
 the rest has a section per stage. A stage is handed only its own part, see `tests/test_pipeline.py`.
 """
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,6 +29,7 @@ Number = Annotated[float, BeforeValidator(_exponent_to_float), Field(allow_inf_n
 Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]
 Fraction = Annotated[Number, Field(gt=0, lt=1)]
+Share = Annotated[Number, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -93,13 +95,16 @@ class RetrainParams(_Strict):
 
 
 class GateParams(_Strict):
-    """The limits of `unlearning gate`; none: that figure is not checked."""
+    """The limits of `unlearning gate`; none: that figure is not checked.
 
-    forget_accuracy: NonNegative | None
-    retain_loss: NonNegative | None
-    js_excess: NonNegative | None
-    membership_excess: NonNegative | None
-    few_shot_excess: NonNegative | None
+    No limit may lie above what its figure can reach: 2 for 2 percent would never be broken.
+    """
+
+    forget_accuracy: Share | None
+    retain_loss: Share | None
+    js_excess: Annotated[Number, Field(ge=0, le=math.log(2))] | None
+    membership_excess: Annotated[Number, Field(ge=0, le=0.5)] | None
+    few_shot_excess: Share | None
     cost_ratio: NonNegative | None
 
 
