@@ -1,6 +1,7 @@
 """All figures together, on models made by hand: honest ones, an original that knows, a control that hides."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -224,6 +225,46 @@ def test_with_too_few_images_figures_are_not_measured(train, test, tmp_path):
     assert found["membership_auc"]["confidence"] == "not measured: needs 10 images"
     assert found["membership_tpr"]["at_1_percent"]["confidence"].startswith("not measured: needs")
     assert found["js_to_retrained"] == "not measured: needs 10 images" or test >= 10
+
+
+def test_several_classes_are_forgotten_together():
+    """Must fail if only the first forget class is probed, hidden by the control, or left out of the view."""
+    one = views_of(references=2)
+    sample = replace(
+        one.sample,
+        roles=np.where(np.isin(one.sample.labels, (1, ELEPHANT)), "forget", "retain"),
+        forget_labels=(1, ELEPHANT),
+    )
+    found = metrics_of(Views(sample, one.models, torch.zeros(60, CLASSES)))
+    assert found["images"]["forget_test"] == 60
+    # Dogs are still known by all of them, elephants by the original alone.
+    assert found["forget_accuracy"] == pytest.approx(0.5, abs=0.1)
+    assert found["original"]["few_shot_recall"] > found["few_shot_recall"]
+    assert found["verdict"].startswith("failed: the class is still known")
+
+
+def test_neighbours_are_the_kept_classes_with_what_they_gained_and_lost(views, make_data):
+    """Must fail if another model's arrivals are counted, or a change is taken the wrong way round."""
+    data = make_data(dict.fromkeys(("cat", "dog", "elephant", "horse"), 58))
+    found = result.related_classes(views, data)
+    rows = found["neighbours"]
+    assert set(rows) == {"cat", "dog", "horse"}
+    forget = views.sample.rows("forget", "test")
+    shown = looks(views.sample)[forget]
+    assert rows["horse"]["destination"] == pytest.approx((shown == 3).mean(), abs=0.1)
+    assert rows["horse"]["destination"] > rows["cat"]["destination"] > 0
+    assert rows["horse"]["destination_retrained"] > rows["dog"]["destination_retrained"]
+    assert rows["horse"]["feature_similarity"] > rows["dog"]["feature_similarity"]
+    dogs = views.sample.rows("retain", "test")
+    labels = views.sample.labels[dogs]
+    was, now = (
+        (views.models.subjects[name].logits[dogs].argmax(dim=1).numpy() == labels)[
+            labels == 1
+        ].mean()
+        for name in (ORIGINAL, UNLEARNED)
+    )
+    assert rows["dog"]["against_original"] == pytest.approx(now - was)
+    assert found["neighbour_correlation"]["ssim"]["destination"].endswith("needs 4 kept classes")
 
 
 def test_rates_at_few_false_positives_take_as_many_images_as_it_takes_to_read_them(metrics):

@@ -8,6 +8,7 @@ import torch
 
 from unlearning.audit import evidence, neighbours, observation, relearning
 from unlearning.audit.observation import FEATURES, LAYERS, observe, sample
+from unlearning.data.dataset import normalised
 from unlearning.models import new_classifier, predict_logits
 from unlearning.versions import Versions
 
@@ -61,6 +62,10 @@ def test_observed_logits_are_the_models_own_whatever_the_batch(data, trained, cp
     }  # fmt: skip
     for name in LAYERS.values():
         np.testing.assert_allclose(one.layers[name], other.layers[name], rtol=1e-3, atol=1e-4)
+    with torch.no_grad():
+        pixels = normalised(data.pixels(chosen.indices), torch.device("cpu"))
+        stem = trained.maxpool(trained.relu(trained.bn1(trained.conv1(pixels))))
+    np.testing.assert_allclose(one.layers["stem"], stem.mean(dim=(2, 3)), rtol=1e-3, atol=1e-4)
     head = trained.get_submodule("fc")
     torch.testing.assert_close(head(torch.from_numpy(one.layers[FEATURES])), one.logits)
     assert trained.training == mode

@@ -76,6 +76,9 @@ def test_calibration_error_by_hand():
     rows = np.array([[0.85, 1.0], [0.85, 0.0], [1.0, 0.0]])
     assert outputs.calibration_error(rows) == pytest.approx((2 * 0.35 + 1.0) / 3)
     assert outputs.calibration_error(np.array([[1.0, 1.0], [0.0, 0.0]])) == 0
+    # The first bin ends at 1/15: gaps of 0.95 up and 0.1 down must not meet in one bin.
+    neighbours = np.array([[0.05, 1.0], [0.1, 0.0]])
+    assert outputs.calibration_error(neighbours) == pytest.approx((0.95 + 0.1) / 2)
 
 
 def test_zrf_is_one_only_for_a_model_that_answers_as_noise_does():
