@@ -55,12 +55,14 @@ def test_few_shots_find_only_a_class_that_holds_together():
 
 def test_few_shots_by_hand():
     """Must fail if cosines are not taken from the kept classes' mean."""
-    features = np.array([[2.0, 0], [0, 2.0], [4.0, 4.0]])
-    # Seen from (1, 1), the kept classes lie down-right and up-left, the third up-right.
+    features = np.array([[2.0, 0], [0, 2.0], [4.0, 3.0]])
+    # Seen from (1, 1), the kept classes lie down-right and up-left, the third up-right: (4, 1.1) is its own
+    # from there, and the first class's from the origin.
+    tested = np.array([[1.5, 1.5], [0.5, 3.0], [4.0, 1.1]])
     hits = representation.few_shot_hits(
-        features, np.array([0, 1, 2]), np.array([[1.5, 1.5], [0.5, 3.0]]), np.array([2, 2]), [2], 1
+        features, np.array([0, 1, 2]), tested, np.array([2, 2, 2]), [2], 1
     )
-    np.testing.assert_array_equal(hits, [1, 0])
+    np.testing.assert_array_equal(hits, [1, 0, 1])
 
 
 def slow_hsic(left: np.ndarray, right: np.ndarray) -> float:

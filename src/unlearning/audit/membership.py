@@ -124,7 +124,7 @@ def true_positive_rate(
 
     Source: Carlini et al. 2022, "Membership Inference Attacks From First Principles", arXiv:2112.03570.
     """
-    allowed = int(false_positive_rate * len(non_members) + 1e-9)
+    allowed = int(false_positive_rate * len(non_members))
     # The threshold lies just above the first non-member that must not be called a member.
     threshold = np.sort(non_members)[::-1][allowed] if allowed < len(non_members) else -np.inf
     return float((members > threshold).mean())
