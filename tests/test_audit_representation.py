@@ -65,6 +65,15 @@ def test_few_shots_by_hand():
     np.testing.assert_array_equal(hits, [1, 0, 1])
 
 
+def test_five_images_say_more_than_one():
+    """Must fail if another number of images than `shots` is drawn."""
+    train = clusters({0: 40, 1: 40, 2: 40}, spread=2.0, seed=6)
+    tested = clusters({2: 60}, spread=2.0, seed=7)
+    five = representation.few_shot_hits(*train, *tested, [2]).mean()
+    one = representation.few_shot_hits(*train, *tested, [2], 1).mean()
+    assert five > one + 0.05
+
+
 def slow_hsic(left: np.ndarray, right: np.ndarray) -> float:
     """Song et al. 2012, the unbiased estimator as sums over distinct images."""
     n = len(left)
