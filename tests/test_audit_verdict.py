@@ -80,10 +80,12 @@ def test_nothing_is_forgotten_where_nothing_was_known():
     ("article", "found", "said"),
     [
         ("excellent: score 0.074", "failed: forgot the class", "they disagree: the article's score reads"),
-        ("good: score 0.2", "forgotten and kept, but told apart from", "they disagree in part"),
+        ("good: score 0.2", "x, but told apart from retraining: 1", "they disagree in part"),
         ("good: score 0.2", "forgotten and kept as by retraining", "they agree: success"),
         ("weak: score 0.6", "failed: the class is still known", "they agree: failure"),
         ("partial: score 0.4", "forgotten and kept as by", "they disagree: the article's score does not"),
+        ("partial: score 0.4", "x, but told apart from retraining: 1", "neither reads as full success"),
+        ("good: score 0.2", "x; likeness to retraining is not known (", "not compared beyond the output"),
         ("good: score 0.2", "nothing to forget: x", "not compared"),
     ],
 )  # fmt: skip

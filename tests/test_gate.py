@@ -25,12 +25,14 @@ LIMITS: dict[str, Any] = {
 }
 # Every figure exactly at its limit.
 METRICS: dict[str, dict[str, Any]] = {
-    "evaluate_forget": {"test_accuracy": 0.02},
+    "evaluate_forget": {"test_accuracy": 0.02, "train_accuracy": 0.02},
     "evaluate_retain": {"test_accuracy": 0.89, "original": {"test_accuracy": 0.92}},
     "adversarial_train": {"cost_ratio": 0.5},
     "audit": {
         "js_to_retrained": 0.13,
         "js_floor": 0.08,
+        "verdict": "forgotten and kept by the output, but told apart",
+        "worst_forget_accuracy": 0.02,
         "few_shot_recall": 0.45,
         # 0.38 is 0.12 away from 0.5, the retrained models' 0.52 is 0.02 away.
         "membership_auc": {"confidence": 0.38, "entropy": 0.5},
@@ -224,6 +226,7 @@ def test_json_holds_what_the_table_shows(tmp_path):
         if row.keys() == {"limit_name", "meaning", "value", "limit", "outcome"}
     }
     assert found == {
+        "verdict": (0.0, 0.0, "kept"),
         "forget_accuracy": (0.02, 0.02, "kept"),
         "retain_loss": (0.03, 0.03, "kept"),
         "js_excess": ("no reference", 0.05, "broken"),
@@ -274,7 +277,7 @@ def test_the_exit_code_tells_ci(tmp_path, run, options, cost, limit, code):
 def test_json_is_all_that_is_printed(tmp_path, run):
     """Must fail if the table or a hint stands beside the JSON."""
     write(tmp_path, cost_ratio="no reference")
-    assert len(json.loads(run("--json")[1])) == len(LIMITS)
+    assert len(json.loads(run("--json")[1])) == len(LIMITS) + 1
 
 
 @pytest.mark.parametrize(
@@ -324,3 +327,31 @@ cli.main()
         [sys.executable, "-c", program, *arguments], capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("file", "key"), [("evaluate_forget", "train_accuracy"), ("audit", "worst_forget_accuracy")]
+)
+def test_a_class_or_training_image_that_is_still_known_breaks_the_limit(tmp_path, file, key):
+    """Must fail if only the mean over test images is looked at."""
+    write(tmp_path)
+    write_metrics(tmp_path / f"{file}.json", METRICS[file] | {key: 1.0})
+    assert outcomes(tmp_path)["forget_accuracy"] == "broken"
+
+
+@pytest.mark.parametrize("verdict", ["failed: neither", "nothing to forget: x"])
+def test_what_the_audit_calls_failed_never_passes(tmp_path, verdict):
+    """Must fail if the verdict is not read, or can be switched off."""
+    write(tmp_path)
+    write_metrics(tmp_path / "audit.json", METRICS["audit"] | {"verdict": verdict})
+    off = dict.fromkeys(LIMITS)
+    assert outcomes(tmp_path, **off)["verdict"] == "broken"
+
+
+def test_a_file_that_lacks_an_attack_is_refused(tmp_path):
+    """Must fail if the file under test says which attacks count."""
+    write(tmp_path)
+    audit = METRICS["audit"] | {"membership_auc": {"confidence": 0.5}}
+    write_metrics(tmp_path / "audit.json", audit)
+    with pytest.raises(UserError, match=r"membership_auc\.entropy"):
+        check(tmp_path, GateParams(**LIMITS))

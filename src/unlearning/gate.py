@@ -11,6 +11,9 @@ from unlearning.errors import UserError
 from unlearning.files import DIGITS, read_metrics, rounded
 from unlearning.settings import GateParams
 
+# How the verdicts begin that never pass; the audit's own constants would bring PyTorch along.
+FAILURES = ("failed", "nothing to forget")
+
 
 @dataclass(frozen=True)
 class Check:
@@ -79,8 +82,12 @@ def check(folder: Path, limits: GateParams) -> list[Check]:
     return [
         Check(
             "forget_accuracy",
-            "test accuracy on forget images",
-            forget.figure("test_accuracy"),
+            "accuracy on forget images: worst of test, training, any class",
+            _largest(
+                forget.figure("test_accuracy"),
+                forget.figure("train_accuracy"),
+                audit.figure("worst_forget_accuracy"),
+            ),
             limits.forget_accuracy,
         ),
         Check(
@@ -114,6 +121,13 @@ def check(folder: Path, limits: GateParams) -> list[Check]:
             "image passes against one retraining",
             cost.figure("cost_ratio"),
             limits.cost_ratio,
+        ),
+        # No limit of the params: what the audit itself calls failed never passes.
+        Check(
+            "verdict",
+            "1 if the audit's verdict is failed or nothing to forget",
+            float(str(audit.figure("verdict")).startswith(FAILURES)),
+            0.0,
         ),
     ]
 
@@ -164,13 +178,22 @@ def table(checks: Sequence[Check]) -> str:
 def _membership_excess(audit: _Metrics) -> float | str:
     """Return the largest of |AUC - 0.5| minus the retrained models' |AUC - 0.5|, over all attacks."""
     excesses = []
-    for attack in audit.names("membership_auc"):
+    # The attacks of both: a file that lacks one is refused.
+    known = audit.values.get("retrained")
+    others = known.get("membership_auc", {}) if isinstance(known, dict) else {}
+    for attack in dict.fromkeys([*audit.names("membership_auc"), *others]):
         mine = audit.figure("membership_auc", attack)
         theirs = audit.figure("retrained", "membership_auc", attack)
         if isinstance(mine, str) or isinstance(theirs, str):
             return mine if isinstance(mine, str) else theirs
         excesses.append(abs(mine - 0.5) - abs(theirs - 0.5))
     return max(excesses)
+
+
+def _largest(*values: float | str) -> float | str:
+    """Return the largest of them, or the first words."""
+    words = [value for value in values if isinstance(value, str)]
+    return words[0] if words else max(value for value in values if not isinstance(value, str))
 
 
 def _difference(left: float | str, right: float | str) -> float | str:

@@ -295,6 +295,7 @@ def relearning_figures(
     return {
         "relearn_passes": own(
             curves[WITH_FORGET_IMAGES].map(lambda curve: curve.passes_until_back(back_at)),
+            only_worse=-1,
             resolution=relearning.RESOLUTION,
         ),
         "returned_accuracy": own(curves[RETAIN_ONLY].map(lambda curve: curve.best()), only_worse=1),

@@ -46,17 +46,18 @@ def structural_similarity(data: Dataset, label: int) -> float:
     train = data.select(subset="train")
     others = train[data.labels[train] == label]
     forget = data.select(role="forget", subset="train")
-    pairs = min(SSIM_PAIRS, len(others) * len(forget))
-    left = _grey(data, others[np.arange(pairs) % len(others)])
-    right = _grey(
-        data,
-        forget[spread_evenly(len(forget), min(pairs, len(forget)))][
-            np.arange(pairs) % min(pairs, len(forget))
-        ],
-    )
+    pairs = min(SSIM_PAIRS, max(len(others), len(forget)))
+    left = _grey(data, _spread(others, pairs))
+    right = _grey(data, _spread(forget, pairs))
     values = structural_similarity_index_measure(left, right, data_range=1.0)
     assert isinstance(values, torch.Tensor)
     return values.item()
+
+
+def _spread(indices: torch.Tensor, count: int) -> torch.Tensor:
+    """Return `count` of the images, evenly spread; from the start again where there are fewer."""
+    spread = indices[spread_evenly(len(indices), min(count, len(indices)))]
+    return spread[np.arange(count) % len(spread)]
 
 
 def _grey(data: Dataset, indices: torch.Tensor) -> torch.Tensor:

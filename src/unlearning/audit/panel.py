@@ -2,17 +2,17 @@
 
 For a figure x of each model, with reference models r (retrained, one per seed):
 
-- distance: mean over r of |x(subject) - x(r)|, or of a divergence d(subject, r) itself
-- floor: the same between the references, mean over their pairs; a retrained model of another seed would
-  be expected there
-- margin: half the width of the 95 % interval of the distance over resampled images
+- distance: mean over r of |x(subject) - x(r)|, or of a divergence d(subject, r) itself; where only one
+  direction is worse, of the difference in that direction, else 0
+- floor: the same between the references, mean over their ordered pairs; a retrained model of another seed
+  would be expected there
+- margin: half the width of the 95 % interval of the mean (signed) difference over resampled images
 - reading: "inside" if distance <= floor + margin, "near" if <= 2 x floor + margin, else "outside"
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from itertools import combinations
+from itertools import permutations
 from typing import Generic, TypeVar
 
 from unlearning.audit.estimates import Estimate, Measured, average
@@ -69,28 +69,18 @@ def own(
 ) -> Figure:
     """Return a figure that each model has by itself, such as an accuracy.
 
-    `only_worse`: 0 counts any difference from the references, -1 only lower values, +1 only higher; the
-    floor always counts any.
+    `only_worse`: 0 counts any difference from the references, -1 only lower values, +1 only higher.
     `resolution`: the margin, where the figure's steps are coarser than the sampling of images.
     """
 
-    def apart(left: Measured, right: Measured, sign: int) -> Measured:
+    def apart(left: Measured, right: Measured) -> Measured:
         if isinstance(left, str) or isinstance(right, str):
             return left if isinstance(left, str) else right
         difference = left - right
-        signed = difference.value * sign if sign else abs(difference.value)
+        signed = difference.value * only_worse if only_worse else abs(difference.value)
         return Estimate(max(0.0, signed), difference.resampled)
 
-    return Figure(
-        values,
-        _readings(
-            values,
-            partial(apart, sign=only_worse),
-            # No seed is the better one: among the references any difference counts.
-            among=partial(apart, sign=0),
-            resolution=resolution,
-        ),
-    )
+    return Figure(values, _readings(values, apart, resolution))
 
 
 def relative(
@@ -121,14 +111,12 @@ def relative(
             for seed, model in references.items()
         },
     )
-    return Figure(values, _readings(models, apart, among=apart, resolution=None))
+    return Figure(values, _readings(models, apart, None))
 
 
 def _readings(
     models: Panel[T],
     apart: Callable[[T, T], Measured],
-    *,
-    among: Callable[[T, T], Measured],
     resolution: int | float | None,
 ) -> dict[str, Reading]:
     references = list(models.references.values())
@@ -137,7 +125,7 @@ def _readings(
             name: Reading(NO_REFERENCE, NO_REFERENCE, NO_REFERENCE, NO_REFERENCE)
             for name in models.subjects
         }
-    floor = average([among(*pair) for pair in combinations(references, 2)] or [NO_FLOOR])
+    floor = average([apart(*pair) for pair in permutations(references, 2)] or [NO_FLOOR])
     return {
         name: _reading(average([apart(model, other) for other in references]), floor, resolution)
         for name, model in models.subjects.items()

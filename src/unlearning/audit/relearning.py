@@ -60,7 +60,13 @@ class Curve:
 def few_forget_images(data: Dataset) -> Int[Tensor, " K"]:
     """Return up to 16 training images of the forget classes, as an attacker who found a few would have."""
     train = data.select(role="forget", subset="train")
-    return train[spread_evenly(len(train), min(FEW_IMAGES, len(train)))]
+    labels = data.forget_labels
+    chosen = []
+    for label in labels:
+        of_class = train[data.labels[train] == label]
+        count = min(-(-FEW_IMAGES // len(labels)), len(of_class))
+        chosen.append(of_class[spread_evenly(len(of_class), count)])
+    return torch.cat(chosen)[:FEW_IMAGES]
 
 
 def relearn(
@@ -72,7 +78,7 @@ def relearn(
 ) -> Curve:
     """Return the forget accuracy while a copy of the model is fine-tuned, until it is back or 256 passes.
 
-    Each step takes 4 of the `forget` images and 12 retain images, or 16 retain images if there are none;
+    Each step takes up to 4 of the `forget` images and 12 retain images, or 16 of these if there are none;
     Adam without weight decay, lr 0.0001, the network's batch statistics frozen. All models of an audit see the
     same images in the same order. It ends at the first check at which the accuracy reaches `back_at`.
     """

@@ -99,8 +99,13 @@ def cka(left: Features, right: Float[np.ndarray, "N E"]) -> Measured:
 
 def _kernel(features: Features) -> Float[np.ndarray, "N N"]:
     # Centred and scaled for the arithmetic's sake; CKA itself ignores both.
-    features = features.astype(float) - features.mean(axis=0)
+    features = features.astype(float)
+    size = np.square(features).sum()
+    features -= features.mean(axis=0)
     kernel = features @ features.T
+    if np.square(features).sum() < 1e-12 * size:
+        # A constant layer: what is left of it is rounding.
+        kernel[:] = 0.0
     np.fill_diagonal(kernel, 0.0)
     return kernel / max(np.abs(kernel).max(), np.finfo(float).tiny)
 
@@ -131,8 +136,8 @@ def edit_head(original: nn.Module, forget_labels: Sequence[int]) -> nn.Module:
     """Return a copy of a ResNet that hides the forget classes by editing its last layer alone.
 
     A forget class's weights become the mean of the kept classes': its logit, their mean, is never the
-    largest. Every output figure calls the class forgotten, and the features hold it untouched: a
-    control that an audit of the features must catch.
+    largest. By accuracy the class is forgotten and the others are kept, and the features hold it untouched:
+    a control that an audit of the features must catch.
     """
     model = copy.deepcopy(original)
     head: nn.Linear = model.get_submodule("fc")  # type: ignore[assignment]

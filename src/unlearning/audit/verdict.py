@@ -35,11 +35,13 @@ LEVELS = {
     "relearning": ("relearn_passes", "returned_accuracy"),
     "fresh auditor": ("auditor_auc",),
 }
-# Figures that are shown and read but do not decide the verdict. Among 40 figures one or two lie outside by
-# chance: the few most telling ones of each level decide. Rates at few false positives rest on a handful of
-# images; the last layer's likeness stands for the layers below; early layers know no classes;
-# agreement with the original is no fault; ZRF is there to compare with papers.
+# Figures that are shown and read but do not decide the verdict. Among 47 figures one lies outside by chance
+# (docs/experiments.md): the few most telling ones of each level decide. The SVC calls any hidden class
+# forgotten; rates at few false positives rest on a handful of images; the last layer's likeness stands for the
+# layers below; early layers know no classes; agreement with the original is no fault; ZRF is there to
+# compare with papers.
 NOT_DECISIVE = (
+    "membership_svc",
     "membership_tpr",
     "early_probe_recall",
     "agreement_with_original",
@@ -57,6 +59,8 @@ NOT_DECISIVE = (
 ARTICLE_SUCCESS = ("excellent", "good")
 
 NOTHING_TO_FORGET = "nothing to forget"
+TOLD_APART = "told apart from retraining"
+UNKNOWN = "likeness to retraining is not known"
 
 
 def level_of(figure: str) -> str:
@@ -92,7 +96,7 @@ def sentence(accuracies: Accuracies, readings: Mapping[str, Reading], references
     silent = [level for level in LEVELS if level not in map(level_of, measured)]
     if silent:
         return (
-            "forgotten and kept by the output; likeness to retraining is not known "
+            f"forgotten and kept by the output; {UNKNOWN} "
             f"({references} retrained models; not measured: {', '.join(silent)})"
         )
     outside = [name for name in measured if words[name] == OUTSIDE]
@@ -100,7 +104,7 @@ def sentence(accuracies: Accuracies, readings: Mapping[str, Reading], references
     floor = f"the floor of {references} retrained models"
     if outside:
         return (
-            f"forgotten and kept by the output, but told apart from retraining: {len(outside)} of "
+            f"forgotten and kept by the output, but {TOLD_APART}: {len(outside)} of "
             f"{len(measured)} decisive figures lie outside {floor} ({_by_level(outside)})"
         )
     if near:
@@ -125,24 +129,26 @@ def against_article(article: str, verdict: str) -> str:
     if verdict.startswith(NOTHING_TO_FORGET):
         return "not compared: the original does not know the class"
     success = article.split(":")[0] in ARTICLE_SUCCESS
-    failed = verdict.startswith(FAILED)
-    told_apart = "told apart" in verdict
-    if success and failed:
+    if verdict.startswith(FAILED):
+        if not success:
+            return "they agree: failure"
         return (
             "they disagree: the article's score reads as success, but the model failed. The score judges the "
             "outputs of the feature extractor, never looks at retain images, and comes from the "
             "discriminator that took part in the game"
         )
-    if success and told_apart:
-        return (
-            "they disagree in part: the article's score reads as success, and by the output it is one; "
-            "attacks that took no part in the game still find the class"
-        )
+    if UNKNOWN in verdict:
+        return "not compared beyond the output: likeness to retraining is not known"
+    if TOLD_APART in verdict:
+        if success:
+            return (
+                "they disagree in part: the article's score reads as success; by accuracy it is one, but "
+                "figures that took no part in the game lie outside what retraining does"
+            )
+        return "neither reads as full success"
     if success:
         return "they agree: success"
-    if failed:
-        return "they agree: failure"
     return (
-        "they disagree: the article's score does not read as success, though the class is forgotten and the "
-        "others are kept by the output. The score judges the outputs of the feature extractor, not of the model"
+        "they disagree: the article's score does not read as success, though no decisive figure tells the "
+        "model from retraining. The score judges the outputs of the feature extractor, not of the model"
     )
