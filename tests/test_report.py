@@ -200,7 +200,9 @@ def write_run(
         },
         "train_original": {"validation_accuracy": 0.9692},
         "retrain": {"validation_accuracy": {str(seed): 0.906 for seed in seeds}},
-        "adversarial_train": {"image_passes": 1310, "extractor_passes": 640, "cost_ratio": 0.0919, "warnings": "none"},
+        "adversarial_train": {
+            "image_passes": 1310, "extractor_passes": 640, "cost_ratio": 0.0919, "warnings": "none",
+        },
     }  # fmt: skip
     change(contents)
     for name, values in contents.items():
