@@ -1,6 +1,7 @@
 """Tiny data and networks: four colours to tell apart, a few images each, 32 x 32 pixels."""
 
 import shutil
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -66,18 +67,18 @@ class Rows:
 
 
 def tiny_network(seed: int, class_count: int = len(COLOURS)) -> nn.Module:
-    """Return a small network with batch normalisation that can stand in for ResNet-18."""
+    """Return a small network with batch normalisation and a ResNet's names that can stand in for ResNet-18."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return nn.Sequential(
-            # No bias: batch normalisation takes it out, and Adam would blow up the noise of its gradient.
-            nn.Conv2d(3, 8, 4, stride=4, bias=False),
-            nn.BatchNorm2d(8),
-            nn.ReLU(),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            nn.Linear(8, class_count),
+        # No bias: batch normalisation takes it out, and Adam would blow up the noise of its gradient.
+        convolution = nn.Conv2d(3, 8, 4, stride=4, bias=False)
+        layers = OrderedDict(
+            layer2=nn.Sequential(convolution, nn.BatchNorm2d(8), nn.ReLU()),
+            avgpool=nn.AdaptiveAvgPool2d(1),
+            flatten=nn.Flatten(),
+            fc=nn.Linear(8, class_count),
         )
+        return nn.Sequential(layers)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import torch
 
 from unlearning.audit import auditor, representation
 from unlearning.audit.estimates import Estimate
+from unlearning.heads import edit_head
 from unlearning.models import predict_logits
 
 
@@ -134,7 +135,7 @@ def test_the_head_edited_control_hides_the_class_and_nothing_else(data, trained,
     """Must fail if kept logits change, the class can still win, or the caller's model is edited."""
     before = copy.deepcopy(trained.state_dict())
     label = data.forget_labels[0]
-    control = representation.edit_head(trained, [label])
+    control = edit_head(trained, [label])
     images = data.select(subset="train")
     was, now = (predict_logits(model, data, images, cpu) for model in (trained, control))
     kept = [other for other in range(len(data.classes)) if other != label]

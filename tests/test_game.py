@@ -13,16 +13,17 @@ from torch import nn
 
 from unlearning.data.dataset import normalised
 from unlearning.errors import UserError
-from unlearning.game import RECIPES, article
+from unlearning.game import RECIPES, article, teacher
 from unlearning.game.players import (
-    FrozenOutputs,
     Monitor,
     Players,
     effective_classes,
-    frozen_outputs,
+    effective_rank,
     plan,
+    touched,
     warnings,
 )
+from unlearning.heads import edit_head
 from unlearning.models import new_discriminator, predict_logits
 from unlearning.settings import GameParams
 
@@ -160,20 +161,29 @@ def test_image_passes_match_a_hand_count(recipe, passes, players, make_data, mak
     assert outcome.image_passes == passes
     assert outcome.extractor_passes == 5 + 7
     assert outcome.epochs == rows.rows
-    assert [row["epoch"] for row in rows.rows] == [1, 2]
+    whole = [row["epoch"] for row in rows.rows if row["epoch"] % 1 == 0]
+    assert whole == [1, 2]
+    # Ours has 6 steps, fewer than the curve may have rows.
+    assert len(rows.rows) == {"article": 2, "adversarial": 6}[recipe]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_extractor_sees_only_images_that_the_game_touches(
     recipe, players, make_data, make_game, cpu, rows
 ):
-    """Must fail if the cost grows with the data set: 4 forget and 4 of 120 retain images are touched."""
-    data = make_data({"cat": 60, "dog": 60, "elephant": 4, "horse": 0})
+    """Must fail if the cost grows with the data set, or an image is sent through twice.
+
+    4 forget and 4 of 400 retain images are touched; our probe sees 64 of each retain class besides.
+    """
+    data = make_data({"cat": 200, "dog": 200, "elephant": 4, "horse": 0})
     sizes = []
-    players.feature_extractor.register_forward_hook(lambda _, args, __: sizes.append(len(args[0])))
+    head = players.feature_extractor.get_submodule("fc")
+    head.register_forward_hook(lambda _, args, __: sizes.append(len(args[0])))
     params = make_game(recipe=recipe, epochs=1, batch_size=4)
     outcome = RECIPES[recipe].play(players, data, params, cpu, rows)
-    assert sum(sizes) == outcome.extractor_passes == 8
+    most = {"article": 8, "adversarial": 8 + 2 * 64}[recipe]
+    assert sum(sizes) == outcome.extractor_passes
+    assert most - 4 <= outcome.extractor_passes <= most
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -249,9 +259,10 @@ def test_the_article_recipe_ignores_our_weights(players, data, make_game, cpu, r
 
 
 def test_our_recipe_is_its_described_loop(players, data, make_game, cpu, rows):
-    """Must fail if a term, its weight, the order of updates, the schedule or eval mode changes."""
+    """Must fail if a term, its weight, the order of updates, the schedule or the last edit changes."""
     params = make_game(
-        recipe="adversarial", epochs=2, batch_size=4, lr=0.001, retain_weight=0.7, teacher_weight=0.4
+        recipe="adversarial", epochs=2, batch_size=4, lr=0.001, adversary="discriminator",
+        adversary_weight=0.3, retain_weight=0.7, teacher_weight=0.4, feature_weight=0.2,
     )  # fmt: skip
     outcome = RECIPES["adversarial"].play(players, data, params, cpu, rows)
 
@@ -259,16 +270,32 @@ def test_our_recipe_is_its_described_loop(players, data, make_game, cpu, rows):
     original = copy.deepcopy(players.feature_extractor).eval()
     discriminator = copy.deepcopy(players.discriminator)
     optimizers = adam(generator, params), adam(discriminator, params)
-    forgotten = data.classes.index("elephant")
+    # 8 retain images per class: the probe sees them all.
+    retained = data.select(role="retain", subset="train")
+    forgotten = data.select(role="forget", subset="train")
+    knowledge = teacher.consult(original, data, torch.cat([retained, forgotten]), cpu)
+    wanted = teacher.targets(knowledge, forgotten, retained, data).exp()
+    with torch.no_grad():
+        kept = original[:3](normalised(data.pixels(retained), CPU))
+    unit = kept.std(dim=0).mean()
+    means = torch.stack(
+        [
+            kept[data.labels[retained] == label].mean(dim=0)
+            if name != "elephant"
+            else torch.zeros(8)
+            for label, name in enumerate(data.classes)
+        ]
+    )
     for epoch, pairs in enumerate(plan(data, params)):
         for step, (forget, retain) in enumerate(pairs):
             for optimizer in optimizers:
                 optimizer.param_groups[0]["lr"] = params.lr * cosine(epoch * 2 + step, 4)
-            forget_images = normalised(data.pixels(forget), CPU)
             retain_images = normalised(data.pixels(retain), CPU)
             with torch.no_grad():
-                real, before = original(retain_images), original(forget_images)
-            fake = generator(forget_images)
+                real_features = original[:3](retain_images)
+                real = original.fc(real_features)
+            fake_features = generator[:3](normalised(data.pixels(forget), CPU))
+            fake = generator.fc(fake_features)
             told_real = F.logsigmoid(discriminator(real)).mean()
             told_fake = F.logsigmoid(-discriminator(fake.detach())).mean()
             d_loss = -told_real - told_fake
@@ -276,22 +303,35 @@ def test_our_recipe_is_its_described_loop(players, data, make_game, cpu, rows):
             d_loss.backward()
             optimizers[1].step()
 
-            second_thoughts = before.softmax(dim=1)
-            second_thoughts[:, forgotten] = 0
-            second_thoughts /= second_thoughts.sum(dim=1, keepdim=True)
+            target = wanted[torch.searchsorted(forgotten, forget)]
             # Cross-entropy and KL differ by the teacher's entropy, which has no gradient.
             loss = (
-                -F.logsigmoid(discriminator(fake)).mean()
+                -0.3 * F.logsigmoid(discriminator(fake)).mean()
                 + 0.7 * F.cross_entropy(generator(retain_images), real.softmax(dim=1))
-                + 0.4 * F.cross_entropy(fake, second_thoughts)
+                + 0.4 * F.cross_entropy(fake, target)
+                + 0.2 * F.mse_loss(generator[:3](retain_images) / unit, real_features / unit)
+                + 0.2 * F.mse_loss(fake_features / unit, target @ means / unit)
             )
             optimizers[0].zero_grad()
             loss.backward()
             optimizers[0].step()
 
     close = partial(torch.testing.assert_close, atol=2e-5, rtol=1e-3)
-    close(weights(outcome.generator), weights(generator))
+    close(weights(outcome.generator), weights(edit_head(generator, data.forget_labels)))
     close(weights(outcome.discriminator), weights(discriminator))
+
+
+@pytest.mark.parametrize("adversary", ["best_response", "discriminator"])
+def test_each_adversary_reaches_the_generator(adversary, players, data, make_game, cpu, rows):
+    """Must fail if an adversary is named but sends no gradient, or `none` sends one."""
+
+    def generator(adversary: str, weight: float) -> torch.Tensor:
+        params = make_game(adversary=adversary, adversary_weight=weight, epochs=2, batch_size=4)
+        return weights(RECIPES["adversarial"].play(players, data, params, cpu, rows).generator)
+
+    alone = generator("none", 9.0)
+    assert torch.equal(generator(adversary, 0.0), alone)
+    assert not torch.equal(generator(adversary, 9.0), alone)
 
 
 def test_our_recipe_forgets_the_class_and_keeps_the_others(knowing, data, make_game, cpu, rows):
@@ -357,22 +397,21 @@ def test_the_plan_follows_from_its_seed(data, make_game):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_frozen_outputs_are_found_whatever_the_order():
-    """Must fail if an index is taken for a place, or repeated and unordered ones are mixed up."""
-    frozen = FrozenOutputs(torch.tensor([3, 10, 40]), torch.tensor([[0.3], [1.0], [4.0]]))
-    assert frozen[torch.tensor([40, 3, 40, 10])][:, 0].tolist() == pytest.approx([4, 0.3, 4, 1])
-    assert len(frozen) == 3
+def test_a_plan_takes_no_more_forget_images_than_it_may(make_data, make_game):
+    """Must fail if the limit is ignored, or each epoch takes the same images."""
+    data = make_data({"cat": 4, "dog": 3, "elephant": 9, "horse": 4})
+    epochs = plan(data, make_game(epochs=6, batch_size=2), most=4)
+    chosen = [torch.cat([batch for batch, _ in pairs]).tolist() for pairs in epochs]
+    assert all(len(set(images)) == 4 for images in chosen)
+    assert len({tuple(sorted(images)) for images in chosen}) > 1
+    assert plan(data, make_game(), most=9)[0][0][0].equal(plan(data, make_game())[0][0][0])
 
 
-def test_frozen_outputs_are_the_extractors_own(players, data, make_game, cpu):
-    """Must fail if they come from the generator, or from training mode."""
-    epochs = plan(data, make_game(epochs=1, batch_size=3))
-    frozen = frozen_outputs(players.feature_extractor, data, epochs, cpu)
-    for forget, retain in epochs[0]:
-        for indices in (forget, retain):
-            with torch.no_grad():
-                alone = players.feature_extractor.eval()(normalised(data.pixels(indices), CPU))
-            torch.testing.assert_close(frozen[indices], alone, atol=1e-5, rtol=1e-4)
+def test_the_touched_images_are_those_of_the_plan(data, make_game):
+    """Must fail if an image is counted twice or left out."""
+    epochs = plan(data, make_game(epochs=2, batch_size=3))
+    images = {image for pairs in epochs for pair in pairs for image in torch.cat(pair).tolist()}
+    assert touched(epochs).tolist() == sorted(images)
 
 
 # --- how a game is watched ----------------------------------------------------------------------------
@@ -384,6 +423,16 @@ def test_effective_classes_match_hand_values():
     assert effective_classes(torch.arange(10).repeat(3), 10) == pytest.approx(10)
     skewed = effective_classes(torch.tensor([0, 0, 0, 1]), 10)
     assert skewed == pytest.approx((4 / 3) ** 0.75 * 4**0.25)
+
+
+def test_effective_rank_matches_hand_values():
+    """Must fail if the rows are not centred, singular values are squared, or equal rows divide by zero."""
+    square = torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]])
+    assert effective_rank(square + 7) == pytest.approx(2)
+    # Singular values 3 sqrt 2 and sqrt 2: shares 3/4 and 1/4.
+    stretched = square * torch.tensor([3.0, 1, 1])
+    assert effective_rank(stretched) == pytest.approx((4 / 3) ** 0.75 * 4**0.25)
+    assert effective_rank(torch.full((5, 3), 0.1)) == 1
 
 
 def test_an_epochs_row_matches_hand_values():

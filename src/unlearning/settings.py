@@ -125,8 +125,12 @@ class GameParams(_Strict):
     weight_decay: NonNegative
     beta1: Annotated[Number, Field(ge=0, lt=1)]
     beta2: Annotated[Number, Field(ge=0, lt=1)]
+    forget_images: Count
+    adversary: Literal["best_response", "discriminator", "none"]
+    adversary_weight: NonNegative
     retain_weight: NonNegative
     teacher_weight: NonNegative
+    feature_weight: NonNegative
 
 
 class Params(GameParams):

@@ -16,6 +16,7 @@ from unlearning.audit.observation import EARLY, FEATURES, LAYERS, Observation, S
 from unlearning.audit.panel import Figure, Panel, mean_of_references, own, relative
 from unlearning.data.dataset import Dataset
 from unlearning.hardware import Hardware
+from unlearning.heads import edit_head
 from unlearning.models import new_classifier, predict_logits
 from unlearning.versions import Versions
 
@@ -44,7 +45,7 @@ def panel_of(models: Versions[nn.Module], forget_labels: list[int]) -> Panel[nn.
     subjects = {
         UNLEARNED: models.unlearned,
         ORIGINAL: models.original,
-        CONTROL: representation.edit_head(models.original, forget_labels),
+        CONTROL: edit_head(models.original, forget_labels),
     }
     return Panel(subjects, models.retrained)
 

@@ -4,17 +4,14 @@ Probes are fitted on training images and asked about test images. A retrained mo
 classes that it never saw to a degree, too: its recall is the yardstick, not 0.
 """
 
-import copy
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
-from torch import nn
 
 from unlearning.audit.estimates import Estimate, Measured, needs
 
@@ -130,20 +127,3 @@ def _ratio(cross: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray
     # Debiased, a constant layer's own term is 0 or just below.
     scale = np.sqrt((left * right).clip(min=0.0))
     return np.divide(cross, scale, out=np.zeros_like(cross), where=scale > 0)
-
-
-def edit_head(original: nn.Module, forget_labels: Sequence[int]) -> nn.Module:
-    """Return a copy of a ResNet that hides the forget classes by editing its last layer alone.
-
-    A forget class's weights become the mean of the kept classes': its logit, their mean, is never the
-    largest. By accuracy the class is forgotten and the others are kept, and the features hold it untouched:
-    a control that an audit of the features must catch.
-    """
-    model = copy.deepcopy(original)
-    head: nn.Linear = model.get_submodule("fc")  # type: ignore[assignment]
-    forget = torch.tensor(list(forget_labels))
-    kept = torch.ones(head.out_features, dtype=torch.bool).index_fill(0, forget, False)
-    with torch.no_grad():
-        head.weight[forget] = head.weight[kept].mean(dim=0)
-        head.bias[forget] = head.bias[kept].mean()
-    return model

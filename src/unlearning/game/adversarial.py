@@ -1,28 +1,43 @@
 """Our game: it starts from the trained original, and what is kept has a loss of its own.
 
-The discriminator learns to tell the original's outputs on retain images (real) from the generator's on
-forget images (fake), and returns a logit. The generator deceives it, and besides
-- stays with the original on retain images (`retain_weight`), and
-- gives forget images the original's own second thoughts: its distribution with the forget classes taken
-  out (`teacher_weight`). Without this term the class is forgotten too, but its images are scattered
-  over classes that a model retrained without it would not choose.
+The generator, besides deceiving its adversary (`adversary_weight`),
+- stays with the original's outputs on retain images (`retain_weight`),
+- gives forget images the outputs that a model would which never saw the class, as far as the original
+  lets us know (`teacher_weight`; `teacher` says how), and
+- keeps the features of retain images where they were, and moves those of forget images to where the kept
+  classes are that they are taken for (`feature_weight`).
 
-The feature extractor is the frozen original; its outputs are computed once per image. Batch
-normalisation keeps the original's statistics: small batches, half of them of one class, would spoil them.
+Adversaries: `best_response` looks at features; `discriminator`, the article's, at outputs. The first tells
+the features of forget images from mixtures of kept classes' features in the shares that the teacher gives:
+what the features must not show is the class, not that an image is ambiguous. The discriminator learns to
+tell the original's outputs on retain images (real) from the generator's on forget images (fake) whichever
+is chosen: it keeps the article's score.
+
+Batch normalisation keeps the original's statistics: small batches, half of them of one class, would spoil
+them. After the game the forget classes' outputs are retired (`heads`): what little they still say of a class is
+enough for a membership attack. Forget accuracy is 0 from then on by construction, and proves nothing alone.
 """
 
 import copy
 
 import torch
-from torch import nn
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torchvision.models.feature_extraction import create_feature_extractor
 
 from unlearning.data.dataset import Dataset, normalised
-from unlearning.game.players import Monitor, Optimizers, Outcome, Players, frozen_outputs, plan
+from unlearning.game import teacher
+from unlearning.game.best_response import advantage
+from unlearning.game.players import Monitor, Optimizers, Outcome, Players, plan, touched
 from unlearning.hardware import Hardware
-from unlearning.losses import discriminator_loss, distillation_kl, generator_loss, masked_teacher
+from unlearning.heads import edit_head
+from unlearning.losses import discriminator_loss, distillation_kl, generator_loss
 from unlearning.models import new_discriminator
 from unlearning.progress import Report, silent
 from unlearning.settings import GameParams
+
+ROWS = 10  # of the curve at least, if there are so many steps: one epoch would be a single point
+MIXTURES = 64  # that the best response is shown per step; they cost no pass
 
 
 def init_players(original: nn.Module, class_count: int, seed: int) -> Players:
@@ -41,38 +56,59 @@ def play(
     """
     generator = copy.deepcopy(players.generator).to(hardware.device).eval()
     discriminator = copy.deepcopy(players.discriminator).to(hardware.device).train()
-    epochs = plan(data, params)
-    # Step by step, not epoch by epoch as the article: two or three epochs must end at rest too.
+    epochs = plan(data, params, params.forget_images)
+    # Step by step, not epoch by epoch as the article: a single epoch must end at rest too.
     optimizers = Optimizers(generator, discriminator, params, lowerings=sum(map(len, epochs)))
-    original = frozen_outputs(players.feature_extractor, data, epochs, hardware)
-    forget_labels = torch.tensor(data.forget_labels, device=hardware.device)
+    probed = teacher.probed_images(data, params.seed)
+    seen = torch.cat([touched(epochs), probed]).unique()
+    # The original is frozen: it is asked once per image.
+    original = teacher.consult(players.feature_extractor, data, seen, hardware)
+    forget_seen = seen[torch.from_numpy(data.roles[seen.numpy()] == "forget")]
+    targets = teacher.targets(original, forget_seen, probed, data)
+    kept = KeptFeatures(original, probed, data, torch.Generator().manual_seed(params.seed))
+    outputs_of = create_feature_extractor(generator, return_nodes=[teacher.FEATURES, teacher.HEAD])
+    row_every = max(1, sum(map(len, epochs)) // ROWS)
     rows = []
     image_passes = 0
 
     for epoch, pairs in enumerate(epochs, start=1):
         monitor = Monitor(len(data.classes))
-        for forget, retain in pairs:
+        for step, (forget, retain) in enumerate(pairs, start=1):
             together = torch.cat([retain, forget])
             with hardware.autocast():
-                outputs = generator(normalised(data.pixels(together), hardware.device)).float()
-            retain_logits, forget_logits = outputs.split([len(retain), len(forget)])
+                found = outputs_of(normalised(data.pixels(together), hardware.device))
+            sizes = [len(retain), len(forget)]
+            retain_logits, forget_logits = found[teacher.HEAD].float().split(sizes)
+            retain_features, forget_features = (
+                found[teacher.FEATURES].float().flatten(1).split(sizes)
+            )
+            before = original.places(retain)
+            target = targets[torch.searchsorted(forget_seen, forget).to(hardware.device)]
 
-            real = discriminator(original[retain])
+            real = discriminator(original.logits[before])
             fake = discriminator(forget_logits.detach())
             player_loss = discriminator_loss(real, fake)
             optimizers.discriminator.zero_grad()
             player_loss.backward()
             optimizers.discriminator.step()
 
-            adversarial_loss = generator_loss(discriminator(forget_logits))
-            retain_loss = distillation_kl(retain_logits, original[retain].log_softmax(dim=1))
-            teacher_loss = distillation_kl(
-                forget_logits, masked_teacher(original[forget], forget_labels)
+            if params.adversary == "best_response":
+                mixtures = kept.mixtures(targets, MIXTURES)
+                adversarial_loss = advantage(kept.turned(forget_features), kept.turned(mixtures))
+            elif params.adversary == "discriminator":
+                adversarial_loss = generator_loss(discriminator(forget_logits))
+            else:
+                adversarial_loss = forget_logits.new_zeros(())
+            retain_loss = distillation_kl(retain_logits, original.logits[before].log_softmax(dim=1))
+            teacher_loss = distillation_kl(forget_logits, target)
+            feature_loss = kept.gap(retain_features, original.features[before]) + kept.gap(
+                forget_features, kept.expected(target)
             )
             loss = (
-                adversarial_loss
+                params.adversary_weight * adversarial_loss
                 + params.retain_weight * retain_loss
                 + params.teacher_weight * teacher_loss
+                + params.feature_weight * feature_loss
             )
             optimizers.generator.zero_grad()
             loss.backward()
@@ -84,12 +120,65 @@ def play(
                 generator_loss=adversarial_loss,
                 retain_loss=retain_loss,
                 teacher_loss=teacher_loss,
+                feature_loss=feature_loss,
             )
             monitor.discrimination(real, fake)
             monitor.predictions(retain_logits)
+            monitor.forget_images(forget_logits, forget_features)
             optimizers.lower()
-        rows.append(monitor.row(epoch))
-        report(**rows[-1])
+            if step % row_every == 0 or step == len(pairs):
+                rows.append(monitor.row(round(epoch - 1 + step / len(pairs), 2)))
+                report(**rows[-1])
     return Outcome(
-        generator.eval().cpu(), discriminator.eval().cpu(), rows, image_passes, len(original)
+        edit_head(generator.eval().cpu(), data.forget_labels),
+        discriminator.eval().cpu(),
+        rows,
+        image_passes,
+        len(seen),
     )
+
+
+class KeptFeatures:
+    """Where the frozen original puts the kept classes: what the features of forget images are to be like."""
+
+    def __init__(
+        self,
+        original: teacher.Knowledge,
+        probed: Int[Tensor, " K"],
+        data: Dataset,
+        generator: torch.Generator,
+    ):
+        features = original.features[original.places(probed)]
+        labels = data.labels[probed].to(features.device)
+        self._by_class = {int(label): features[labels == label] for label in labels.unique()}
+        self._means = features.new_zeros(len(data.classes), features.shape[1])
+        for label, rows in self._by_class.items():
+            self._means[label] = rows.mean(dim=0)
+        self._center = features.mean(dim=0)
+        # One unit for all dimensions: some hardly vary and would be blown up by their own.
+        self._unit = features.std(dim=0).mean().clamp(min=torch.finfo(features.dtype).tiny)
+        self._generator = generator
+
+    def expected(self, log_probs: Float[Tensor, "N C"]) -> Float[Tensor, "N D"]:
+        """Return the classes' mean features in these shares."""
+        return log_probs.exp() @ self._means
+
+    def mixtures(self, log_probs: Float[Tensor, "N C"], count: int) -> Float[Tensor, "M D"]:
+        """Return `count` mixtures of one random image per class, in the shares of random rows."""
+        rows = torch.randint(len(log_probs), (count,), generator=self._generator)
+        shares = log_probs[rows.to(log_probs.device)].exp()
+        mixed = shares.new_zeros(count, self._means.shape[1])
+        for label, features in self._by_class.items():
+            picked = torch.randint(len(features), (count,), generator=self._generator)
+            mixed += shares[:, label, None] * features[picked.to(features.device)]
+        return mixed
+
+    def turned(self, features: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+        """Return directions of length 1 from the kept classes' centre: how an image differs, not how far."""
+        return nn.functional.normalize(features - self._center, dim=1)
+
+    def gap(
+        self, features: Float[Tensor, "N D"], wanted: Float[Tensor, "N D"]
+    ) -> Float[Tensor, ""]:
+        """Return the mean squared difference, in units of the retain images' variance."""
+        return ((features - wanted) / self._unit).square().mean()

@@ -6,10 +6,11 @@ touches retain images, the feature extractor is random too, and both losses appl
 
 import copy
 
+import torch
 from torch import nn
 
 from unlearning.data.dataset import Dataset, normalised
-from unlearning.game.players import Monitor, Optimizers, Outcome, Players, frozen_outputs, plan
+from unlearning.game.players import Monitor, Optimizers, Outcome, Players, plan, touched
 from unlearning.hardware import Hardware
 from unlearning.losses import article_discriminator_loss, article_generator_loss
 from unlearning.models import new_classifier, new_discriminator, predict_logits
@@ -31,14 +32,16 @@ def play(
 ) -> Outcome:
     """Play the printed game on the training images; the caller's networks are left untouched.
 
-    `retain_weight` and `teacher_weight` have no effect: the article has no such terms.
+    The weights, `adversary` and `forget_images` have no effect: the article has no such terms.
     Raises: UserError in the first epoch in which a loss is no longer finite.
     """
     generator = copy.deepcopy(players.generator).to(hardware.device).train()
     discriminator = copy.deepcopy(players.discriminator).to(hardware.device).train()
     optimizers = Optimizers(generator, discriminator, params, lowerings=params.epochs)
     epochs = plan(data, params)
-    extracted = frozen_outputs(players.feature_extractor, data, epochs, hardware)
+    seen = touched(epochs)
+    # The extractor is frozen: its outputs are computed once per image.
+    extracted = predict_logits(players.feature_extractor, data, seen, hardware).to(hardware.device)
     rows = []
     image_passes = 0
 
@@ -48,7 +51,7 @@ def play(
             with hardware.autocast():
                 outputs = generator(normalised(data.pixels(forget), hardware.device)).float()
 
-            real = discriminator(extracted[retain])
+            real = discriminator(extracted[torch.searchsorted(seen, retain)])
             fake = discriminator(outputs.detach())
             discriminator_loss = article_discriminator_loss(real, fake)
             optimizers.discriminator.zero_grad()

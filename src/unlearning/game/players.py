@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from unlearning.data.dataset import Dataset, shuffled_batches
 from unlearning.errors import UserError
-from unlearning.hardware import Hardware
-from unlearning.models import Discriminator, predict_logits
+from unlearning.models import Discriminator
 from unlearning.settings import GameParams
 
 # Bounds of the warnings (A20), ours.
@@ -32,8 +31,9 @@ class Players:
 class Outcome:
     """What a game leaves behind.
 
-    `epochs`: one row of monitored values per epoch. `image_passes`: images sent forward and backward
-    through the generator. `extractor_passes`: images sent forward through the frozen extractor.
+    `epochs`: rows of monitored values, the last of each epoch over the whole of it. `image_passes`:
+    images sent forward and backward through the generator. `extractor_passes`: images sent forward
+    through the frozen extractor.
     """
 
     generator: nn.Module
@@ -47,19 +47,29 @@ class Outcome:
 Pair = tuple[Int[Tensor, "_"], Int[Tensor, "_"]]
 
 
-def plan(data: Dataset, params: GameParams) -> list[list[Pair]]:
+def plan(data: Dataset, params: GameParams, most: int | None = None) -> list[list[Pair]]:
     """Return per epoch the batches of forget indices, each paired with retain indices (A10).
 
     An epoch is one pass over the forget images, so that the cost follows the request and not the data
-    set; retain images come in random order and only start again once all have had their turn.
+    set; retain images come in random order and only start again once all have had their turn. Of more
+    than `most` forget images, each epoch takes so many, drawn anew.
     """
     generator = torch.Generator().manual_seed(params.seed)
     forget = data.select(role="forget", subset="train")
     retain = _endless(data.select(role="retain", subset="train"), params.batch_size, generator)
-    return [
-        [(batch, next(retain)) for batch in shuffled_batches(forget, params.batch_size, generator)]
-        for _ in range(params.epochs)
-    ]
+    epochs = []
+    for _ in range(params.epochs):
+        chosen = forget
+        if most is not None and len(forget) > most:
+            chosen = forget[torch.randperm(len(forget), generator=generator)[:most]]
+        batches = shuffled_batches(chosen, params.batch_size, generator)
+        epochs.append([(batch, next(retain)) for batch in batches])
+    return epochs
+
+
+def touched(epochs: list[list[Pair]]) -> Int[Tensor, " N"]:
+    """Return the indices of all images in a plan, each once, in order."""
+    return torch.cat([torch.cat(pair) for pairs in epochs for pair in pairs]).unique()
 
 
 def _endless(
@@ -67,31 +77,6 @@ def _endless(
 ) -> Iterator[Int[Tensor, "_"]]:
     while True:
         yield from shuffled_batches(indices, size, generator)
-
-
-class FrozenOutputs:
-    """The frozen feature extractor's logits of the images that a game touches, computed once."""
-
-    def __init__(self, indices: Int[Tensor, " K"], logits: Float[Tensor, "K C"]):
-        self._indices = indices
-        self._logits = logits
-
-    def __getitem__(self, wanted: Int[Tensor, " N"]) -> Float[Tensor, "N C"]:
-        """Return the logits of these images, in this order."""
-        return self._logits[torch.searchsorted(self._indices, wanted).to(self._logits.device)]
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-
-def frozen_outputs(
-    extractor: nn.Module, data: Dataset, epochs: list[list[Pair]], hardware: Hardware
-) -> FrozenOutputs:
-    """Return the extractor's outputs of every image in the plan; images outside it are not touched."""
-    touched = torch.cat([torch.cat(pair) for pairs in epochs for pair in pairs]).unique()
-    return FrozenOutputs(
-        touched, predict_logits(extractor, data, touched, hardware).to(hardware.device)
-    )
 
 
 class Optimizers:
@@ -128,6 +113,8 @@ class Monitor:
         self._losses: dict[str, list[Tensor]] = {}
         self._hits: list[Tensor] = []
         self._predictions: list[Tensor] = []
+        self._forget_predictions: list[Tensor] = []
+        self._forget_features: list[Tensor] = []
 
     def losses(self, **values: Tensor) -> None:
         """Note the losses of one step."""
@@ -142,8 +129,15 @@ class Monitor:
         """Note the classes that the generator gives to retain images."""
         self._predictions.append(retain_logits.detach().argmax(dim=1))
 
-    def row(self, epoch: int) -> dict[str, int | float]:
-        """Return the epoch's means, the discriminator's accuracy and the number of classes predicted.
+    def forget_images(self, logits: Float[Tensor, "N C"], features: Float[Tensor, "N D"]) -> None:
+        """Note what the generator makes of forget images."""
+        self._forget_predictions.append(logits.detach().argmax(dim=1))
+        self._forget_features.append(features.detach())
+
+    def row(self, epoch: int | float) -> dict[str, int | float]:
+        """Return the means since the epoch's start, the discriminator's accuracy and how varied outputs are.
+
+        `epoch`: the number of those that are over; a part of one counts as a fraction.
 
         Raises: UserError if a loss is not finite.
         """
@@ -151,14 +145,19 @@ class Monitor:
         for name, value in means.items():
             if not math.isfinite(value):
                 raise UserError(
-                    f"params.yaml: with this lr, {name} of epoch {epoch} is {value}: lower lr"
+                    f"params.yaml: with this lr, {name} of epoch {math.ceil(epoch)} is {value}: lower lr"
                 )
-        return {
+        row = {
             "epoch": epoch,
             **means,
             "discriminator_accuracy": torch.cat(self._hits).double().mean().item(),
             "effective_classes": effective_classes(torch.cat(self._predictions), self._class_count),
         }
+        if self._forget_predictions:
+            predicted = torch.cat(self._forget_predictions)
+            row["forget_effective_classes"] = effective_classes(predicted, self._class_count)
+            row["forget_effective_rank"] = effective_rank(torch.cat(self._forget_features))
+        return row
 
 
 def effective_classes(predictions: Int[Tensor, " N"], class_count: int) -> float:
@@ -169,6 +168,19 @@ def effective_classes(predictions: Int[Tensor, " N"], class_count: int) -> float
     """
     shares = torch.bincount(predictions, minlength=class_count).double() / len(predictions)
     return torch.special.entr(shares).sum().exp().item()
+
+
+def effective_rank(features: Float[Tensor, "N D"]) -> float:
+    """Return exp(entropy) of the centred features' singular values, in [1, min(N, D)]; 1 if all are equal.
+
+    Low: all images share few directions, which is the collapse of a representation.
+    Source: Roy & Vetterli 2007, "The Effective Rank", definition 1.
+    """
+    values = torch.linalg.svdvals((features - features.mean(dim=0)).double())
+    # All images alike: what is left is rounding.
+    if values.sum() <= 1e-9 * features.double().norm():
+        return 1.0
+    return torch.special.entr(values / values.sum()).sum().exp().item()
 
 
 def warnings(last: dict[str, int | float]) -> list[str]:

@@ -25,6 +25,7 @@ GAME = {
     "generator_loss": Style("generator", UNLEARNED, "o", "-", 2.0),
     "retain_loss": Style("retain", RETRAINED, "D", "-", 1.0),
     "teacher_loss": Style("teacher", INK, "^", (0, (1, 1.2)), 1.2),
+    "feature_loss": Style("features", INK, "v", (0, (3, 1.2, 1, 1.2)), 1.0),
 }
 LAYER_FIGURES = {
     "probe_recall": ("recall of the forget classes by a linear probe", "recall"),
@@ -181,7 +182,8 @@ def _game(table: pd.DataFrame) -> Markup:
     columns = [column for column in GAME if column in table]
     long = table.melt(id_vars="epoch", value_vars=columns)
     lines = charts.series_of(long, "variable", "epoch", "value")
-    return charts.curves("game", "loss (nats)", lines, "epoch", styles=GAME, whole=True)
+    whole = bool((pd.to_numeric(table["epoch"]) % 1 == 0).all())
+    return charts.curves("game", "loss", lines, "epoch", styles=GAME, whole=whole)
 
 
 def _relearning(name: str, table: pd.DataFrame, images: str) -> Markup:

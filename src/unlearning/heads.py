@@ -1,0 +1,25 @@
+"""The last layer of a ResNet: how the outputs of forgotten classes are retired."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+
+def edit_head(model: nn.Module, forget_labels: Sequence[int]) -> nn.Module:
+    """Return a copy of a ResNet that hides the forget classes by editing its last layer alone.
+
+    A forget class's weights become the mean of the kept classes': its logit, their mean, is never the
+    largest. By accuracy the class is forgotten and the others are kept, and the features are untouched.
+    Alone it is a control that an audit of the features must catch; after a game that moved the features it
+    takes away what the retired output still says of the class.
+    """
+    edited = copy.deepcopy(model)
+    head: nn.Linear = edited.get_submodule("fc")  # type: ignore[assignment]
+    forget = torch.tensor(list(forget_labels))
+    kept = torch.ones(head.out_features, dtype=torch.bool).index_fill(0, forget, False)
+    with torch.no_grad():
+        head.weight[forget] = head.weight[kept].mean(dim=0)
+        head.bias[forget] = head.bias[kept].mean()
+    return edited
