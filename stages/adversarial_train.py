@@ -5,7 +5,7 @@ models/discriminator.safetensors, metrics/adversarial_train.json, plots/adversar
 Run: `dvc repro adversarial_train`, `dvc exp run -S lr=0.0005`.
 """
 
-from unlearning import costs, errors, files, game, hardware, models, progress
+from unlearning import costs, files, game, hardware, models, progress, resume, stage
 from unlearning.data import dataset
 from unlearning.game.players import Players, warnings
 from unlearning.settings import load_params
@@ -22,25 +22,35 @@ def main() -> None:
     )
     curve = progress.Curve("adversarial_train")
 
-    outcome = game.RECIPES[params.recipe].play(players, images, params.game, machine, curve)
-    troubles = warnings(outcome.epochs[-1])
+    with resume.session("adversarial_train", machine) as session:
+        outcome = game.RECIPES[params.recipe].play(
+            players, images, params.game, machine, curve, session.checkpoint("game")
+        )
+        troubles = warnings(outcome.epochs[-1])
 
-    for trouble in troubles:
-        progress.say(f"warning: {trouble}")
-    models.save(outcome.generator, images.labelling, "models/unlearned.safetensors")
-    models.save(outcome.discriminator, images.labelling, "models/discriminator.safetensors")
-    files.write_series(
-        "plots/adversarial_train.csv", outcome.epochs, columns=tuple(outcome.epochs[0])
-    )
-    files.write_metrics(
-        "metrics/adversarial_train.json",
-        {
-            **costs.of_game(outcome, images, params.original),
-            "final": outcome.epochs[-1],
-            "warnings": "; ".join(troubles) or "none",
-        },
-    )
+        for trouble in troubles:
+            progress.say(f"warning: {trouble}")
+        models.save(
+            outcome.generator, images.labelling, "models/unlearned.safetensors", session.fingerprint
+        )
+        models.save(
+            outcome.discriminator,
+            images.labelling,
+            "models/discriminator.safetensors",
+            session.fingerprint,
+        )
+        files.write_series(
+            "plots/adversarial_train.csv", outcome.epochs, columns=tuple(outcome.epochs[0])
+        )
+        files.write_metrics(
+            "metrics/adversarial_train.json",
+            {
+                **costs.of_game(outcome, images, params.original),
+                "final": outcome.epochs[-1],
+                "warnings": "; ".join(troubles) or "none",
+            },
+        )
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    stage.run("adversarial_train", main)

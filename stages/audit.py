@@ -6,7 +6,7 @@ Writes: metrics/audit.json, plots/audit_layers.csv, plots/audit_relearning.csv,
 plots/audit_histograms.csv, data/audit_figures.csv, data/audit_examples.csv. Run: `dvc repro audit`.
 """
 
-from unlearning import errors, files, hardware, models
+from unlearning import files, hardware, models, stage
 from unlearning.audit import evidence, observation, result, series
 from unlearning.data import dataset
 from unlearning.settings import load_params
@@ -53,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    stage.run("audit", main)

@@ -8,7 +8,7 @@ Reads: params.yaml, the names of the files in data.path. Writes: data/request.js
 Run: `dvc repro check_request`.
 """
 
-from unlearning import errors
+from unlearning import errors, stage
 from unlearning.data import split, tree
 from unlearning.files import write_metrics
 from unlearning.settings import load_params
@@ -34,4 +34,4 @@ def require_gpu() -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    stage.run("check_request", main)

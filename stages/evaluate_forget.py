@@ -7,7 +7,7 @@ accuracy beside it). Writes: metrics/evaluate_forget.json, plots/forget_confusio
 plots/score_histogram.png, plots/destinations.png, plots/examples.png. Run: `dvc repro evaluate_forget`.
 """
 
-from unlearning import errors, evaluation, files, hardware, models, pictures
+from unlearning import evaluation, files, hardware, models, pictures, stage
 from unlearning.data import dataset
 from unlearning.settings import load_params
 
@@ -51,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    stage.run("evaluate_forget", main)

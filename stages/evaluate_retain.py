@@ -5,7 +5,7 @@ models/unlearned.safetensors, models/retrained. Writes: metrics/evaluate_retain.
 plots/retain_confusion.csv, plots/per_class_accuracy.png. Run: `dvc repro evaluate_retain`.
 """
 
-from unlearning import errors, evaluation, files, hardware, models, pictures
+from unlearning import evaluation, files, hardware, models, pictures, stage
 from unlearning.data import dataset
 from unlearning.settings import load_params
 
@@ -37,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    stage.run("evaluate_retain", main)

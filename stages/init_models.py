@@ -5,7 +5,7 @@ models/init/feature_extractor.safetensors, models/init/discriminator.safetensors
 Run: `dvc repro init_models`.
 """
 
-from unlearning import errors, game, models
+from unlearning import fingerprint, game, models, stage
 from unlearning.settings import load_params
 
 
@@ -17,10 +17,13 @@ def main() -> None:
         original, len(labelling.classes), params.seed
     )
 
-    models.save(players.generator, labelling, "models/init/generator.safetensors")
-    models.save(players.feature_extractor, labelling, "models/init/feature_extractor.safetensors")
-    models.save(players.discriminator, labelling, "models/init/discriminator.safetensors")
+    inputs = fingerprint.of_stage("init_models")
+    models.save(players.generator, labelling, "models/init/generator.safetensors", inputs)
+    models.save(
+        players.feature_extractor, labelling, "models/init/feature_extractor.safetensors", inputs
+    )
+    models.save(players.discriminator, labelling, "models/init/discriminator.safetensors", inputs)
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    stage.run("init_models", main)

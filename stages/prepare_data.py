@@ -7,7 +7,7 @@ metrics/prepare_data.json. Run: `dvc repro prepare_data`.
 
 from pathlib import Path
 
-from unlearning import errors
+from unlearning import stage
 from unlearning.data import prepare, tree
 from unlearning.files import write_metrics
 from unlearning.progress import say
@@ -30,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    stage.run("prepare_data", main)

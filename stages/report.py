@@ -7,7 +7,7 @@ data/images.npy and data/samples.csv (pictures), models/*.safetensors, models/re
 
 from pathlib import Path
 
-from unlearning import errors, files
+from unlearning import files, stage
 from unlearning.report import card, evidence, page
 from unlearning.settings import load_params
 
@@ -22,4 +22,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    stage.run("report", main)

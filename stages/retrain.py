@@ -7,7 +7,7 @@ Run: `dvc repro retrain`.
 
 from pathlib import Path
 
-from unlearning import errors, evaluation, files, hardware, models, progress, training
+from unlearning import evaluation, files, hardware, models, progress, resume, stage, training
 from unlearning.data import dataset
 from unlearning.settings import load_params
 
@@ -22,17 +22,29 @@ def main() -> None:
     accuracies = {}
 
     Path("models/retrained").mkdir(parents=True, exist_ok=True)
-    for seed in params.retrain.seeds:
-        model = training.train(
-            images, retain, params.original, seed, machine, curve.tagged(seed=seed)
-        )
-        logits = models.predict_logits(model, images, validation, machine)
-        accuracies[str(seed)] = evaluation.accuracy(logits, images.labels[validation])
-        models.save(model, images.labelling, f"models/retrained/{seed}.safetensors")
+    with resume.session("retrain", machine) as session:
+        for seed in params.retrain.seeds:
+            model = training.train(
+                images,
+                retain,
+                params.original,
+                seed,
+                machine,
+                curve.tagged(seed=seed),
+                session.checkpoint(str(seed)),
+            )
+            logits = models.predict_logits(model, images, validation, machine)
+            accuracies[str(seed)] = evaluation.accuracy(logits, images.labels[validation])
+            models.save(
+                model,
+                images.labelling,
+                f"models/retrained/{seed}.safetensors",
+                session.fingerprint,
+            )
 
-    files.write_series("plots/retrain.csv", curve.rows, columns=("seed", "epoch", "loss"))
-    files.write_metrics("metrics/retrain.json", {"validation_accuracy": accuracies})
+        files.write_series("plots/retrain.csv", curve.rows, columns=("seed", "epoch", "loss"))
+        files.write_metrics("metrics/retrain.json", {"validation_accuracy": accuracies})
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    stage.run("retrain", main)

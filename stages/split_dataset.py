@@ -4,7 +4,7 @@ Reads: data/samples.csv. Writes: data/split.csv, metrics/split_dataset.json.
 Run: `dvc repro split_dataset`.
 """
 
-from unlearning import errors
+from unlearning import stage
 from unlearning.data import split
 from unlearning.files import read_table, write_metrics, write_table
 from unlearning.settings import load_params
@@ -21,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    stage.run("split_dataset", main)

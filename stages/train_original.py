@@ -4,7 +4,7 @@ Reads: data/images.npy, data/samples.csv, data/split.csv. Writes: models/origina
 metrics/train_original.json, plots/train_original.csv. Run: `dvc repro train_original`.
 """
 
-from unlearning import errors, evaluation, files, hardware, models, progress, training
+from unlearning import evaluation, files, hardware, models, progress, resume, stage, training
 from unlearning.data import dataset
 from unlearning.settings import load_params
 
@@ -15,19 +15,26 @@ def main() -> None:
     images = dataset.load("data")
     curve = progress.Curve("train_original")
 
-    model = training.train(
-        images, images.select(subset="train"), params.original, params.original.seed, machine, curve
-    )
+    with resume.session("train_original", machine) as session:
+        model = training.train(
+            images,
+            images.select(subset="train"),
+            params.original,
+            params.original.seed,
+            machine,
+            curve,
+            session.checkpoint("original"),
+        )
 
-    validation = images.select(subset="validation")
-    logits = models.predict_logits(model, images, validation, machine)
-    models.save(model, images.labelling, "models/original.safetensors")
-    files.write_series("plots/train_original.csv", curve.rows, columns=("epoch", "loss"))
-    files.write_metrics(
-        "metrics/train_original.json",
-        {"validation_accuracy": evaluation.accuracy(logits, images.labels[validation])},
-    )
+        validation = images.select(subset="validation")
+        logits = models.predict_logits(model, images, validation, machine)
+        models.save(model, images.labelling, "models/original.safetensors", session.fingerprint)
+        files.write_series("plots/train_original.csv", curve.rows, columns=("epoch", "loss"))
+        files.write_metrics(
+            "metrics/train_original.json",
+            {"validation_accuracy": evaluation.accuracy(logits, images.labels[validation])},
+        )
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    stage.run("train_original", main)

@@ -20,6 +20,7 @@ from unlearning.game.players import (
     effective_classes,
     effective_rank,
     plan,
+    swing,
     touched,
     warnings,
 )
@@ -438,15 +439,28 @@ def test_effective_rank_matches_hand_values():
 def test_an_epochs_row_matches_hand_values():
     """Must fail if hits are not counted over all outputs, or steps are summed instead of averaged."""
     monitor = Monitor(4)
-    monitor.losses(a_loss=torch.tensor(1.0), b_loss=torch.tensor(5.0))
-    monitor.losses(a_loss=torch.tensor(2.0), b_loss=torch.tensor(7.0))
+    monitor.losses(a_loss=torch.tensor(1.0), generator_loss=torch.tensor(5.0))
+    monitor.losses(a_loss=torch.tensor(2.0), generator_loss=torch.tensor(7.0))
     monitor.discrimination(real=torch.tensor([1.0, -1.0]), fake=torch.tensor([-1.0, 1.0, 0.0]))
     monitor.discrimination(real=torch.tensor([3.0]), fake=torch.tensor([2.0, 2.0]))
     monitor.predictions(torch.eye(4)[[0, 1]])
     monitor.predictions(torch.eye(4)[[2, 3]])
     assert monitor.row(3) == pytest.approx(
-        {"epoch": 3, "a_loss": 1.5, "b_loss": 6.0, "discriminator_accuracy": 4 / 8, "effective_classes": 4}
-    )  # fmt: skip
+        {
+            "epoch": 3,
+            "a_loss": 1.5,
+            "generator_loss": 6.0,
+            "generator_loss_swing": 2.0,
+            "discriminator_accuracy": 4 / 8,
+            "effective_classes": 4,
+        }
+    )
+
+
+def test_the_swing_is_the_mean_step_whatever_its_direction():
+    """Must fail if steps up and down cancel out, or one value alone is an error."""
+    assert swing(torch.tensor([1.0, 3.0, 0.0])) == pytest.approx(2.5)
+    assert swing(torch.tensor([7.0])) == 0
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -1,32 +1,55 @@
 """Files appear whole or not at all; metrics are sorted and rounded, so that their diffs mean something."""
 
 import csv
+import errno
 import json
 import math
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from unlearning.errors import UserError
+
 DIGITS = 4
+# What a person can mend: no space, no quota, too large for the limit, no permission, read-only.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it replaces `path` only if the block ends without an error."""
+    """Yield a temporary path beside `path`; it replaces `path` only if the block ends without an error.
+
+    Its name is always the same: what a killed process left is overwritten by the next.
+    Raises: UserError if the disk is full or the place cannot be written to.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A leading dot and the process id: never taken for an output, never shared by two writers.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        # Data before name: after a power cut the name must not stand for an empty file.
+        _flush(temporary)
         temporary.replace(path)
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename not in (None, str(temporary)):
+            raise
+        raise UserError(
+            f"{path} cannot be written: {error.strerror}; free or grant what is missing and run the "
+            "same command again"
+        ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def write_metrics(path: Path | str, values: Mapping[str, Any]) -> None:

@@ -85,15 +85,23 @@ def scores(discriminator: Discriminator, logits: Float[Tensor, "N C"]) -> Float[
     return discriminator(logits).sigmoid()
 
 
-def save(model: nn.Module, labelling: Labelling, path: Path | str) -> None:
-    """Write the weights with the labelling as the file's only metadata key.
+def save(
+    model: nn.Module, labelling: Labelling, path: Path | str, fingerprint: str | None = None
+) -> None:
+    """Write the weights with the labelling, and the `fingerprint` of what they were made from, as metadata.
 
-    One key, because safetensors writes several in random order and the bytes would not be stable.
+    One key for both, because safetensors writes several in random order and the bytes would not be stable.
     """
     weights = {
         name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
     }
-    header = json.dumps({"classes": labelling.classes, "image_size": labelling.image_size})
+    header = json.dumps(
+        {
+            "classes": labelling.classes,
+            "image_size": labelling.image_size,
+            "fingerprint": fingerprint,
+        }
+    )
     with atomic(path) as temporary:
         temporary.write_bytes(to_bytes(weights, metadata={"labelling": header}))
 

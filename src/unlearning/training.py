@@ -17,6 +17,7 @@ from unlearning.errors import UserError
 from unlearning.hardware import Hardware
 from unlearning.models import new_classifier
 from unlearning.progress import Report, silent
+from unlearning.resume import NOTHING_KEPT, Checkpoint, Parts
 from unlearning.settings import OriginalParams
 
 WARM_UP = 0.1  # share of the training in which the learning rate rises
@@ -29,11 +30,12 @@ def train(
     seed: int,
     hardware: Hardware,
     report: Report = silent,
+    checkpoint: Checkpoint = NOTHING_KEPT,
 ) -> nn.Module:
     """Return a classifier trained from scratch on these images, in eval mode on the CPU.
 
     It has one output per class of `data`, whichever classes `indices` hold: logits of models that never
-    saw a class compare with those of models that did.
+    saw a class compare with those of models that did. With a `checkpoint` it goes on where that one ends.
     Raises: UserError when the loss is no longer finite.
     """
     model = new_classifier(len(data.classes), seed).to(hardware.device).train()
@@ -45,7 +47,11 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: one_cycle((step + 1) / (steps + 1))
     )
-    for epoch in range(params.epochs):
+    parts: Parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    finished, rows = checkpoint.restore(parts, generator)
+    for row in rows:
+        report(**row)
+    for epoch in range(finished + 1, params.epochs + 1):
         losses = []
         for batch in shuffled_batches(indices, params.batch_size, generator):
             pixels = crop_and_flip(data.pixels(batch), generator)
@@ -62,10 +68,12 @@ def train(
         epoch_loss = torch.stack(losses).mean().item()
         if not math.isfinite(epoch_loss):
             raise UserError(
-                f"params.yaml: original.lr is {params.lr}, but the loss of epoch {epoch + 1} "
+                f"params.yaml: original.lr is {params.lr}, but the loss of epoch {epoch} "
                 f"is {epoch_loss}: lower it"
             )
-        report(epoch=epoch + 1, loss=epoch_loss)
+        rows.append({"epoch": epoch, "loss": epoch_loss})
+        report(**rows[-1])
+        checkpoint.save(epoch, rows, parts, generator)
     return model.eval().cpu()
 
 

@@ -204,7 +204,8 @@ def _table(path: Path, columns: list[str]) -> Iterator[Callable[[list[Any]], Any
 @contextmanager
 def _whole_folder(root: Path) -> Iterator[Path]:
     """Yield a new folder beside `root`; it replaces `root` only if the block ends without error."""
-    folder = root.with_name(f".{root.name}.{os.getpid()}")
+    folder = root.with_name(f".{root.name}.part")
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     folder.mkdir(parents=True)
     try:
         yield folder

@@ -34,6 +34,7 @@ from unlearning.heads import edit_head
 from unlearning.losses import discriminator_loss, distillation_kl, generator_loss
 from unlearning.models import new_discriminator
 from unlearning.progress import Report, silent
+from unlearning.resume import NOTHING_KEPT, Checkpoint, Parts
 from unlearning.settings import GameParams
 
 ROWS = 10  # of the curve at least, if there are so many steps: one epoch would be a single point
@@ -48,10 +49,16 @@ def init_players(original: nn.Module, class_count: int, seed: int) -> Players:
 
 
 def play(
-    players: Players, data: Dataset, params: GameParams, hardware: Hardware, report: Report = silent
+    players: Players,
+    data: Dataset,
+    params: GameParams,
+    hardware: Hardware,
+    report: Report = silent,
+    checkpoint: Checkpoint = NOTHING_KEPT,
 ) -> Outcome:
     """Play the game on the training images; the caller's networks are left untouched.
 
+    With a `checkpoint` it goes on where that one ends.
     Raises: UserError in the first epoch in which a loss is no longer finite.
     """
     generator = copy.deepcopy(players.generator).to(hardware.device).eval()
@@ -65,13 +72,20 @@ def play(
     original = teacher.consult(players.feature_extractor, data, seen, hardware)
     forget_seen = seen[torch.from_numpy(data.roles[seen.numpy()] == "forget")]
     targets = teacher.targets(original, forget_seen, probed, data)
-    kept = KeptFeatures(original, probed, data, torch.Generator().manual_seed(params.seed))
+    draws = torch.Generator().manual_seed(params.seed)
+    kept = KeptFeatures(original, probed, data, draws)
     outputs_of = create_feature_extractor(generator, return_nodes=[teacher.FEATURES, teacher.HEAD])
     row_every = max(1, sum(map(len, epochs)) // ROWS)
-    rows = []
-    image_passes = 0
+    parts: Parts = {
+        "generator": generator,
+        "discriminator": discriminator,
+        "optimizers": optimizers,
+    }
+    finished, rows = checkpoint.restore(parts, draws)
+    for row in rows:
+        report(**row)
 
-    for epoch, pairs in enumerate(epochs, start=1):
+    for epoch, pairs in enumerate(epochs[finished:], start=finished + 1):
         monitor = Monitor(len(data.classes))
         for step, (forget, retain) in enumerate(pairs, start=1):
             together = torch.cat([retain, forget])
@@ -114,7 +128,6 @@ def play(
             loss.backward()
             optimizers.generator.step()
 
-            image_passes += len(together)
             monitor.losses(
                 discriminator_loss=player_loss,
                 generator_loss=adversarial_loss,
@@ -129,12 +142,13 @@ def play(
             if step % row_every == 0 or step == len(pairs):
                 rows.append(monitor.row(round(epoch - 1 + step / len(pairs), 2)))
                 report(**rows[-1])
+        checkpoint.save(epoch, rows, parts, draws)
     return Outcome(
         edit_head(generator.eval().cpu(), data.forget_labels),
         discriminator.eval().cpu(),
         rows,
-        image_passes,
-        len(seen),
+        image_passes=sum(len(images) for pairs in epochs for pair in pairs for images in pair),
+        extractor_passes=len(seen),
     )
 
 

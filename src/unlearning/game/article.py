@@ -15,6 +15,7 @@ from unlearning.hardware import Hardware
 from unlearning.losses import article_discriminator_loss, article_generator_loss
 from unlearning.models import new_classifier, new_discriminator, predict_logits
 from unlearning.progress import Report, silent
+from unlearning.resume import NOTHING_KEPT, Checkpoint, Parts
 from unlearning.settings import GameParams
 
 
@@ -28,11 +29,17 @@ def init_players(original: nn.Module, class_count: int, seed: int) -> Players:
 
 
 def play(
-    players: Players, data: Dataset, params: GameParams, hardware: Hardware, report: Report = silent
+    players: Players,
+    data: Dataset,
+    params: GameParams,
+    hardware: Hardware,
+    report: Report = silent,
+    checkpoint: Checkpoint = NOTHING_KEPT,
 ) -> Outcome:
     """Play the printed game on the training images; the caller's networks are left untouched.
 
-    The weights, `adversary` and `forget_images` have no effect: the article has no such terms.
+    The weights, `adversary` and `forget_images` have no effect: the article has no such terms. With a
+    `checkpoint` it goes on where that one ends.
     Raises: UserError in the first epoch in which a loss is no longer finite.
     """
     generator = copy.deepcopy(players.generator).to(hardware.device).train()
@@ -42,10 +49,16 @@ def play(
     seen = touched(epochs)
     # The extractor is frozen: its outputs are computed once per image.
     extracted = predict_logits(players.feature_extractor, data, seen, hardware).to(hardware.device)
-    rows = []
-    image_passes = 0
+    parts: Parts = {
+        "generator": generator,
+        "discriminator": discriminator,
+        "optimizers": optimizers,
+    }
+    finished, rows = checkpoint.restore(parts)
+    for row in rows:
+        report(**row)
 
-    for epoch, pairs in enumerate(epochs, start=1):
+    for epoch, pairs in enumerate(epochs[finished:], start=finished + 1):
         monitor = Monitor(len(data.classes))
         for forget, retain in pairs:
             with hardware.autocast():
@@ -63,7 +76,6 @@ def play(
             generator_loss.backward()
             optimizers.generator.step()
 
-            image_passes += len(forget)
             monitor.losses(discriminator_loss=discriminator_loss, generator_loss=generator_loss)
             monitor.discrimination(real, fake)
         # No retain image goes through the article's generator: it is asked once an epoch, to watch it.
@@ -71,6 +83,11 @@ def play(
         optimizers.lower()
         rows.append(monitor.row(epoch))
         report(**rows[-1])
+        checkpoint.save(epoch, rows, parts)
     return Outcome(
-        generator.eval().cpu(), discriminator.eval().cpu(), rows, image_passes, len(extracted)
+        generator.eval().cpu(),
+        discriminator.eval().cpu(),
+        rows,
+        image_passes=sum(len(forget) for pairs in epochs for forget, _ in pairs),
+        extractor_passes=len(extracted),
     )

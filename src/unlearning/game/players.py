@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -104,6 +105,18 @@ class Optimizers:
         for schedule in self._schedules:
             schedule.step()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that changes."""
+        return {str(number): part.state_dict() for number, part in enumerate(self._parts())}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        for number, part in enumerate(self._parts()):
+            part.load_state_dict(state_dict[str(number)])
+
+    def _parts(self) -> list[torch.optim.Optimizer | torch.optim.lr_scheduler.LRScheduler]:
+        return [self.generator, self.discriminator, *self._schedules]
+
 
 class Monitor:
     """Collects one epoch's values without waiting for the device, and sums them up (A13, A20)."""
@@ -150,6 +163,7 @@ class Monitor:
         row = {
             "epoch": epoch,
             **means,
+            "generator_loss_swing": swing(torch.stack(self._losses["generator_loss"])),
             "discriminator_accuracy": torch.cat(self._hits).double().mean().item(),
             "effective_classes": effective_classes(torch.cat(self._predictions), self._class_count),
         }
@@ -158,6 +172,14 @@ class Monitor:
             row["forget_effective_classes"] = effective_classes(predicted, self._class_count)
             row["forget_effective_rank"] = effective_rank(torch.cat(self._forget_features))
         return row
+
+
+def swing(values: Float[Tensor, " N"]) -> float:
+    """Return the mean absolute change from one value to the next, in their unit; 0 if there is only one.
+
+    A game that goes round in circles keeps a large one to its end (A20).
+    """
+    return values.double().diff().abs().mean().item() if len(values) > 1 else 0.0
 
 
 def effective_classes(predictions: Int[Tensor, " N"], class_count: int) -> float:

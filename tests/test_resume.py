@@ -1,0 +1,209 @@
+"""A killed training goes on where it was, and only where it belongs."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from unlearning import game, resume, training
+from unlearning.errors import UserError
+from unlearning.game.players import Players
+from unlearning.hardware import Hardware
+from unlearning.models import new_discriminator
+from unlearning.resume import Checkpoint, scratch_folder
+from unlearning.stage import alone
+
+
+class KilledError(Exception):
+    """Stands for SIGKILL: nothing catches it and nothing is cleaned up."""
+
+
+class KilledAt:
+    """A report that ends the run at the nth row."""
+
+    def __init__(self, row: int):
+        self.left = row
+
+    def __call__(self, **values: float) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KilledError
+
+
+def same_tensors(first: torch.nn.Module, second: torch.nn.Module) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(left, right) for left, right in pairs)
+
+
+def test_a_killed_training_ends_with_the_same_weights_and_curve(
+    data, make_original, cpu, rows, tmp_path
+):
+    """Must fail if weights, moments, learning rate, batch statistics or random numbers are not taken up."""
+    images, params = data.select(subset="train"), make_original(epochs=4)
+    whole = training.train(data, images, params, 3, cpu, rows)
+    checkpoint = Checkpoint(tmp_path / "state.safetensors")
+    for killed_at in (
+        2,
+        4,
+    ):  # in its second epoch; then in its fourth, having gone on from the first
+        with pytest.raises(KilledError):
+            training.train(data, images, params, 3, cpu, KilledAt(killed_at), checkpoint)
+    report = type(rows)()
+    resumed = training.train(data, images, params, 3, cpu, report, checkpoint)
+    assert same_tensors(resumed, whole)
+    assert report.rows == rows.rows
+
+
+def test_going_on_runs_only_what_is_missing(data, make_original, cpu, rows, tmp_path, monkeypatch):
+    """Must fail if finished epochs are run again: the whole point of a checkpoint."""
+    images, params = data.select(subset="train"), make_original(epochs=3)
+    checkpoint = Checkpoint(tmp_path / "state.safetensors")
+    training.train(data, images, params, 0, cpu, rows, checkpoint)
+    monkeypatch.setattr(training, "shuffled_batches", lambda *_: pytest.fail("an epoch was run"))
+    training.train(data, images, params, 0, cpu, rows, checkpoint)
+    assert [row["epoch"] for row in rows.rows] == [1, 2, 3, 1, 2, 3]
+
+
+@pytest.mark.parametrize("recipe", sorted(game.RECIPES))
+def test_a_killed_game_ends_with_the_same_networks_and_curve(
+    recipe, data, make_game, make_network, cpu, rows, tmp_path
+):
+    """Must fail if a player, its moments, its rate or the drawn mixtures are not taken up."""
+    params = make_game(epochs=3, batch_size=4, lr=0.001)
+    players = Players(make_network(1), make_network(0), new_discriminator(4, seed=2))
+    play = game.RECIPES[recipe].play
+    whole = play(players, data, params, cpu, rows)
+    checkpoint = Checkpoint(tmp_path / "state.safetensors")
+    in_the_last_epoch = len(rows.rows)
+    with pytest.raises(KilledError):
+        play(players, data, params, cpu, KilledAt(in_the_last_epoch), checkpoint)
+    report = type(rows)()
+    resumed = play(players, data, params, cpu, report, checkpoint)
+    assert same_tensors(resumed.generator, whole.generator)
+    assert same_tensors(resumed.discriminator, whole.discriminator)
+    assert report.rows == rows.rows
+    assert resumed.epochs == whole.epochs
+    assert resumed.image_passes == whole.image_passes
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "another file"])
+def test_a_checkpoint_that_cannot_be_read_is_left_aside(
+    damage, data, make_original, cpu, rows, tmp_path, capsys
+):
+    """Must fail if a damaged checkpoint ends the run, or is used as far as it goes."""
+    images, params = data.select(subset="train")[:8], make_original(epochs=2)
+    path = tmp_path / "state.safetensors"
+    whole = training.train(data, images, params, 0, cpu, rows, Checkpoint(path))
+    content = path.read_bytes()
+    path.write_bytes({"empty": b"", "cut": content[:-9], "another file": b"{}"}[damage])
+    again = training.train(data, images, params, 0, cpu, rows, Checkpoint(path))
+    assert same_tensors(again, whole)
+    assert "starting from the first epoch" in capsys.readouterr().out
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with the inputs of one stage, which is the current folder."""
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.yaml").write_text(
+        "stages:\n  train:\n    cmd: python\n    deps: [images, code.py]\n    params: [lr, model]\n"
+    )
+    Path("params.yaml").write_text("lr: 0.1\nmodel: {depth: 18}\nother: 1\n")
+    Path("code.py").write_text("1\n")
+    Path("images").mkdir()
+    Path("images/a").write_text("a")
+    return tmp_path
+
+
+def test_checkpoints_stay_until_the_stage_has_ended_well(project, cpu):
+    """Must fail if an error throws the checkpoints away, or a finished stage leaves them lying."""
+    with pytest.raises(KilledError), resume.session("train", cpu) as session:
+        session.checkpoint("1").save(1, [], {})
+        raise KilledError
+    with resume.session("train", cpu) as session:
+        assert session.checkpoint("1").restore({}) == (1, [])
+        assert session.checkpoint("2").restore({}) == (0, [])
+    assert not session.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "shared"),
+    [
+        ("images/a", "b", False),
+        ("images/b", "a", False),
+        ("code.py", "2\n", False),
+        ("params.yaml", "lr: 0.2\nmodel: {depth: 18}\nother: 1\n", False),
+        ("params.yaml", "lr: 0.1\nmodel: {depth: 50}\nother: 1\n", False),
+        ("params.yaml", "other: 2\nmodel: {depth: 18}\nlr: 0.1\n", True),
+        ("notes.md", "not an input", True),
+    ],
+)
+def test_a_checkpoint_belongs_to_data_parameters_and_code(project, cpu, file, content, shared):
+    """Must fail if an input is left out of the fingerprint, or what is no input counts."""
+    with resume.session("train", cpu) as before:
+        pass
+    Path(file).write_text(content)
+    with resume.session("train", cpu) as after:
+        pass
+    assert (after.folder == before.folder) == shared
+    assert (after.fingerprint == before.fingerprint) == shared
+
+
+def test_a_checkpoint_belongs_to_its_hardware_but_the_fingerprint_does_not(project, cpu):
+    """Must fail if bf16 goes on from fp32, or a model's file names the machine it was made on."""
+    with resume.session("train", cpu) as before:
+        pass
+    with resume.session("train", Hardware(torch.device("cpu"), bf16=True)) as after:
+        pass
+    assert after.folder != before.folder
+    assert after.fingerprint == before.fingerprint
+
+
+def test_what_nobody_took_up_for_a_week_is_removed(project, cpu):
+    """Must fail if checkpoints pile up, or those of yesterday are lost."""
+    week = resume.KEPT_DAYS * 24 * 3600
+    for name, age in (("train-old", week + 60), ("train-new", week - 60)):
+        folder = project / "scratch" / name
+        folder.mkdir(parents=True)
+        os.utime(folder, (time.time() - age,) * 2)
+    with resume.session("train", cpu):
+        pass
+    assert [folder.name for folder in (project / "scratch").iterdir()] == ["train-new"]
+
+
+def test_a_temporary_experiment_keeps_its_checkpoints_in_the_project(tmp_path):
+    """Must fail if they lie in the copy, which DVC throws away with its run."""
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / "tmpabc"
+    assert scratch_folder(copy) == tmp_path / "scratch"
+    assert scratch_folder(tmp_path) == tmp_path / "scratch"
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from unlearning.stage import alone
+with alone("train", Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_an_orphan_is_named_and_its_death_frees_the_lock(tmp_path):
+    """Must fail if two processes run one stage in one folder, or a killed one bars it for ever."""
+    path = tmp_path / "scratch" / "train.lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True
+    ) as orphan:
+        assert orphan.stdout is not None and orphan.stdout.readline() == "held\n"
+        with (
+            pytest.raises(UserError, match=rf"train is already running .* process {orphan.pid}:"),
+            alone("train", path),
+        ):
+            pass
+        orphan.kill()
+    with alone("train", path):
+        pass
