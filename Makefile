@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Installed when pyproject.toml is newer than the last installation.
 INSTALLED := .venv/installed
 
-.PHONY: setup repro test check
+.PHONY: setup repro test check torture
 
 setup: $(INSTALLED)
 
@@ -14,7 +14,9 @@ $(INSTALLED): pyproject.toml
 	touch $(INSTALLED)
 
 # PATH: dvc runs `python -m stages.<name>`, which must be the environment's.
+# DVC killed at the wrong moment leaves its lock file empty and would refuse to work (treeverse/dvc#7615).
 repro: setup
+	find .dvc -path '.dvc/tmp/rwlock' -empty -delete
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 	$(BIN)/unlearning summary
 
@@ -25,3 +27,8 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Kills the pipeline N times at random moments: see tests/torture.py.
+N ?= 20
+torture: setup
+	$(BIN)/python tests/torture.py $(N)

@@ -1,1 +1,5 @@
 """One script per stage of dvc.yaml."""
+
+from unlearning import errors
+
+errors.quiet_interrupts()

@@ -1,72 +1,17 @@
 """The whole pipeline on tiny drawings, through DVC in a Git clone, as a person uses it."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parent.parent
-TINY = {
-    "images_per_class: .*": "images_per_class: 12",
-    "image_size: .*": "image_size: 32",
-    "(original:(?:\n.*?)*?epochs): .*": r"\1: 1",
-    "(?<=\n)epochs: .*": "epochs: 1",
-}
-
-
-def run(clone: Path, *command: str, fails: bool = False) -> str:
-    """Return what a command prints; the environment's own programs come first on the path."""
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "GIT_AUTHOR_NAME": "test",
-        "GIT_AUTHOR_EMAIL": "test@example.org",
-        "GIT_COMMITTER_NAME": "test",
-        "GIT_COMMITTER_EMAIL": "test@example.org",
-        "PYTHONHASHSEED": "0",
-    }
-    done = subprocess.run(
-        command,
-        cwd=clone,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert (done.returncode != 0) == fails, f"{command}: {done.returncode}\n{done.stdout}"
-    return done.stdout
+from tiny_project import make_clone, run
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a Git repository with this tree's files and tiny parameters, after one `dvc repro`."""
-    folder = tmp_path_factory.mktemp("clone")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE,
-    ).stdout  # fmt: skip
-    for name in filter(None, listed.split("\0")):
-        if (
-            (ROOT / name).is_file()
-            and name != "dvc.lock"
-            and not name.startswith(("metrics/", "plots/"))
-        ):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    params = (folder / "params.yaml").read_text()
-    for pattern, replacement in TINY.items():
-        params, count = re.subn(pattern, replacement, params, count=1)
-        assert count == 1, pattern
-    (folder / "params.yaml").write_text(params)
-    # plots/.gitignore keeps the pictures out of Git.
-    shutil.copytree(
-        ROOT / "plots", folder / "plots", ignore=lambda _, names: set(names) - {".gitignore"}
-    )
-    run(folder, "git", "init", "--quiet", "--initial-branch=main")
+    folder = make_clone(tmp_path_factory.mktemp("clone"))
     run(folder, "dvc", "repro")
     run(folder, "git", "add", "--all")
     run(folder, "git", "commit", "--quiet", "--message=tiny")
