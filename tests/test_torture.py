@@ -1,5 +1,10 @@
 """The pipeline survives being killed; `make torture N=100` tries it for longer."""
 
+import signal
+import subprocess
+import sys
+
+from tiny_project import ROOT
 from torture import torture
 
 
@@ -9,3 +14,19 @@ def test_killed_runs_end_with_the_bytes_of_an_undisturbed_one(tmp_path):
     tally = torture(tmp_path / "clone", kills=4, seed=0)
     assert sum(tally.kills.values()) == 4
     assert (tally.differing, tally.corrupt, tally.complaints) == ([], [], [])
+
+
+def test_ctrl_c_during_imports_is_one_line():
+    """Must fail without the hook in stages/__init__.py."""
+    stage = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "stages.audit"],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert stage.stderr
+    # PyTorch's first module is read: seconds before `main` is reached.
+    for line in stage.stderr:
+        if "torch" in line:
+            break
+    stage.send_signal(signal.SIGINT)
+    said = [line for line in stage.communicate()[1].splitlines() if "import time:" not in line]
+    assert said == ["interrupted"]

@@ -203,7 +203,8 @@ def note(clone: Path, tally: Tally) -> str:
         (clone / ".dvc" / "tmp" / "rwlock").unlink()
         tally.torn += 1
     tally.resumes += said.count("going on after epoch")
-    if "Traceback" in said:
+    # In its first milliseconds Python itself answers Ctrl-C with a traceback.
+    if "Traceback" in said and "KeyboardInterrupt" not in said:
         tally.complaints.append(said)
     return said
 

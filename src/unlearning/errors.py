@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from types import TracebackType
 from typing import NoReturn
 
 
@@ -26,20 +25,6 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(130)
-
-
-def quiet_interrupts() -> None:
-    """Make Ctrl-C end in one line where `run` is not reached yet: importing PyTorch takes seconds."""
-
-    def hook(
-        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
-    ) -> None:
-        if issubclass(kind, KeyboardInterrupt):
-            sys.stderr.write("interrupted\n")
-        else:
-            sys.__excepthook__(kind, error, traceback)
-
-    sys.excepthook = hook
 
 
 def nearest(word: str, known: list[str]) -> str:
