@@ -11,7 +11,7 @@ from torch import Tensor
 from unlearning.data.dataset import normalised
 from unlearning.data.decode import BadImage, decode
 from unlearning.data.tree import files_below
-from unlearning.errors import UserError, choices
+from unlearning.errors import UserError, choices, printable
 from unlearning.evaluation import confidence_band, score_band, top_predictions
 from unlearning.hardware import Hardware
 from unlearning.models import load_classifier, load_discriminator, scores
@@ -113,7 +113,9 @@ def _decoded(file: Path, size: int) -> np.ndarray | BadImage:
 
 def table(answers: Sequence[Prediction | Unreadable]) -> list[str]:
     """Return the answers as lines of a table, as wide as the longest name needs."""
-    rows = [("image", "predicted", "confidence", "top 3", "score", "reading")]
+    rows: list[tuple[str, ...]] = [
+        ("image", "predicted", "confidence", "top 3", "score", "reading")
+    ]
     for answer in answers:
         if isinstance(answer, Unreadable):
             rows.append((answer.path, "-", "-", answer.reason, "-", "-"))
@@ -130,6 +132,7 @@ def table(answers: Sequence[Prediction | Unreadable]) -> list[str]:
                 answer.score_reading,
             )
         )
+    rows = [tuple(printable(cell) for cell in row) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
