@@ -6,6 +6,7 @@ each time, with counts per kind.
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import HealthCheck, currently_in_test_context, event, settings
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from unlearning.errors import UserError, one_line
 
 COMMON: dict[str, Any] = {
-    "deadline": None,
+    "deadline": timedelta(seconds=10),  # a case that takes longer hangs
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 }
 PROFILES = {

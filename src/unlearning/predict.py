@@ -52,7 +52,7 @@ def predict(
 ) -> Iterator[Prediction | Unreadable]:
     """Yield what the model `<folder>/<model>.safetensors` says of each picture, in order.
 
-    Raises: UserError if the model or a path does not exist.
+    Raises: UserError if the model or a path does not exist, or the model is broken.
     """
     files = [file for path in paths for file in _pictures(path)]
     classifier, labelling = load_classifier(_model_file(model, folder))
@@ -72,6 +72,10 @@ def predict(
             with hardware.autocast():
                 logits = classifier(images).float().cpu()
                 extracted = extractor(images).float().cpu()
+            if not (logits.isfinite().all() and extracted.isfinite().all()):
+                raise UserError(
+                    f"{model}: its answers are not finite: make it anew with `dvc repro`"
+                )
             rows = iter(
                 zip(
                     logits,

@@ -34,6 +34,7 @@ Fraction = Annotated[Number, Field(gt=0, lt=1)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+ImageSize = Annotated[int, Field(ge=32, le=1024)]
 
 
 class _Strict(BaseModel):
@@ -46,7 +47,7 @@ class DataParams(_Strict):
     source: Literal["synthetic", "folder"]
     path: Annotated[str, Field(min_length=1)]
     classes: dict[str, str]
-    image_size: Annotated[int, Field(ge=32, le=1024)]
+    image_size: ImageSize
     on_bad_image: Literal["skip", "fail"]
     images_per_class: Annotated[int, Field(ge=10, le=100_000)]
     seed: Seed
