@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import os
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from unlearning.errors import UserError
-from unlearning.reading import read_text
+from unlearning.reading import read_bytes
 
 DIGITS = 4
 MOST_BYTES = 2**26  # of a metrics file; a thousand classes need less than one million
@@ -69,7 +70,7 @@ def read_metrics(path: Path | str) -> dict[str, Any]:
     """Return a metrics file as written by `write_metrics`. Raises: UserError if it is missing or none."""
     path = Path(path)
     try:
-        values = json.loads(read_text(path, MOST_BYTES))
+        values = json.loads(read_bytes(path, MOST_BYTES).decode())
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: run `dvc repro` first") from None
     except (ValueError, RecursionError) as error:
@@ -96,8 +97,12 @@ def read_table(path: Path | str, columns: Sequence[str] = ()) -> pd.DataFrame:
     """
     types: defaultdict[str, type] = defaultdict(lambda: str, {"id": int})
     try:
-        table = pd.read_csv(path, keep_default_na=False, dtype=types, index_col=False)
-    except (ValueError, OverflowError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "error", pd.errors.ParserWarning
+            )  # of cells beyond the last column
+            table = pd.read_csv(path, keep_default_na=False, dtype=types, index_col=False)
+    except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
         raise UserError(f"{path} is not a table of this project: {error}") from None
     for column in columns:
         if column not in table:

@@ -60,7 +60,7 @@ class _Metrics:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._lacks(*keys)
         # Not math.isfinite, which fails where an integer is beyond all floats.
-        return value if abs(value) <= sys.float_info.max else f"not finite: {value}"
+        return float(value) if abs(value) <= sys.float_info.max else f"not finite: {value}"
 
     def names(self, section: str) -> list[str]:
         """Return the names in a section. Raises: UserError if there are none."""

@@ -95,7 +95,7 @@ class Evidence:
 
 
 def read(root: Path, params: Params) -> Evidence:
-    """Return the evidence of the run in this folder. Raises: UserError or OSError if a file is missing or broken."""
+    """Return the evidence of the run in this folder. Raises: UserError or OSError if a file is unfit."""
     return Evidence(
         params=params,
         metrics=Metrics.read(root / "metrics", METRICS),
