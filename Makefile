@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Installed when pyproject.toml is newer than the last installation.
 INSTALLED := .venv/installed
 
-.PHONY: setup repro test check torture
+.PHONY: setup repro test check fuzz torture
 
 setup: $(INSTALLED)
 
@@ -27,6 +27,11 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Hostile input, N cases of each kind: see tests/fuzzing.py.
+fuzz: N = 3000
+fuzz: setup
+	FUZZ_CASES=$(N) $(BIN)/python -m pytest --hypothesis-show-statistics tests/test_fuzz_*.py
 
 # Kills the pipeline N times at random moments: see tests/torture.py.
 N ?= 20

@@ -12,7 +12,7 @@ from unlearning.settings import load_params
 
 def main() -> None:
     params = load_params()
-    samples = read_table("data/samples.csv")
+    samples = read_table("data/samples.csv", ["id", "pixels", "class"])
 
     assigned = split.assign(samples, params.split, params.forget)
 

@@ -212,7 +212,7 @@ def test_a_missing_file_is_refused_with_its_name(tmp_path, name):
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     """Must fail if NotADirectoryError escapes."""
     (tmp_path / "metrics").write_text("")
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match="cannot be read: Not a directory"):
         check(tmp_path / "metrics", GateParams(**LIMITS))
 
 

@@ -17,6 +17,7 @@ from test_settings import write_params
 
 from stages import report as stage
 from unlearning.audit import membership, observation, verdict
+from unlearning.errors import UserError
 from unlearning.files import read_metrics, write_metrics, write_series, write_table
 from unlearning.report import charts, explanations
 from unlearning.report.quoting import Metrics, dotted, html_quoter
@@ -31,6 +32,8 @@ HOSTILE = (
     "cat.with\\dots.",
     "{{ metric() }}",
     "-->]]>",
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
 )
 ATTACKS = ("confidence", "entropy", "modified_entropy", "true_class_probability",
            "logistic_regression", "gradient_boosting")  # fmt: skip
@@ -487,7 +490,7 @@ def test_figures_that_were_not_measured_are_named_so(tmp_path):
 def test_a_missing_figure_is_an_error_and_not_an_empty_cell(tmp_path):
     """Must fail if a renamed key leaves a gap on the page."""
     folder = write_run(tmp_path, change=lambda contents: contents["audit"].pop("verdict"))
-    with pytest.raises(KeyError, match=r"metrics/ holds no audit\.verdict"):
+    with pytest.raises(UserError, match=r"metrics/ holds no audit\.verdict"):
         make(folder)
     assert not (folder / "report/index.html").exists()
 

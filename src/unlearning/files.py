@@ -5,17 +5,21 @@ import errno
 import json
 import math
 import os
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from unlearning.errors import UserError
+from unlearning.reading import read_bytes
 
 DIGITS = 4
+MOST_BYTES = 2**26  # of a metrics file; a thousand classes need less than one million
 # What a person can mend: no space, no quota, too large for the limit, no permission, read-only.
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -31,6 +35,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # were it a link, what it leads to would be overwritten
         yield temporary
         # Data before name: after a power cut the name must not stand for an empty file.
         _flush(temporary)
@@ -62,8 +67,17 @@ def write_metrics(path: Path | str, values: Mapping[str, Any]) -> None:
 
 
 def read_metrics(path: Path | str) -> dict[str, Any]:
-    """Return a metrics file as written by `write_metrics`."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Return a metrics file as written by `write_metrics`. Raises: UserError if it is missing or none."""
+    path = Path(path)
+    try:
+        values = json.loads(read_bytes(path, MOST_BYTES).decode())
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: run `dvc repro` first") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not a metrics file: {error}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is not a metrics file: it holds no names of figures")
+    return values
 
 
 def write_series(
@@ -75,13 +89,42 @@ def write_series(
         table.to_csv(temporary, index=False, float_format=f"%.{DIGITS}f", lineterminator="\n")
 
 
-def read_table(path: Path | str) -> pd.DataFrame:
+def read_table(path: Path | str, columns: Sequence[str] = ()) -> pd.DataFrame:
     """Return a table such as data/samples.csv: `id` holds integers, every other column text.
 
     A class called "NA" or "007" stays what it is; plain `pd.read_csv` makes a gap or a number of it.
+    Raises: FileNotFoundError; UserError if it is no such table or lacks one of `columns`.
     """
     types: defaultdict[str, type] = defaultdict(lambda: str, {"id": int})
-    return pd.read_csv(path, keep_default_na=False, dtype=types)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "error", pd.errors.ParserWarning
+            )  # of cells beyond the last column
+            table = pd.read_csv(path, keep_default_na=False, dtype=types, index_col=False)
+    except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
+        raise UserError(f"{path} is not a table of this project: {error}") from None
+    for column in columns:
+        if column not in table:
+            raise UserError(f"{path} lacks the column {column!r}: run `dvc repro`")
+    return table
+
+
+def read_images(path: Path | str) -> np.ndarray:
+    """Return data/images.npy, memory-mapped: N x H x H x 3 uint8. It is never unpickled.
+
+    Raises: OSError; UserError if it is no such array.
+    """
+    try:
+        images = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, MemoryError):
+        raise
+    # NumPy evaluates the header as a literal, which raises all sorts: ValueError, TokenError, ...
+    except Exception as error:
+        raise UserError(f"{path} is not an array of images: {error}") from None
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise UserError(f"{path} holds {images.dtype} {images.shape}, not N x H x H x 3 bytes")
+    return images
 
 
 def write_table(path: Path | str, table: pd.DataFrame) -> None:

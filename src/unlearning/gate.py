@@ -1,7 +1,7 @@
 """The gate of a code review: figures in `metrics/` against limits, without data or models."""
 
 import json
-import math
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,11 +53,14 @@ class _Metrics:
                 if isinstance(value, str):
                     return value
                 value = value[key]
-            if isinstance(value, str) or math.isfinite(value):
-                return value
         except (KeyError, TypeError):
             raise self._lacks(*keys) from None
-        return f"not finite: {value}"
+        if isinstance(value, str):
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._lacks(*keys)
+        # Not math.isfinite, which fails where an integer is beyond all floats.
+        return float(value) if abs(value) <= sys.float_info.max else f"not finite: {value}"
 
     def names(self, section: str) -> list[str]:
         """Return the names in a section. Raises: UserError if there are none."""
@@ -209,9 +212,4 @@ def _shown(value: float | str | None) -> str:
 
 
 def _read(path: Path) -> _Metrics:
-    try:
-        return _Metrics(path, read_metrics(path))
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path} does not exist: run `dvc repro` first") from None
-    except ValueError as error:
-        raise UserError(f"{path} is not a metrics file: {error}") from None
+    return _Metrics(path, read_metrics(path))

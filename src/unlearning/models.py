@@ -5,12 +5,13 @@ output per class. Weights are kept as safetensors: reading one never runs code.
 """
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Annotated, TypeVar
 
 import torch
 from jaxtyping import Float, Int
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torchvision.models import resnet18
@@ -19,7 +20,21 @@ from unlearning.data.dataset import Dataset, Labelling, normalised
 from unlearning.errors import UserError
 from unlearning.files import atomic
 from unlearning.hardware import Hardware
+from unlearning.settings import ImageSize
+from unlearning.tensors import read_tensors
 from unlearning.versions import Versions
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class Header(BaseModel):
+    """What stands beside the weights in their file."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    image_size: ImageSize
+    fingerprint: str | None = None
 
 
 class Discriminator(nn.Module):
@@ -48,8 +63,12 @@ def new_classifier(class_count: int, seed: int) -> nn.Module:
     """Return a ResNet-18 with fresh weights, the same for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = resnet18(weights=None, num_classes=class_count)
+        model = _classifier(class_count)
     return model.to(memory_format=torch.channels_last)
+
+
+def _classifier(class_count: int) -> nn.Module:
+    return resnet18(weights=None, num_classes=class_count)
 
 
 def new_discriminator(class_count: int, seed: int) -> Discriminator:
@@ -109,51 +128,64 @@ def save(
 def load_classifier(path: Path | str) -> tuple[nn.Module, Labelling]:
     """Return the classifier in eval mode and its labelling.
 
-    Raises: UserError if the file is missing or not one that `save` wrote.
+    Raises: UserError if the file is missing, or holds anything but what `save` wrote for a classifier.
     """
-    weights, labelling = _read(path)
-    model = resnet18(weights=None, num_classes=len(labelling.classes))
-    _fill(model, weights, path)
+    model, labelling = _load(_classifier, path)
     return model.to(memory_format=torch.channels_last).eval(), labelling
 
 
 def load_discriminator(path: Path | str) -> Discriminator:
     """Return the discriminator in eval mode. Raises: UserError as `load_classifier`."""
-    weights, labelling = _read(path)
-    model = Discriminator(len(labelling.classes))
-    _fill(model, weights, path)
-    return model.eval()
+    return _load(Discriminator, path)[0].eval()
 
 
-def _read(path: Path | str) -> tuple[dict[str, Tensor], Labelling]:
+def _load(new: Callable[[int], Network], path: Path | str) -> tuple[Network, Labelling]:
+    """Return `new(class_count)` with the file's weights, and their labelling."""
     if not Path(path).is_file():
         raise UserError(f"{path} does not exist: run `dvc repro` or `dvc pull` first")
     try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["labelling"])
-        labelling = Labelling(tuple(header["classes"]), int(header["image_size"]))
-        return load_file(path), labelling
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        text, weights = read_tensors(path, "labelling")
+        header = Header.model_validate_json(text)
+    except ValueError as error:
+        fault = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise UserError(
-            f"{path} is not a weights file of this project ({error}): make it anew with `dvc repro`"
+            f"{path} is not a weights file of this project ({fault}): make it anew with `dvc repro`"
         ) from None
+    class_count = len(header.classes)
+    # Compared before memory is taken: a short file can name any number of classes.
+    with torch.device("meta"):
+        misfit = _misfit(new(class_count).state_dict(), weights)
+    if misfit:
+        raise UserError(f"{path} holds weights of another architecture: {misfit}")
+    if not all(tensor.isfinite().all() for tensor in weights.values()):
+        raise UserError(f"{path} holds weights that are not finite: make it anew with `dvc repro`")
+    model = new(class_count)
+    model.load_state_dict(weights)
+    return model, Labelling(header.classes, header.image_size)
 
 
-def _fill(model: nn.Module, weights: dict[str, Tensor], path: Path | str) -> None:
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise UserError(
-            f"{path} holds weights of another architecture: {str(error).splitlines()[0]}"
-        ) from None
+def _misfit(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> str:
+    """Return the first difference in names, shapes or types, or nothing."""
+    for name in sorted(expected.keys() | weights.keys()):
+        ours, theirs = (
+            f"{tuple(of[name].shape)} {of[name].dtype}" if name in of else "missing"
+            for of in (expected, weights)
+        )
+        if ours != theirs:
+            return f"{name!r} is {theirs}, not {ours}"
+    return ""
 
 
 def load_versions(folder: Path | str) -> Versions[nn.Module]:
     """Return original, unlearned and retrained models. Raises: UserError as `load_classifier`."""
     folder = Path(folder)
-    retrained = sorted(
-        (folder / "retrained").glob("*.safetensors"), key=lambda path: int(path.stem)
-    )
+    retrained = list((folder / "retrained").glob("*.safetensors"))
+    for path in retrained:
+        if not path.stem.isdecimal():
+            raise UserError(
+                f"{path} is none of the retrained models, whose names are seeds: remove it"
+            )
+    retrained.sort(key=lambda path: int(path.stem))
     return Versions(
         original=load_classifier(folder / "original.safetensors")[0],
         unlearned=load_classifier(folder / "unlearned.safetensors")[0],

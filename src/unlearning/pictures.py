@@ -1,5 +1,6 @@
 """Pictures for people: PNG files of the same bytes for the same figures."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -24,6 +25,8 @@ matplotlib.rcParams["text.parse_math"] = False
 
 # Okabe & Ito's palette: told apart by people with any colour vision.
 ORIGINAL, UNLEARNED, RETRAINED = "#E69F00", "#0072B2", "#7F7F7F"
+
+LONGEST_NAME = 24  # of a class below a bar; beyond, names would leave no room for the bars
 
 
 def score_histogram(path: Path | str, scores: Versions[Float[Tensor, " N"]]) -> None:
@@ -133,7 +136,10 @@ def _bars(
             alpha=_alpha(name),
         )
     axes.set(title=title, ylabel=ylabel, ylim=(0, 1.02), xticks=range(len(classes)))
-    axes.set_xticklabels(classes, rotation=30, ha="right")
+    labels = [
+        name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in classes
+    ]
+    axes.set_xticklabels(labels, rotation=30, ha="right")
     figure.legend(ncols=len(series), fontsize=8, loc="outside lower center")
     _save(figure, path)
 
@@ -152,6 +158,8 @@ def _alpha(name: str) -> float:
 
 def _save(figure: Figure, path: Path | str) -> None:
     """Write the picture without a date or a version, which would change its bytes."""
-    with atomic(path) as temporary:
+    with atomic(path) as temporary, warnings.catch_warnings():
+        # A script that the font lacks shows as boxes; the figures' files have the names.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
     plt.close(figure)

@@ -11,7 +11,7 @@ from torch import Tensor
 from unlearning.data.dataset import normalised
 from unlearning.data.decode import BadImage, decode
 from unlearning.data.tree import files_below
-from unlearning.errors import UserError, choices
+from unlearning.errors import UserError, choices, printable
 from unlearning.evaluation import confidence_band, score_band, top_predictions
 from unlearning.hardware import Hardware
 from unlearning.models import load_classifier, load_discriminator, scores
@@ -52,7 +52,7 @@ def predict(
 ) -> Iterator[Prediction | Unreadable]:
     """Yield what the model `<folder>/<model>.safetensors` says of each picture, in order.
 
-    Raises: UserError if the model or a path does not exist.
+    Raises: UserError if the model or a path does not exist, or the model is broken.
     """
     files = [file for path in paths for file in _pictures(path)]
     classifier, labelling = load_classifier(_model_file(model, folder))
@@ -72,6 +72,10 @@ def predict(
             with hardware.autocast():
                 logits = classifier(images).float().cpu()
                 extracted = extractor(images).float().cpu()
+            if not (logits.isfinite().all() and extracted.isfinite().all()):
+                raise UserError(
+                    f"{model}: its answers are not finite: make it anew with `dvc repro`"
+                )
             rows = iter(
                 zip(
                     logits,
@@ -113,7 +117,9 @@ def _decoded(file: Path, size: int) -> np.ndarray | BadImage:
 
 def table(answers: Sequence[Prediction | Unreadable]) -> list[str]:
     """Return the answers as lines of a table, as wide as the longest name needs."""
-    rows = [("image", "predicted", "confidence", "top 3", "score", "reading")]
+    rows: list[tuple[str, ...]] = [
+        ("image", "predicted", "confidence", "top 3", "score", "reading")
+    ]
     for answer in answers:
         if isinstance(answer, Unreadable):
             rows.append((answer.path, "-", "-", answer.reason, "-", "-"))
@@ -130,6 +136,7 @@ def table(answers: Sequence[Prediction | Unreadable]) -> list[str]:
                 answer.score_reading,
             )
         )
+    rows = [tuple(printable(cell) for cell in row) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()

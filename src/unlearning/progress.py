@@ -9,6 +9,8 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from tqdm import tqdm
 
+from unlearning.errors import printable
+
 Item = TypeVar("Item")
 
 
@@ -25,8 +27,10 @@ def silent(**values: int | float) -> None:
 
 
 def say(text: str) -> None:
-    """Write one line for a person to read."""
-    tqdm.write(text, file=sys.stdout)
+    r"""Write a line, or several, for a person to read; what a terminal could not show is written as \u001b."""
+    encoding = sys.stdout.encoding or "utf-8"
+    shown = "\n".join(printable(line) for line in text.split("\n"))
+    tqdm.write(shown.encode(encoding, "backslashreplace").decode(encoding), file=sys.stdout)
     sys.stdout.flush()
 
 

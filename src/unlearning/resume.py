@@ -13,19 +13,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from unlearning import fingerprint
+from unlearning.errors import UserError
 from unlearning.files import atomic
 from unlearning.hardware import Hardware
 from unlearning.progress import say
 from unlearning.stage import SCRATCH
+from unlearning.tensors import read_tensors
 
 KEPT_DAYS = 7  # of what a killed run left and no later one took up
 
@@ -44,6 +45,17 @@ class Stateful(Protocol):
 
 
 Parts = Mapping[str, Stateful]
+
+
+class State(BaseModel):
+    """What stands beside the tensors in a checkpoint; `parts` and `generator` as `_pack` made them."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    epoch: Annotated[int, Field(ge=1)]
+    rows: list[Row]
+    parts: dict[str, Any]
+    generator: dict[str, Any] | None = None
 
 
 class Checkpoint:
@@ -79,23 +91,30 @@ class Checkpoint:
         """Put the parts back to the last finished epoch; return its number and the rows up to it.
 
         (0, []) and nothing changed if there is no state to go on from.
+        Raises: UserError if the state is none of this training.
         """
         if self._path is None or not self._path.exists():
             return 0, []
         try:
-            with safe_open(self._path, framework="pt") as file:
-                state = json.loads(file.metadata()["state"])
-            tensors = load_file(self._path)
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            text, tensors = read_tensors(self._path, "state")
+            state = State.model_validate(json.loads(text))
+        except (ValueError, RecursionError) as error:
             say(f"{self._path} cannot be read ({error}): starting from the first epoch")
             return 0, []
-        unpacked = _unpack(state["parts"], tensors)
-        for name, part in parts.items():
-            part.load_state_dict(unpacked[name])
-        if generator is not None:
-            generator.set_state(_unpack(state["generator"], tensors))
-        say(f"going on after epoch {state['epoch']}, which an earlier run finished")
-        return state["epoch"], state["rows"]
+        try:
+            unpacked = _unpack(state.parts, tensors)
+            for name, part in parts.items():
+                part.load_state_dict(unpacked[name])
+            if generator is not None:
+                generator.set_state(_unpack(state.generator, tensors))
+        # The parts may be half changed now, so this run cannot start from the first epoch.
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise UserError(
+                f"{self._path} does not fit this training ({error}): remove it and run the same "
+                "command again"
+            ) from None
+        say(f"going on after epoch {state.epoch}, which an earlier run finished")
+        return state.epoch, state.rows
 
 
 NOTHING_KEPT = Checkpoint()

@@ -14,8 +14,10 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from unlearning.errors import UserError, nearest
+from unlearning.reading import read_text
 
 PARAMS_FILE = Path("params.yaml")
+MOST_BYTES = 2**20
 
 
 def _exponent_to_float(value: object) -> object:
@@ -32,6 +34,7 @@ Fraction = Annotated[Number, Field(gt=0, lt=1)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+ImageSize = Annotated[int, Field(ge=32, le=1024)]
 
 
 class _Strict(BaseModel):
@@ -44,7 +47,7 @@ class DataParams(_Strict):
     source: Literal["synthetic", "folder"]
     path: Annotated[str, Field(min_length=1)]
     classes: dict[str, str]
-    image_size: Annotated[int, Field(ge=32, le=1024)]
+    image_size: ImageSize
     on_bad_image: Literal["skip", "fail"]
     images_per_class: Annotated[int, Field(ge=10, le=100_000)]
     seed: Seed
@@ -152,16 +155,40 @@ class Params(GameParams):
         return GameParams(**{key: getattr(self, key) for key in GameParams.model_fields})
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """PyYAML's safe loader without two things that hide what a file says.
+
+    A key that stands twice: PyYAML takes the last. An alias: a few hundred bytes stand for gigabytes.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            alias = self.peek_event()
+            raise yaml.YAMLError(f"*{alias.anchor} is an alias: write the value out")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for name in (key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if name in seen:
+                raise yaml.YAMLError(f"key {_shown(name)} stands twice")
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
 def load_params(path: Path = PARAMS_FILE) -> Params:
     """Return the checked parameters.
 
     Raises: UserError with one line that names the key, its value, what is allowed and the likely fix.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(read_text(path, MOST_BYTES), _PlainLoader)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: run from the project's root") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UserError:
+        raise
+    # PyYAML's parsers raise all sorts: ValueError, KeyError, AttributeError, RecursionError, ...
+    except Exception as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} must hold keys and values, not {type(values).__name__}")
@@ -178,7 +205,7 @@ def _explain(error: ValidationError, path: Path) -> str:
     key = ".".join(str(part) for part in first["loc"])
     more = f" (and {len(others)} more)" if others else ""
     if first["type"] == "extra_forbidden":
-        return f"{path}: unknown key {key!r}{nearest(key, known_keys())}{more}"
+        return f"{path}: unknown key {_shown(key)}{nearest(key, known_keys())}{more}"
     if first["type"] == "missing":
         return f"{path}: key {key!r} is missing: restore it from the committed file{more}"
     allowed = first["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
@@ -186,7 +213,10 @@ def _explain(error: ValidationError, path: Path) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write out a number of thousands of digits
+        return f"a {type(value).__name__} too long to be shown"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -10,12 +10,22 @@ from unlearning.files import read_metrics
 def table(folder: Path) -> str:
     """Return the table and a few lines of words, from the metrics files in `folder`.
 
-    Raises: UserError if a metrics file is missing.
+    Raises: UserError if a metrics file is missing or lacks a figure.
     """
-    forget = _read(folder / "evaluate_forget.json")
-    retain = _read(folder / "evaluate_retain.json")
-    cost = _read(folder / "adversarial_train.json")
-    audit = _read(folder / "audit.json")
+    try:
+        return _table(folder)
+    except (LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder} holds other figures than a run writes ({type(error).__name__}: {error}): run "
+            "`dvc repro`"
+        ) from None
+
+
+def _table(folder: Path) -> str:
+    forget = read_metrics(folder / "evaluate_forget.json")
+    retain = read_metrics(folder / "evaluate_retain.json")
+    cost = read_metrics(folder / "adversarial_train.json")
+    audit = read_metrics(folder / "audit.json")
     rows = [
         ("", "original", "unlearned", "retrained"),
         ("forget classes, test accuracy (low is the goal)", *_row(forget)),
@@ -43,10 +53,3 @@ def _row(figures: dict[str, Any]) -> tuple[str, str, str]:
         if retrained["models"] > 1:
             shown += f" (spread {retrained['test_accuracy_spread']:.3f})"
     return f"{figures['original']['test_accuracy']:.3f}", f"{figures['test_accuracy']:.3f}", shown
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return read_metrics(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: run `dvc repro` first") from None

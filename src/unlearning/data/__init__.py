@@ -2,3 +2,6 @@
 
 Nothing is imported here: the processes that decode must not load torch.
 """
+
+SUBSETS = ("train", "validation", "test")
+ROLES = ("forget", "retain")

@@ -11,7 +11,9 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from unlearning.files import read_table
+from unlearning.data import ROLES, SUBSETS
+from unlearning.errors import UserError
+from unlearning.files import read_images, read_table
 
 # Per-channel mean and standard deviation of ImageNet, the field's usual normalisation.
 # Source: torchvision's documentation of its pretrained weights.
@@ -68,14 +70,26 @@ class Dataset:
 
 
 def load(folder: Path | str) -> Dataset:
-    """Return the data set that `prepare_data` and `split_dataset` wrote to `folder`."""
+    """Return the data set that `prepare_data` and `split_dataset` wrote to `folder`.
+
+    Raises: FileNotFoundError; UserError if the files are not what they wrote, or do not belong together.
+    """
     folder = Path(folder)
-    samples = read_table(folder / "samples.csv")
-    split = read_table(folder / "split.csv").set_index("id").loc[samples["id"]]
+    samples = read_table(folder / "samples.csv", ["id", "path", "class"])
+    split = read_table(folder / "split.csv", ["id", "subset", "role"]).set_index("id")
+    images = read_images(folder / "images.npy")
+    ids = samples["id"]
+    whole = ids.is_unique and split.index.is_unique and set(ids) == set(split.index)
+    known = split["subset"].isin(SUBSETS).all() and split["role"].isin(ROLES).all()
+    if not (whole and known and len(ids) == len(images)):
+        raise UserError(
+            f"{folder}: samples.csv, split.csv and images.npy do not belong together: run `dvc repro`"
+        )
+    split = split.loc[ids]
     classes = tuple(sorted(samples["class"].unique()))
     label_of = {name: label for label, name in enumerate(classes)}
     return Dataset(
-        images=np.load(folder / "images.npy", mmap_mode="r"),
+        images=images,
         labels=torch.tensor([label_of[name] for name in samples["class"]]),
         classes=classes,
         paths=tuple(samples["path"]),

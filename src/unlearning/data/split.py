@@ -10,10 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+from unlearning.data import SUBSETS
 from unlearning.errors import UserError, choices, nearest
 from unlearning.settings import ForgetParams, SplitParams
-
-SUBSETS = ("train", "validation", "test")
 
 
 def check_request(class_counts: Mapping[str, int], forget: ForgetParams) -> None:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from unlearning.animals import SPECIES
-from unlearning.errors import UserError, choices, nearest
+from unlearning.errors import UserError, choices, nearest, printable
 from unlearning.settings import DataParams
 
 DRAWING = "src/unlearning/animals"
 DRAWN = Path("data/animals")
+LONGEST_NAME = 255  # of a class
 # Left behind by operating systems and Python, in lower case; hidden files are left out anyway.
 CLUTTER = frozenset({"thumbs.db", "desktop.ini", "icon\r", "__macosx", "__pycache__", "@eadir"})
 
@@ -42,7 +43,10 @@ def root_of(params: DataParams) -> Path:
                 f"draws its own images: set data.source to folder, or data.path back to {DRAWING}"
             )
         return DRAWN
-    root, drawn = Path(params.path).resolve(), DRAWN.resolve()
+    try:
+        root, drawn = Path(params.path).resolve(), DRAWN.resolve()
+    except (ValueError, RuntimeError, OSError) as error:  # a NUL, links in a ring, a name too long
+        _refuse(params, f"that is no path: {error}")
     if root.is_relative_to(drawn) or drawn.is_relative_to(root):
         _refuse(params, f"{DRAWN} is emptied by each run: keep your images in a folder apart")
     return Path(params.path)
@@ -67,10 +71,10 @@ def list_images(params: DataParams, root: Path) -> list[Listed]:
 
     Raises: UserError if `root` is no folder, holds no class or only one, or a class holds no file.
     """
-    if not root.is_dir():
-        fault = "that is a file" if root.exists() else "there is no such folder"
-        _refuse(params, f"{fault}: give the folder that holds one folder per class")
     try:
+        if not root.is_dir():
+            fault = "that is a file" if root.exists() else "there is no such folder"
+            _refuse(params, f"{fault}: give the folder that holds one folder per class")
         folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
         folders = [name for name in folders if _is_content(name)]
         if not folders:
@@ -89,7 +93,8 @@ def list_images(params: DataParams, root: Path) -> list[Listed]:
 def select(classes: Mapping[str, str], folders: Sequence[str]) -> dict[str, str]:
     """Return the class name of each folder to use; empty `classes`: all, under their own names.
 
-    Raises: UserError if a name in `classes` is no folder, a class has no name, or one is left.
+    Raises: UserError if a name in `classes` is no folder, a class has no name or one that cannot be
+    shown as it is, or one class is left.
     """
     chosen = dict(classes) or {folder: folder for folder in folders}
     for folder, class_name in chosen.items():
@@ -100,6 +105,12 @@ def select(classes: Mapping[str, str], folders: Sequence[str]) -> dict[str, str]
             )
         if not class_name.strip():
             raise UserError(f"params.yaml: data.classes.{folder} is empty: give the class a name")
+        # Names go into CSV files, pages, pictures and terminals: what acts there is no name.
+        if printable(class_name) != class_name or len(class_name) > LONGEST_NAME:
+            raise UserError(
+                f"class {class_name[:LONGEST_NAME]!r} has a control character or more than "
+                f"{LONGEST_NAME} characters: rename the folder, or the class by data.classes"
+            )
     names = sorted(set(chosen.values()))
     if len(names) == 1:
         raise UserError(

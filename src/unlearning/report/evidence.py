@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from unlearning.files import read_table
+from unlearning.files import read_images, read_table
 from unlearning.report.quoting import Metrics
 from unlearning.settings import Params
 
@@ -95,7 +95,7 @@ class Evidence:
 
 
 def read(root: Path, params: Params) -> Evidence:
-    """Return the evidence of the run in this folder. Raises: FileNotFoundError if a file is missing."""
+    """Return the evidence of the run in this folder. Raises: UserError or OSError if a file is unfit."""
     return Evidence(
         params=params,
         metrics=Metrics.read(root / "metrics", METRICS),
@@ -117,7 +117,7 @@ def examples(folder: Path, count: int) -> list[Example]:
     samples = read_table(folder / "samples.csv")
     samples["row"] = range(len(samples))
     samples = samples.set_index("id").loc[chosen]
-    images = np.load(folder / "images.npy", mmap_mode="r")
+    images = read_images(folder / "images.npy")
 
     def predictions(number: int, model: str) -> list[tuple[str, str]]:
         rows = table[(table["id"] == number) & (table["model"] == model)]

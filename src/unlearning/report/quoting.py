@@ -24,7 +24,7 @@ class Metrics:
 
     @classmethod
     def read(cls, folder: Path, names: tuple[str, ...]) -> "Metrics":
-        """Return the tree of these files. Raises: FileNotFoundError if one is missing."""
+        """Return the tree of these files. Raises: UserError if one is missing."""
         return cls({name: read_metrics(folder / f"{name}.json") for name in names})
 
     def find(self, *keys: str) -> tuple[str, Any]:
