@@ -3,13 +3,15 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, no_type_check
 
 import typer
 
 from unlearning import errors, gate, summary
 from unlearning.progress import say
 from unlearning.settings import load_params
+
+MOST_DIFFERENCES = 20  # shown
 
 app = typer.Typer(
     help="Look at what the pipeline made. The pipeline itself is run by `dvc repro`.",
@@ -66,6 +68,71 @@ def gate_command(
     say(gate.as_json(checks) if as_json else gate.table(checks))
     if gate.broken(checks):
         raise typer.Exit(1)
+
+
+certificates = typer.Typer(help="Certify a finished request, or check a certificate.")
+app.add_typer(certificates, name="certificate")
+
+
+@certificates.callback(invoke_without_command=True)
+@no_type_check  # at run time: Typer hands over a context of another class than its own typer.Context
+def certificate_command(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="file to write")] = Path("certificate.json"),
+    key: Annotated[
+        Path | None, typer.Option(help="private Ed25519 key in PEM, to sign with")
+    ] = None,
+) -> None:
+    """Write what was forgotten, by which run, and what the audit found: evidence, not legal advice."""
+    if context.invoked_subcommand is None:
+        _certify(out, key)
+
+
+def _certify(out: Path, key: Path | None) -> None:
+    from unlearning import hardware  # here alone: PyTorch takes seconds to import
+    from unlearning.certificate import record, signature, workspace
+
+    record.require_new(out)
+    private_key = signature.read_private_key(key) if key else None
+    content = workspace.describe(Path(), hardware.choose())
+    signed = signature.sign(content, private_key) if private_key else None
+    record.write(out, record.Certificate(content=content, signature=signed))
+    say(
+        f"{out}: {len(content.forgotten.images)} images of {', '.join(content.forgotten.classes)}, "
+        f"{'signed' if signed else 'not signed'}; audit: {content.audit['verdict']}"
+    )
+
+
+@certificates.command("verify")
+def verify_command(
+    file: Annotated[Path, typer.Argument(help="certificate")],
+    public_key: Annotated[
+        Path | None, typer.Option(help="the signer's public Ed25519 key in PEM")
+    ] = None,
+    without_data: Annotated[
+        bool, typer.Option(help="leave out what needs the images, once they are deleted")
+    ] = False,
+) -> None:
+    """Recompute hashes and figures from the workspace; exit code 1 if anything differs."""
+    from unlearning import hardware
+    from unlearning.certificate import record, signature, verification
+
+    found = verification.verify(
+        record.read(file),
+        Path(),
+        hardware.choose(),
+        signature.read_public_key(public_key) if public_key else None,
+        without_data,
+    )
+    for note in found.notes:
+        say(f"note: {note}")
+    for difference in found.differences[:MOST_DIFFERENCES]:
+        say(f"differs: {difference}")
+    if len(found.differences) > MOST_DIFFERENCES:
+        say(f"and {len(found.differences) - MOST_DIFFERENCES} more")
+    if found.differences:
+        raise typer.Exit(1)
+    say("verified: the workspace is what the certificate says")
 
 
 def main() -> None:

@@ -1,0 +1,162 @@
+"""The certificate as a file: JSON of a strict schema, with one canonical form that is signed."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+
+from unlearning.errors import UserError
+from unlearning.files import atomic
+from unlearning.reading import read_text
+
+MOST_BYTES = 2**28  # a million images need half of it
+FORMAT: Literal["unlearning-certificate/1"] = "unlearning-certificate/1"
+STATEMENT = (
+    "Evidence of what was run and measured. It is not legal advice, and no proof that nothing of the "
+    "forgotten images is left in the model."
+)
+
+# In pydantic's patterns $ is the end of the text, never the place before a last line break.
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ForgottenImage(_Strict):
+    """An image of the request: its hash is that of the file it came from. No path, for it may name a person."""
+
+    id: Count
+    subset: Literal["train", "validation", "test"]
+    sha256: Sha256
+
+
+class Forgotten(_Strict):
+    """What the request covers."""
+
+    classes: list[str]
+    images: list[ForgottenImage]
+
+    @field_validator("images")
+    @classmethod
+    def _each_id_once(cls, images: list[ForgottenImage]) -> list[ForgottenImage]:
+        if len({image.id for image in images}) < len(images):
+            raise ValueError("an id stands twice")
+        return images
+
+
+class Model(_Strict):
+    """A weights file; `fingerprint`: of the data, params and code it was made from, null if it has none."""
+
+    sha256: Sha256
+    fingerprint: Sha256 | None
+
+
+class Accuracies(_Strict):
+    """A model's accuracy on test images, computed from its weights when the certificate was written."""
+
+    forget: Share
+    retain: Share
+
+
+class Figures(_Strict):
+    """Accuracies by model, and the number of test images they rest on."""
+
+    forget_images: Count
+    retain_images: Count
+    models: dict[str, Accuracies]
+
+
+class Content(_Strict):
+    """All that is certified. `files`: SHA-256 of each file that the figures rest on, by path."""
+
+    format: Literal["unlearning-certificate/1"]
+    statement: str
+    issued_at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40,64}$")]
+    environment: dict[str, str]
+    forgotten: Forgotten
+    models: dict[str, Model]
+    accuracies: Figures
+    audit: dict[str, JsonValue]
+    gate: dict[str, JsonValue]
+    params: dict[str, JsonValue]
+    files: dict[str, Sha256]
+
+
+class Signature(_Strict):
+    """Of the content's canonical form; the key it belongs to reaches the reader by another way."""
+
+    algorithm: Literal["Ed25519"]
+    value: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{86}==$")]
+
+
+class Certificate(_Strict):
+    """The file."""
+
+    content: Content
+    signature: Signature | None
+
+
+def canonical(content: Content) -> bytes:
+    """Return the bytes that are signed: UTF-8 JSON, keys sorted, no spaces, no NaN."""
+    return json.dumps(
+        content.model_dump(mode="json"),
+        sort_keys=True,
+        ensure_ascii=False,
+        allow_nan=False,
+        separators=(",", ":"),
+    ).encode("utf-8")
+
+
+def require_new(path: Path) -> None:
+    """Raise UserError if the file exists."""
+    if path.exists():
+        raise UserError(f"{path} exists: a certificate is not overwritten; name another with --out")
+
+
+def write(path: Path, certificate: Certificate) -> None:
+    """Write the certificate for people to read. Raises: UserError if the file exists or cannot be written."""
+    require_new(path)
+    text = json.dumps(
+        certificate.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False
+    )
+    with atomic(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> Certificate:
+    """Return a certificate. Raises: UserError if there is none, or if anything in it is not of the schema."""
+    try:
+        values = json.loads(
+            read_text(path, MOST_BYTES),
+            object_pairs_hook=_each_key_once,
+            parse_constant=_no_constant,
+        )
+        certificate = Certificate.model_validate(values)
+        canonical(certificate.content)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path} is not a certificate: {where}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not a certificate: {error}") from None
+    return certificate
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key that stands twice: a reader would see the first, a program the last."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a key stands twice")
+    return values
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")

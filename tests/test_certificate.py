@@ -1,0 +1,371 @@
+"""A certificate says what the workspace says, and nothing else goes through its verification."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import COLOURS, build_data
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from fuzzing import LEAVES, damaged_bytes, fuzzed, outcome, places, replaced
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from tiny_project import ENVIRONMENT, ROOT
+from typer.testing import CliRunner
+
+from unlearning import cli
+from unlearning.certificate import record, signature, verification, workspace
+from unlearning.errors import UserError
+from unlearning.files import write_table
+
+DVC_YAML = """
+stages:
+  everything:
+    cmd: echo made by hand
+    deps:
+    - params.yaml
+    outs:
+    - data/images.npy
+    - data/samples.csv
+    - data/split.csv
+    - models/original.safetensors
+    - models/unlearned.safetensors
+    - models/retrained
+    metrics:
+    - metrics/adversarial_train.json:
+        cache: false
+    - metrics/audit.json:
+        cache: false
+    - metrics/evaluate_forget.json:
+        cache: false
+    - metrics/evaluate_retain.json:
+        cache: false
+"""
+
+
+def call(folder: Path, *command: str) -> None:
+    subprocess.run(command, cwd=folder, env=ENVIRONMENT, check=True, capture_output=True)
+
+
+def build_workspace(folder: Path, model_folder: Path) -> Path:
+    """Return a small finished run: models and metrics need not fit each other, for nothing here trains."""
+    data = build_data(dict.fromkeys(COLOURS, 8))
+    (folder / "data").mkdir(parents=True)
+    np.save(folder / "data/images.npy", data.images)
+    ids = range(len(data.images))
+    samples = pd.DataFrame({"id": ids, "path": data.paths, "sha256": [f"{n:064x}" for n in ids]})
+    samples["class"] = [data.classes[label] for label in data.labels]
+    write_table(folder / "data/samples.csv", samples)
+    split = pd.DataFrame({"id": ids, "subset": data.subsets, "role": data.roles})
+    write_table(folder / "data/split.csv", split)
+    shutil.copytree(model_folder, folder / "models")
+    shutil.copytree(ROOT / "metrics", folder / "metrics")
+    shutil.copy(ROOT / "params.yaml", folder)
+    (folder / "dvc.yaml").write_text(DVC_YAML)
+    call(folder, "git", "init", "--quiet")
+    call(folder, "dvc", "init", "--quiet")
+    call(folder, "dvc", "commit", "--force", "--quiet")
+    call(folder, "git", "add", ".")
+    call(folder, "git", "commit", "--quiet", "--message", "a run")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, model_folder) -> Path:
+    """Return a finished run that tests must not change."""
+    return build_workspace(tmp_path_factory.mktemp("finished") / "run", model_folder)
+
+
+@pytest.fixture
+def run(tmp_path, finished) -> Path:
+    """Return a copy to change."""
+    return shutil.copytree(finished, tmp_path / "run", symlinks=True)
+
+
+@pytest.fixture(scope="module")
+def content(finished, cpu) -> record.Content:
+    return workspace.describe(finished, cpu)
+
+
+@pytest.fixture(scope="module")
+def key() -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.generate()
+
+
+def differences(content: record.Content, root: Path, machine: Any, **options: Any) -> list[str]:
+    certificate = record.Certificate(content=content, signature=None)
+    return verification.verify(certificate, root, machine, **options).differences
+
+
+def changed(content: record.Content, path: tuple[Any, ...], value: Any) -> record.Content:
+    return record.Content.model_validate(replaced(content.model_dump(mode="json"), path, value))
+
+
+def flip(path: Path, place: int) -> None:
+    """Change one byte. DVC's files may be read-only links to its cache: a copy takes their place."""
+    damaged = bytearray(path.read_bytes())
+    damaged[place] ^= 1
+    path.unlink()
+    path.write_bytes(damaged)
+
+
+def test_a_finished_run_fits_its_certificate(finished, content, cpu):
+    """Must fail if a section is compared with something else than was certified."""
+    assert differences(content, finished, cpu) == []
+    assert content.forgotten.classes == ["elephant"]
+    # 8 training images, one to validate and one to test with.
+    assert [image.subset for image in content.forgotten.images].count("train") == 8
+    assert len(content.forgotten.images) == 10
+    assert content.forgotten.images[0].sha256 == f"{content.forgotten.images[0].id:064x}"
+    assert set(content.models) == {"original", "unlearned", "retrained/2", "retrained/10"}
+    # The original knows the four colours (see conftest), one test image each.
+    assert content.accuracies.models["original"] == record.Accuracies(forget=1.0, retain=1.0)
+    assert (content.accuracies.forget_images, content.accuracies.retain_images) == (1, 3)
+
+
+def test_no_path_or_name_of_an_image_is_written(content):
+    """Must fail if the certificate tells what the images were called: that may name a person."""
+    assert ".png" not in record.canonical(content).decode()
+
+
+@pytest.mark.parametrize("name", ["original", "unlearned", "retrained/2"])
+def test_one_byte_of_a_model_is_found(run, content, cpu, name):
+    """Must fail if a model's hash is taken from dvc.lock or from its header instead of its bytes."""
+    flip(run / f"models/{name}.safetensors", place=-1)
+    found = differences(content, run, cpu)
+    assert any(line.startswith(f"models.{name}.sha256: the certificate says") for line in found)
+
+
+def test_a_model_more_or_less_is_found(run, content, cpu):
+    """Must fail if only what both sides have is compared."""
+    (run / "models/retrained/2.safetensors").rename(run / "models/retrained/3.safetensors")
+    found = " ".join(differences(content, run, cpu))
+    assert "models.retrained/2.sha256" in found
+    assert "models.retrained/3.sha256: the certificate says nothing" in found
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("audit", "verdict"),
+        ("audit", "unlearned", "js_to_retrained"),
+        ("gate", "cost_ratio", "limit"),
+        ("params", "lr"),
+        ("forgotten", "images", 0, "sha256"),
+        ("forgotten", "classes", 0),
+        ("models", "unlearned", "sha256"),
+        ("files", "dvc.lock"),
+        ("accuracies", "models", "original", "retain"),
+        ("accuracies", "retain_images"),
+    ],
+)
+def test_an_edited_figure_is_found(finished, content, cpu, path):
+    """Must fail if its section is not recomputed."""
+    value: Any = content.model_dump(mode="json")
+    for part in path:
+        value = value[part]
+    if isinstance(value, str):
+        edited: Any = "0" * 64 if len(value) == 64 else value + "x"
+    else:
+        edited = 0.0 if value == 1.0 else value + 1
+    assert differences(changed(content, path, edited), finished, cpu)
+
+
+def test_an_image_left_out_is_found_and_no_other_is_named(finished, content, cpu):
+    """Must fail if images are compared by their place in the list."""
+    images = content.model_dump(mode="json")["forgotten"]["images"]
+    (line, *_) = found = differences(
+        changed(content, ("forgotten", "images"), images[1:]), finished, cpu
+    )
+    assert f"forgotten.images.{images[0]['id']}." in line
+    assert len(found) == 3  # id, subset, sha256
+
+
+def test_an_accuracy_may_be_one_image_off_and_no_more(content):
+    """Must fail if the tolerance is left out, or counted on the wrong images."""
+    of = {
+        "forget": "accuracies.models.unlearned.forget",
+        "retain": "accuracies.models.unlearned.retain",
+    }
+    assert verification._close(of["retain"], 0.3333, 0.6667, content)
+    assert not verification._close(of["retain"], 0.3333, 0.7, content)
+    assert verification._close(of["forget"], 0.0, 1.0, content)
+    assert not verification._close("audit.unlearned.js_to_retrained", 0.1, 0.101, content)
+
+
+def test_the_images_may_be_gone(run, content, cpu):
+    """Must fail if deleted images leave nothing to check; or if that hides a changed model."""
+    for name in workspace.DATA_FILES:
+        (run / name).unlink()
+    assert differences(content, run, cpu, without_data=True) == []
+    assert any("cannot be recomputed" in line for line in differences(content, run, cpu))
+    flip(run / "models/unlearned.safetensors", place=-1)
+    assert len(differences(content, run, cpu, without_data=True)) == 1
+
+
+def test_a_path_in_a_certificate_is_never_opened(finished, content, cpu):
+    """Must fail if a certificate can make its reader open files of the machine."""
+    found = differences(
+        changed(content, ("files",), dict(content.files) | {"/dev/zero": "0" * 64}), finished, cpu
+    )
+    assert found == [f"files./dev/zero: the certificate says {'0' * 64}, the workspace nothing"]
+
+
+def test_an_unfinished_run_is_not_certified(run, cpu):
+    """Must fail if outputs that dvc.lock does not know are certified."""
+    flip(run / "models/unlearned.safetensors", place=-1)
+    with pytest.raises(UserError, match=r"everything.*run `dvc repro`"):
+        workspace.describe(run, cpu)
+
+
+def test_uncommitted_changes_are_not_certified(run, cpu):
+    """Must fail if the commit does not hold the code that ran; or if a stray file is in the way."""
+    (run / "notes.txt").write_text("untracked")
+    workspace.describe(run, cpu)
+    with (run / "dvc.yaml").open("a") as file:
+        file.write("# a comment\n")
+    with pytest.raises(UserError, match="commit them"):
+        workspace.describe(run, cpu)
+
+
+def test_a_lock_file_outside_git_is_not_certified(run, cpu):
+    """Must fail if an untracked dvc.lock counts as committed."""
+    call(run, "git", "rm", "--quiet", "--cached", "dvc.lock")
+    call(run, "git", "commit", "--quiet", "--message", "no lock")
+    with pytest.raises(UserError, match="commit of the run is not known"):
+        workspace.describe(run, cpu)
+
+
+def test_a_signature_fits_its_content_and_key_alone(content, key):
+    """Must fail if `fits` ignores the key, or says yes to everything."""
+    signed = signature.sign(content, key)
+    assert signature.fits(content, signed, key.public_key())
+    assert not signature.fits(content, signed, Ed25519PrivateKey.generate().public_key())
+    assert record.Signature.model_validate(signed.model_dump()) == signed
+
+
+@fuzzed
+@given(draw=st.data())
+def test_any_changed_leaf_breaks_the_signature(content, key, draw):
+    """Must fail if a part of the content is left out of the canonical form."""
+    values = content.model_dump(mode="json")
+    path = draw.draw(st.sampled_from(places(values)))
+    try:
+        other = changed(content, path, draw.draw(LEAVES | st.just("0" * 64)))
+        assume(record.canonical(other) != record.canonical(content))
+    except ValueError:
+        return  # not of the schema
+    assert not signature.fits(other, signature.sign(content, key), key.public_key())
+
+
+def test_a_certificate_read_back_is_the_one_written(tmp_path, content, key):
+    """Must fail if a figure loses digits on its way; or if a certificate is overwritten."""
+    certificate = record.Certificate(content=content, signature=signature.sign(content, key))
+    record.write(tmp_path / "c.json", certificate)
+    assert record.read(tmp_path / "c.json") == certificate
+    with pytest.raises(UserError, match="not overwritten"):
+        record.write(tmp_path / "c.json", certificate)
+
+
+@fuzzed
+@given(draw=st.data())
+def test_a_damaged_certificate_is_taken_or_refused(tmp_path, content, draw):
+    """Must fail if an exception of JSON or of the schema escapes."""
+    path = tmp_path / "c.json"
+    text = record.Certificate(content=content, signature=None).model_dump_json().encode()
+    path.write_bytes(draw.draw(damaged_bytes(text)))
+    outcome(lambda: record.read(path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ('"signature":', '"signature": null, "signature":', "stands twice"),
+        ('"retain":1.0', '"retain":NaN', "no number"),
+        ('"retain":1.0', '"retain":1.5', "less than or equal to 1"),
+        ('"format":"unlearning-certificate/1"', '"format":"other/1"', "format"),
+        ('"statement":', '"addition":1,"statement":', "addition"),
+    ],
+)
+def test_what_is_not_of_the_schema_is_refused(tmp_path, content, old, new, fault):
+    """Must fail if a reader could see one value and the program another."""
+    text = record.Certificate(content=content, signature=None).model_dump_json()
+    assert old in text
+    (tmp_path / "c.json").write_text(text.replace(old, new, 1))
+    with pytest.raises(UserError, match=fault):
+        record.read(tmp_path / "c.json")
+
+
+def write_keys(folder: Path, key: Ed25519PrivateKey) -> None:
+    """Write key.pem, public.pem and protected.pem as openssl does."""
+    for name, protection in (
+        ("key", NoEncryption()),
+        ("protected", BestAvailableEncryption(b"secret")),
+    ):
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
+        (folder / f"{name}.pem").write_bytes(pem)
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (folder / "public.pem").write_bytes(public)
+
+
+def test_keys_of_another_kind_are_refused(tmp_path, key):
+    """Must fail if one half is taken for the other, or an exception of the library escapes."""
+    write_keys(tmp_path, key)
+    (tmp_path / "text.pem").write_text("no key")
+    for name, fault in (
+        ("public", "not an Ed25519 private key"),
+        ("text", "not an Ed25519 private key"),
+        ("protected", "password"),
+        ("missing", "No such file"),
+    ):
+        with pytest.raises(UserError, match=fault):
+            signature.read_private_key(tmp_path / f"{name}.pem")
+    for name in ("key", "text"):
+        with pytest.raises(UserError, match="not an Ed25519 public key"):
+            signature.read_public_key(tmp_path / f"{name}.pem")
+
+
+@pytest.mark.usefixtures("restored_torch")
+def test_the_commands_sign_and_verify(run, key, monkeypatch):
+    """Must fail if an unsigned or foreign certificate passes where a key is given, or exit codes differ."""
+    monkeypatch.chdir(run)
+    write_keys(run, key)
+    command = CliRunner()
+
+    def answer(*words: str) -> tuple[int, str]:
+        result = command.invoke(cli.app, ["certificate", *words])
+        if isinstance(result.exception, UserError):
+            return 2, str(result.exception)
+        return result.exit_code, result.output
+
+    assert answer("--key", "key.pem")[0] == 0
+    assert answer("--out", "unsigned.json")[0] == 0
+    assert answer("--key", "key.pem") == (2, "certificate.json exists: a certificate is not overwritten; "
+                                             "name another with --out")  # fmt: skip
+    code, text = answer("verify", "certificate.json", "--public-key", "public.pem")
+    assert code == 0
+    assert "verified" in text
+    assert answer("verify", "certificate.json")[0] == 0
+    assert "signature not checked" in answer("verify", "certificate.json")[1]
+    assert "not signed" in answer("verify", "unsigned.json")[1]
+    code, text = answer("verify", "unsigned.json", "--public-key", "public.pem")
+    assert code == 1
+    assert "has none" in text
+    forged = json.loads(Path("certificate.json").read_text())
+    forged["content"]["issued_at"] = "2020-01-01T00:00:00Z"
+    Path("forged.json").write_text(json.dumps(forged))
+    code, text = answer("verify", "forged.json", "--public-key", "public.pem")
+    assert code == 1
+    assert "changed afterwards" in text
+    assert answer("verify", "missing.json")[0] == 2
