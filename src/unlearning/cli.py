@@ -7,7 +7,7 @@ from typing import Annotated, no_type_check
 
 import typer
 
-from unlearning import errors, gate, summary
+from unlearning import errors, files, gate, summary
 from unlearning.progress import say
 from unlearning.settings import load_params
 
@@ -67,6 +67,27 @@ def gate_command(
     checks = gate.check(metrics, load_params(params).gate)
     say(gate.as_json(checks) if as_json else gate.table(checks))
     if gate.broken(checks):
+        raise typer.Exit(1)
+
+
+@app.command("review")
+def review_command(
+    base: Annotated[str, typer.Option(help="branch or commit to compare with")] = "main",
+    out: Annotated[Path, typer.Option(help="folder for review.md and its pictures")] = Path(
+        "review"
+    ),
+) -> None:
+    """Say what this branch changes; exit code 1 if a limit is broken or dvc.lock is out of step."""
+    from unlearning.review import changes, pictures, text
+
+    found = changes.find(Path(), base)
+    words = text.markdown(found)
+    out.mkdir(parents=True, exist_ok=True)
+    with files.atomic(out / "review.md") as temporary:
+        temporary.write_text(words, encoding="utf-8")
+    pictures.draw(Path(), found, out)
+    say(words)
+    if not found.passed:
         raise typer.Exit(1)
 
 

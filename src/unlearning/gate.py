@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from unlearning.errors import UserError
+from unlearning.errors import UserError, printable
 from unlearning.files import DIGITS, read_metrics, rounded
 from unlearning.settings import GateParams
 
@@ -208,7 +208,9 @@ def _difference(left: float | str, right: float | str) -> float | str:
 def _shown(value: float | str | None) -> str:
     if value is None:
         return "-"
-    return value if isinstance(value, str) else f"{round(value, DIGITS) + 0.0:.{DIGITS}f}"
+    return (
+        printable(value) if isinstance(value, str) else f"{round(value, DIGITS) + 0.0:.{DIGITS}f}"
+    )
 
 
 def _read(path: Path) -> _Metrics:

@@ -1,32 +1,17 @@
 """Pictures for people: PNG files of the same bytes for the same figures."""
 
-import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 from torch import Tensor
 
+from unlearning import drawing
 from unlearning.data.dataset import Dataset
 from unlearning.evaluation import top_predictions
-from unlearning.files import atomic
 from unlearning.versions import Versions
-
-# A class may be called "$a$": a name is never a formula.
-matplotlib.rcParams["text.parse_math"] = False
-
-# Okabe & Ito's palette: told apart by people with any colour vision.
-ORIGINAL, UNLEARNED, RETRAINED = "#E69F00", "#0072B2", "#7F7F7F"
-
-LONGEST_NAME = 24  # of a class below a bar; beyond, names would leave no room for the bars
 
 
 def score_histogram(path: Path | str, scores: Versions[Float[Tensor, " N"]]) -> None:
@@ -39,7 +24,7 @@ def score_histogram(path: Path | str, scores: Versions[Float[Tensor, " N"]]) -> 
             bins=edges,
             alpha=0.6,
             label=name,
-            color=_colour(name),
+            color=drawing.colour(name),
             histtype=_shape(name),
             lw=1.5,
         )
@@ -52,12 +37,12 @@ def score_histogram(path: Path | str, scores: Versions[Float[Tensor, " N"]]) -> 
         xlim=(0, 1),
     )
     axes.legend()
-    _save(figure, path)
+    drawing.save(figure, path)
 
 
 def destinations(path: Path | str, shares: Versions[dict[str, float]]) -> None:
     """Draw which classes the forget images are given: original, unlearned, retrained side by side."""
-    _bars(
+    drawing.bars(
         path,
         {name: dict(values) for name, values in shares.named().items()},
         title="Where the forget images went",
@@ -67,7 +52,7 @@ def destinations(path: Path | str, shares: Versions[dict[str, float]]) -> None:
 
 def per_class_accuracy(path: Path | str, accuracies: Versions[dict[str, float]]) -> None:
     """Draw the test accuracy on each kept class: original, unlearned, retrained side by side."""
-    _bars(
+    drawing.bars(
         path,
         accuracies.named(),
         title="Accuracy on the classes that are kept",
@@ -110,7 +95,7 @@ def examples(
             fontsize=9,
             family="monospace",
         )
-    _save(figure, path)
+    drawing.save(figure, path)
 
 
 def _lines(logits: Tensor, classes: tuple[str, ...]) -> str:
@@ -119,47 +104,5 @@ def _lines(logits: Tensor, classes: tuple[str, ...]) -> str:
     )
 
 
-def _bars(
-    path: Path | str, series: Mapping[str, Mapping[str, float]], title: str, ylabel: str
-) -> None:
-    classes = list(next(iter(series.values())))
-    figure, axes = plt.subplots(figsize=(max(6, 1.1 * len(classes)), 3.6), layout="constrained")
-    width = 0.84 / len(series)
-    for number, (name, values) in enumerate(series.items()):
-        places = np.arange(len(classes)) - 0.42 + width * (number + 0.5)
-        axes.bar(
-            places,
-            [values[label] for label in classes],
-            width * 0.94,
-            label=name,
-            color=_colour(name),
-            alpha=_alpha(name),
-        )
-    axes.set(title=title, ylabel=ylabel, ylim=(0, 1.02), xticks=range(len(classes)))
-    labels = [
-        name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in classes
-    ]
-    axes.set_xticklabels(labels, rotation=30, ha="right")
-    figure.legend(ncols=len(series), fontsize=8, loc="outside lower center")
-    _save(figure, path)
-
-
-def _colour(name: str) -> str:
-    return {"original": ORIGINAL, "unlearned": UNLEARNED}.get(name, RETRAINED)
-
-
 def _shape(name: str) -> Literal["bar", "step"]:
     return "bar" if name in ("original", "unlearned") else "step"
-
-
-def _alpha(name: str) -> float:
-    return 1.0 if name in ("original", "unlearned") else 0.6
-
-
-def _save(figure: Figure, path: Path | str) -> None:
-    """Write the picture without a date or a version, which would change its bytes."""
-    with atomic(path) as temporary, warnings.catch_warnings():
-        # A script that the font lacks shows as boxes; the figures' files have the names.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
-    plt.close(figure)

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import platform
-import subprocess
-import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +23,7 @@ from unlearning.data import dataset
 from unlearning.errors import UserError, choices
 from unlearning.files import DIGITS, read_metrics, read_table, rounded
 from unlearning.hardware import Hardware, available_cores
+from unlearning.repository import dvc, git
 from unlearning.settings import load_params
 from unlearning.tensors import read_tensors
 
@@ -51,9 +50,9 @@ def describe(root: Path, machine: Hardware) -> Content:
     Raises: UserError unless all outputs are those of dvc.lock and everything tracked is committed.
     """
     _require_finished_run(root)
-    commit = _git(root, "rev-parse", "HEAD")
-    _git(root, "ls-files", "--error-unmatch", "dvc.lock", "dvc.yaml", "params.yaml")
-    if _git(root, "status", "--porcelain", "--untracked-files=no"):
+    commit = git(root, "rev-parse", "HEAD")
+    git(root, "ls-files", "--error-unmatch", "dvc.lock", "dvc.yaml", "params.yaml")
+    if git(root, "status", "--porcelain", "--untracked-files=no"):
         raise UserError("tracked files have changes: commit them, so that the commit names the run")
     return Content(
         format=FORMAT,
@@ -201,27 +200,12 @@ def file_hashes(root: Path) -> dict[str, str]:
 
 def _require_finished_run(root: Path) -> None:
     """Raise UserError if DVC finds an output that dvc.lock does not know, or an input changed since."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "status", "--json"], cwd=root, text=True, capture_output=True
-    )
-    try:
-        changed = json.loads(done.stdout)
-    except ValueError:
-        reason = (done.stderr.strip().splitlines() or ["dvc says nothing"])[-1]
-        raise UserError(f"the state of the run is not known: {reason}") from None
+    changed = json.loads(dvc(root, "status", "--json"))
     if changed:
         raise UserError(
             f"the workspace is not what dvc.lock says in {choices(sorted(changed))}: "
             "run `dvc repro` (or `dvc pull`) first"
         )
-
-
-def _git(root: Path, *command: str) -> str:
-    done = subprocess.run(["git", *command], cwd=root, text=True, capture_output=True)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["git says nothing"])[0]
-        raise UserError(f"the commit of the run is not known: {reason}")
-    return done.stdout.strip()
 
 
 def _require(root: Path, names: Any) -> None:

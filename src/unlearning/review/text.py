@@ -1,0 +1,177 @@
+"""A review as Markdown: what a reader asks first stands first; every changed figure follows, folded.
+
+Names and words come from a stranger's branch: they are shown as code, where nothing is a link or a mention.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+from unlearning import gate
+from unlearning.errors import UserError, printable
+from unlearning.files import DIGITS
+from unlearning.review.changes import Changed, Changes, Gate, Pair
+
+# What decides a review: file, key, words. The original's and the retrained models' figure stands beside.
+HEADLINES = (
+    ("evaluate_forget", "test_accuracy", "forget accuracy, test (low is the goal)"),
+    ("evaluate_forget", "train_accuracy", "forget accuracy, training (low is the goal)"),
+    ("evaluate_retain", "test_accuracy", "retain accuracy, test (high is the goal)"),
+    ("audit", "js_to_retrained", "divergence to retrained (nats)"),
+    ("audit", "destination_tv", "destinations, total variation to retrained"),
+    ("audit", "membership_auc.true_class_probability", "membership AUC, true class"),
+    ("audit", "membership_auc.confidence", "membership AUC, confidence"),
+    ("audit", "probe_recall", "linear probe, recall of forgotten classes"),
+    ("audit", "knn_recall", "k-NN probe, recall"),
+    ("audit", "few_shot_recall", "class means from five images, recall"),
+    ("audit", "relearn_passes", "image passes until the class is back"),
+    ("audit", "auditor_auc.outputs", "fresh auditor on outputs, AUC"),
+    ("adversarial_train", "cost_ratio", "cost against one retraining"),
+)
+FLOORS = {"js_to_retrained": "js_floor", "destination_tv": "destination_tv_floor"}
+# Characters. A comment on GitHub holds 65,536; the rest of the text needs far less than what is left.
+LONGEST_TABLE, LONGEST_CELL, LONGEST_SENTENCE = 45_000, 90, 400
+NOTHING: Pair = (None, None)
+
+
+def markdown(changes: Changes) -> str:
+    """Return the whole text, whatever was found; a reader of Markdown or of plain text can follow it."""
+    parts = [
+        "## Unlearning review",
+        f"From {changes.base}, where the branch left its base, to {changes.head}.",
+        "\n".join(_summary(changes)),
+        "### Parameters",
+        _params(changes.params),
+        "### Figures",
+        _headlines(changes.metrics),
+        "### Limits",
+        *_limits(changes.gate),
+        *_everything(changes.metrics),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _summary(changes: Changes) -> list[str]:
+    before, after = changes.metrics.get("metrics/audit.json", {}).get("verdict", NOTHING)
+    verdict = f"- **Audit**: {_words(after)}"
+    if before not in (None, after):
+        verdict += f" (base: {_words(before)})"
+    return [verdict, f"- **Limits**: {_outcome(changes.gate)}", f"- **Lock**: {_lock(changes)}"]
+
+
+def _outcome(found: Gate | UserError) -> str:
+    if isinstance(found, UserError):
+        return f"not checked: {_words(str(found))}"
+    broken = [each.limit_name for each in found.checks if each.outcome == "broken"]
+    lines = []
+    if new := [name for name in broken if name not in found.broken_on_base]:
+        lines.append(f"**broken by this branch: {', '.join(new)}**")
+    if old := [name for name in broken if name in found.broken_on_base]:
+        lines.append(f"broken, as on the base: {', '.join(old)}")
+    if found.loosened:
+        lines.append(f"**kept only by limits this branch changed: {', '.join(found.loosened)}**")
+    return "; ".join(lines) or "all kept"
+
+
+def _lock(changes: Changes) -> str:
+    if isinstance(changes.stages_to_run, UserError):
+        return f"not checked: {_words(str(changes.stages_to_run))}"
+    if changes.stages_to_run:
+        return (
+            f"**out of step: {', '.join(map(_code, changes.stages_to_run))} would run again**, so the "
+            "figures are not those of this code and these parameters: `dvc repro`, then commit `dvc.lock`, "
+            "`metrics/` and `plots/`"
+        )
+    return "in sync with code, parameters, metrics and plots"
+
+
+def _params(changed: Changed) -> str:
+    if not changed:
+        return "None changed."
+    rows = [(_code(key), _cell(old), _cell(new)) for key, (old, new) in changed.items()]
+    return _table(("parameter", "base", "branch"), rows)
+
+
+def _headlines(metrics: dict[str, Changed]) -> str:
+    rows = []
+    for file, key, words in HEADLINES:
+        figures = metrics.get(f"metrics/{file}.json", {})
+        pair = figures.get(key, NOTHING)
+        beside = [figures.get(f"{model}.{key}", NOTHING)[1] for model in ("original", "retrained")]
+        if key in FLOORS:  # the retrained models' own: how far they lie from each other
+            beside[1] = figures.get(FLOORS[key], NOTHING)[1]
+        rows.append((words, *map(_cell, pair), _change(pair), *map(_cell, beside)))
+    return _table(("figure", "base", "branch", "change", "original", "retrained"), rows)
+
+
+def _limits(found: Gate | UserError) -> list[str]:
+    if isinstance(found, UserError):
+        return [_words(str(found))]
+    # A fence, not a table: what could not be measured is said in words of the branch's own.
+    return [f"```\n{gate.table(found.checks)}\n```"]
+
+
+def _everything(metrics: dict[str, Changed]) -> list[str]:
+    """Return all figures that changed; intervals and floors of the audit last, as many as there is room for."""
+    changed = [
+        (key.startswith("readings."), _code(f"{file.removeprefix('metrics/')}: {key}"), pair)
+        for file, figures in metrics.items()
+        for key, pair in figures.items()
+        if pair[0] != pair[1]
+    ]
+    if not changed:
+        return ["No figure changed."]
+    head = ("figure", "base", "branch", "change")
+    rows = [
+        (name, *map(_cell, pair), _change(pair)) for _, name, pair in sorted(changed, key=_order)
+    ]
+    lengths = accumulate(sum(map(len, row)) + 3 * len(row) for row in rows)
+    fitting = sum(length <= LONGEST_TABLE for length in lengths)
+    more = f"\n\nand {len(rows) - fitting} more: `dvc metrics diff`" * (fitting < len(rows))
+    return [
+        f"<details><summary>All {len(rows)} figures that changed</summary>",
+        _table(head, rows[:fitting]) + more,
+        "</details>",
+    ]
+
+
+def _order(line: tuple[bool, str, Pair]) -> tuple[bool, str]:
+    return line[:2]
+
+
+def _change(pair: Pair) -> str:
+    old, new = pair
+    if not (_is_number(old) and _is_number(new)):
+        return "" if old == new else "changed"
+    return f"{round(new - old, DIGITS):+.{DIGITS + 2}g}" if new != old else ""
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if _is_number(value):
+        return str(value) if isinstance(value, int) else f"{value:.{DIGITS + 2}g}"
+    return _code(str(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _code(text: str) -> str:
+    """Return text as code in one cell: no link, mention, tag or column comes of it."""
+    line = printable(text).replace("`", "'")
+    short = line if len(line) <= LONGEST_CELL else line[: LONGEST_CELL - 1] + "…"
+    return "`" + short.replace("|", "\\|") + "`"
+
+
+def _words(value: Any) -> str:
+    """Return a sentence as code outside a table."""
+    if value is None:
+        return "not there"
+    return "`" + printable(str(value))[:LONGEST_SENTENCE].replace("`", "'") + "`"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines: list[Sequence[str]] = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,297 @@
+"""A review of a branch says what changed, against what, and whether limits and lock hold."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from test_gate import METRICS
+from tiny_project import ENVIRONMENT, ROOT, run
+from typer.testing import CliRunner
+
+from unlearning import cli, gate
+from unlearning.errors import UserError
+from unlearning.files import write_metrics
+from unlearning.review import changes, pictures, text
+from unlearning.review.changes import Changes, Gate
+
+DVC_YAML = """
+stages:
+  game:
+    cmd: echo made by hand
+    params:
+    - lr
+    metrics:
+    - metrics/adversarial_train.json:
+        cache: false
+    - metrics/audit.json:
+        cache: false
+    - metrics/evaluate_forget.json:
+        cache: false
+    - metrics/evaluate_retain.json:
+        cache: false
+    plots:
+    - plots/adversarial_train.csv:
+        cache: false
+"""
+
+
+def build_repository(folder: Path) -> Path:
+    """Return a Git repository with a finished run on `main`, all of its figures exactly at their limits."""
+    params = (ROOT / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(
+        params.replace("  retain_loss: 0.02", "  retain_loss: 0.03")
+    )
+    (folder / "dvc.yaml").write_text(DVC_YAML)
+    run(folder, "git", "init", "--quiet", "--initial-branch=main")
+    run(folder, "dvc", "init", "--quiet")
+    commit(folder, "a run")
+    return folder
+
+
+def commit(folder: Path, message: str, **figures: float | str) -> None:
+    """Write the metrics, some figures of the audit and forget accuracies replaced, and commit the run."""
+    metrics = json.loads(json.dumps(METRICS))
+    metrics["evaluate_forget"] |= {
+        "destinations": {"cat": 0.75, "elephant": 0.25},
+        "retrained": {"destinations": {"cat": 1.0, "elephant": 0.0}},
+    }
+    for name, value in figures.items():
+        owner = "evaluate_forget" if name in METRICS["evaluate_forget"] else "audit"
+        metrics[owner][name] = value
+    for name, values in metrics.items():
+        write_metrics(folder / f"metrics/{name}.json", values)
+    (folder / "plots").mkdir(exist_ok=True)
+    losses = figures.get("js_to_retrained", 0.13)
+    (folder / "plots/adversarial_train.csv").write_text(f"epoch,loss\n1,{losses}\n2,0.1\n")
+    run(folder, "dvc", "commit", "--force", "--quiet")
+    run(folder, "git", "add", ".")
+    run(folder, "git", "commit", "--quiet", "--message", message)
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch) -> Path:
+    """Return `main` with a branch checked out."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    build_repository(tmp_path)
+    run(tmp_path, "git", "switch", "--quiet", "--create", "slower")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def set_param(folder: Path, key: str, value: str) -> None:
+    path = folder / "params.yaml"
+    replaced, count = re.subn(
+        rf"^( *{key}): .*$", rf"\1: {value}", path.read_text(), count=1, flags=re.MULTILINE
+    )
+    assert count == 1
+    path.write_text(replaced)
+
+
+def rows(markdown: str) -> dict[str, list[str]]:
+    """Return the cells of every table row by its first cell."""
+    lines = [line.strip("| ").split(" | ") for line in markdown.splitlines() if line[:2] == "| "]
+    return {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in lines}
+
+
+def test_a_branch_is_shown_against_where_it_left_the_base(repository):
+    """Must fail if the base's tip is taken, or a changed parameter or figure is left out."""
+    set_param(repository, "lr", "0.0005")
+    commit(repository, "slower", js_to_retrained=0.1, verdict="told apart by `one`")
+    run(repository, "git", "switch", "--quiet", "main")
+    commit(repository, "main goes on", js_to_retrained=0.2)
+    run(repository, "git", "switch", "--quiet", "slower")
+
+    found = changes.find(repository, "main")
+    assert found.params == {"lr": (0.0002, 0.0005)}
+    assert found.metrics["metrics/audit.json"]["js_to_retrained"] == (0.13, 0.1)
+    assert found.passed
+    cells = rows(text.markdown(found))
+    assert cells["`lr`"] == ["0.0002", "0.0005"]
+    assert cells["divergence to retrained (nats)"] == ["0.13", "0.1", "-0.03", "–", "0.08"]
+    assert cells["class means from five images, recall"] == ["0.45", "0.45", "", "–", "0.3"]
+    assert cells["`audit.json: js_to_retrained`"] == ["0.13", "0.1", "-0.03"]
+    assert "`audit.json: js_floor`" not in cells
+    assert "told apart by 'one'` (base: `forgotten and kept" in text.markdown(found)
+
+
+def test_nothing_changed_is_said(repository):
+    """Must fail if an unchanged branch shows changes, or does not pass."""
+    found = changes.find(repository, "main")
+    words = text.markdown(found)
+    assert found.passed
+    assert "None changed." in words
+    assert "No figure changed." in words
+    assert "in sync" in words
+    assert "all kept" in words
+
+
+def test_uncommitted_changes_count_and_are_named(repository):
+    """Must fail if only commits are compared, or a reader takes them for what HEAD has."""
+    assert "uncommitted" not in changes.find(repository, "main").head
+    write_metrics(repository / "metrics/adversarial_train.json", {"cost_ratio": 0.4})
+    found = changes.find(repository, "main")
+    assert found.metrics["metrics/adversarial_train.json"]["cost_ratio"] == (0.5, 0.4)
+    assert found.head.endswith("with uncommitted changes")
+
+
+@pytest.mark.parametrize(
+    "file", ["params.yaml", "metrics/audit.json", "plots/adversarial_train.csv"]
+)
+def test_a_lock_out_of_step_is_found_without_data(repository, file):
+    """Must fail if edited parameters, metrics or series pass with the lock of another run."""
+    path = repository / file
+    edited = {"params.yaml": ("lr: 0.0002", "lr: 0.0009"), "metrics/audit.json": ("0.13", "0.09")}
+    path.write_text(path.read_text().replace(*edited.get(file, ("0.13", "0.09"))))
+    run(repository, "git", "commit", "--quiet", "--all", "--message", "by hand")
+    found = changes.find(repository, "main")
+    assert found.stages_to_run == ["game"]
+    assert not found.passed
+    assert "out of step: `game` would run again" in text.markdown(found)
+
+
+def test_a_broken_limit_fails_and_an_old_breach_is_told_from_a_new_one(repository):
+    """Must fail if a limit broken on the base too is blamed on the branch, or passes."""
+    run(repository, "git", "switch", "--quiet", "main")
+    commit(repository, "broken before", js_to_retrained=0.2)
+    run(repository, "git", "switch", "--quiet", "--create", "worse")
+    commit(repository, "broken here", js_to_retrained=0.2, test_accuracy=0.3)
+    found = changes.find(repository, "main")
+    assert not found.passed
+    words = text.markdown(found)
+    assert "**broken by this branch: forget_accuracy**; broken, as on the base: js_excess" in words
+
+
+def test_a_limit_loosened_by_the_branch_is_named(repository):
+    """Must fail if a branch can pass by its own limits unseen; or one loosened in vain is named."""
+    set_param(repository, "js_excess", "0.2")
+    commit(repository, "looser")
+    assert "kept only" not in text.markdown(changes.find(repository, "main"))
+    commit(repository, "and worse", js_to_retrained=0.2)
+    found = changes.find(repository, "main")
+    assert found.passed
+    assert "**kept only by limits this branch changed: js_excess**" in text.markdown(found)
+    assert rows(text.markdown(found))["`gate.js_excess`"] == ["0.05", "0.2"]
+
+
+def test_a_branch_that_cannot_be_checked_is_reviewed_and_does_not_pass(repository):
+    """Must fail if a missing file ends the review, or lets it pass."""
+    (repository / "metrics/audit.json").unlink()
+    found = changes.find(repository, "main")
+    assert not found.passed
+    words = text.markdown(found)
+    assert "metrics/audit.json does not exist" in words
+    assert rows(words)["divergence to retrained (nats)"][:2] == ["0.13", "–"]
+
+
+def test_a_first_run_has_no_figures_to_compare_with(tmp_path, repository):
+    """Must fail if a base without metrics ends the review."""
+    run(repository, "git", "switch", "--quiet", "--orphan", "fresh")
+    (repository / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (repository / "dvc.yaml").write_text(DVC_YAML)
+    run(repository, "git", "add", ".")
+    run(repository, "git", "commit", "--quiet", "--message", "no run yet")
+    commit(repository, "the first run")
+    found = changes.find(repository, "HEAD~1")
+    assert found.metrics["metrics/audit.json"]["js_floor"] == (None, 0.08)
+    assert "broken by this branch: retain_loss" in text.markdown(found)
+    assert len(pictures.draw(repository, found, tmp_path / "out")) == 2
+
+
+@pytest.mark.parametrize(
+    ("base", "fault"),
+    [
+        ("nothere", "no such branch"),
+        ("-x", "no such branch"),
+        ("--exec=x", "no such branch"),
+        ("apart", "no commit in common"),
+        ("main:params.yaml", "no such branch"),
+        ("", "no such branch"),
+    ],
+)
+def test_a_wrong_base_is_refused_in_one_line(repository, base, fault):
+    """Must fail if git's own words, or an option in place of a branch, get through."""
+    run(repository, "git", "branch", "kept")
+    run(repository, "git", "switch", "--quiet", "--orphan", "apart")
+    run(repository, "git", "commit", "--quiet", "--allow-empty", "--message", "apart")
+    run(repository, "git", "switch", "--quiet", "kept")
+    with pytest.raises(UserError, match=fault):
+        changes.find(repository, base)
+
+
+def test_words_of_a_branch_cannot_act_in_a_comment():
+    """Must fail if a class name can end a table, mention a person, or open a tag."""
+    name = "a|b`@team`<img src=x>\n| c"
+    words = f"@team <b>\n# heading\n```\n{name}"
+    found = Changes(
+        base="1",
+        head="2",
+        params={name: ("@team", None)},
+        metrics={"metrics/audit.json": {f"per_class.{name}": (0.5, 1.0), "verdict": (None, words)}},
+        stages_to_run=[name],
+        gate=Gate([gate.Check("js_excess", "meaning", words, 0.1)], set(), []),
+    )
+    shown = text.markdown(found)
+    outside = re.sub(r"```\n.*?\n```", "", shown, flags=re.DOTALL)
+    assert outside.count("```") == 0
+    assert "\n# heading" not in shown
+    outside = re.sub(r"`[^`\n]*`", "", outside)
+    assert "@" not in outside
+    assert re.findall(r"<.*?>", outside) == ["<details>", "<summary>", "</summary>", "</details>"]
+    for line in shown.splitlines():
+        if "per_class" in line:
+            assert len(re.split(r"(?<!\\)\|", line)) == 6
+
+
+def test_a_comment_has_room_for_many_classes():
+    """Must fail if a review of a thousand classes is longer than GitHub takes."""
+    figures = {f"per_class.{'long' * 20}{n}": (0.1234, 0.4321) for n in range(2000)}
+    found = Changes(
+        "1", "2", {}, {"metrics/evaluate_retain.json": figures}, [], Gate([], set(), [])
+    )
+    shown = text.markdown(found)
+    assert 40_000 < len(shown) < 65_536
+    (more,) = re.findall(r"and (\d+) more", shown)
+    assert shown.count("per_class") + int(more) == 2000
+
+
+def test_pictures_show_both_sides(repository, monkeypatch):
+    """Must fail if the base's figures or its series are not drawn."""
+    commit(repository, "other figures", js_to_retrained=0.1)
+    seen = {}
+    monkeypatch.setattr(
+        pictures.drawing, "bars", lambda path, series, *_: seen.update({path.name: series})
+    )
+    monkeypatch.setattr(
+        pictures.drawing, "lines", lambda path, series, xlabel: seen.update({path.name: series})
+    )
+    pictures.draw(repository, changes.find(repository, "main"), repository)
+    assert seen["destinations.png"] == {
+        "base": {"cat": 0.75, "elephant": 0.25},
+        "branch": {"cat": 0.75, "elephant": 0.25},
+        "retrained": {"cat": 1.0, "elephant": 0.0},
+    }
+    assert seen["curves.png"] == {
+        "loss": {"base": ([1, 2], [0.13, 0.1]), "branch": ([1, 2], [0.1, 0.1])}
+    }
+
+
+def test_the_command_writes_text_and_pictures_even_where_it_fails(repository):
+    """Must fail if a broken limit leaves no review, or ends with another exit code than 1."""
+    commit(repository, "worse", js_to_retrained=0.3)
+    done = CliRunner().invoke(cli.app, ["review", "--base", "main", "--out", "out"])
+    assert done.exit_code == 1
+    written = Path("out/review.md").read_text()
+    assert written.strip() == done.stdout.strip()
+    assert "broken by this branch: js_excess" in written
+    for name in ("curves", "destinations"):
+        with Image.open(f"out/{name}.png") as picture:
+            assert picture.width > 400
+
+
+def test_a_review_needs_no_pytorch():
+    """Must fail if a module of the review imports it: it takes seconds and gigabytes."""
+    modules = "unlearning.review.changes, unlearning.review.text, unlearning.review.pictures"
+    run(ROOT, "python", "-c", f"import sys, {modules}; sys.exit('torch' in sys.modules)")
