@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Installed when pyproject.toml is newer than the last installation.
 INSTALLED := .venv/installed
 
-.PHONY: setup repro test check fuzz torture
+.PHONY: setup repro test check fuzz torture review lock vulnerabilities
 
 setup: $(INSTALLED)
 
@@ -21,7 +21,7 @@ repro: setup
 	$(BIN)/unlearning summary
 
 test: check
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --cov=unlearning --cov-report=term:skip-covered
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -37,3 +37,17 @@ fuzz: setup
 N ?= 20
 torture: setup
 	$(BIN)/python tests/torture.py $(N)
+
+# What this branch changes against BASE, into review/: parameters, figures, limits, lock, pictures.
+BASE ?= main
+review: setup
+	$(BIN)/unlearning review --base "$(BASE)"
+
+# Whether dvc.lock fits code, parameters, metrics and plots; needs no data.
+lock: setup
+	$(BIN)/dvc repro --allow-missing --dry | tee /dev/stderr | grep --quiet "Data and pipelines are up to date."
+
+# Known vulnerabilities of what is installed, asked of the package index.
+vulnerabilities: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	$(BIN)/pip-audit --skip-editable
