@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from test_settings import VALID
+from tiny_project import make_clone, run
 from torch import nn
 
 from unlearning import models
@@ -156,3 +157,13 @@ def restored_torch() -> Iterator[None]:
     torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = benchmark
     torch.utils.deterministic.fill_uninitialized_memory = fill
+
+
+@pytest.fixture(scope="session")
+def finished_clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a Git repository with tiny parameters after one `dvc repro`; it is not to be changed."""
+    folder = make_clone(tmp_path_factory.mktemp("finished_clone"))
+    run(folder, "dvc", "repro")
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "--message=tiny")
+    return folder

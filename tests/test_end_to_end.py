@@ -2,20 +2,18 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
-from tiny_project import make_clone, run
+from tiny_project import run
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a Git repository with this tree's files and tiny parameters, after one `dvc repro`."""
-    folder = make_clone(tmp_path_factory.mktemp("clone"))
-    run(folder, "dvc", "repro")
-    run(folder, "git", "add", "--all")
-    run(folder, "git", "commit", "--quiet", "--message=tiny")
-    return folder
+def clone(tmp_path_factory: pytest.TempPathFactory, finished_clone: Path) -> Path:
+    """Return a copy of the finished run that the tests here change, one after the other."""
+    folder = tmp_path_factory.mktemp("end_to_end") / "clone"
+    return shutil.copytree(finished_clone, folder, symlinks=True)
 
 
 def metrics(clone: Path, name: str) -> dict:

@@ -82,10 +82,17 @@ def test_any_bytes_of_a_metrics_file_are_taken_or_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "content", [b"[" * 100_000, b'{"a":' * 100_000, b"1" * 5000, b'{"a": 1' + b"0" * 5000 + b"}"]
+    "content",
+    [
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"1" * 5000,
+        b'{"a": 1' + b"0" * 5000 + b"}",
+        b'{"a": [-1' + b"0" * 400 + b"]}",
+    ],
 )
 def test_deep_or_endless_json_is_refused(tmp_path, content):
-    """Must fail if RecursionError, or Python's limit of digits, escapes."""
+    """Must fail if RecursionError or Python's limit of digits escapes, or no float can hold an integer."""
     (tmp_path / "x.json").write_bytes(content)
     with pytest.raises(UserError, match="not a metrics file"):
         read_metrics(tmp_path / "x.json")

@@ -121,6 +121,17 @@ def test_attacks_weaker_than_on_retrained_models_are_kept(tmp_path):
     assert outcomes(tmp_path, membership_excess=0.0)["membership_excess"] == "kept"
 
 
+@pytest.mark.parametrize("attacks", [None, [], 3, {}, {"confidence": 0.5}])
+def test_attacks_on_retrained_models_that_are_missing_are_named(tmp_path, attacks):
+    """Must fail if a file with an odd section ends in a traceback, or keeps its limit."""
+    write(tmp_path)
+    audit = copy.deepcopy(METRICS["audit"])
+    audit["retrained"]["membership_auc"] = attacks
+    (tmp_path / "audit.json").write_text(json.dumps(audit))
+    with pytest.raises(UserError, match=r"lacks the figure retrained\.membership_auc"):
+        outcomes(tmp_path)
+
+
 @pytest.mark.parametrize("limit", LIMITS)
 def test_no_limit_is_not_checked(tmp_path, limit):
     """Must fail if null means 0, or is taken for a kept limit."""

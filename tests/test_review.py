@@ -2,9 +2,13 @@
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fuzzing import HOSTILE_TEXT, LEAVES, TEXT, fuzzed
+from hypothesis import given
 from PIL import Image
 from test_gate import METRICS
 from tiny_project import ENVIRONMENT, ROOT, run
@@ -221,28 +225,47 @@ def test_a_wrong_base_is_refused_in_one_line(repository, base, fault):
         changes.find(repository, base)
 
 
-def test_words_of_a_branch_cannot_act_in_a_comment():
-    """Must fail if a class name can end a table, mention a person, or open a tag."""
-    name = "a|b`@team`<img src=x>\n| c"
-    words = f"@team <b>\n# heading\n```\n{name}"
-    found = Changes(
+def review_of(name: str, old: Any, new: Any) -> Changes:
+    """Return changes in which a branch's own words stand wherever they can."""
+    return Changes(
         base="1",
         head="2",
-        params={name: ("@team", None)},
-        metrics={"metrics/audit.json": {f"per_class.{name}": (0.5, 1.0), "verdict": (None, words)}},
+        params={name: (old, new)},
+        metrics={"metrics/audit.json": {f"per_class.{name}": (0, new), "verdict": (old, new)}},
         stages_to_run=[name],
-        gate=Gate([gate.Check("js_excess", "meaning", words, 0.1)], set(), []),
+        gate=Gate([gate.Check("js_excess", "meaning", str(new), 0.1)], set(), []),
     )
-    shown = text.markdown(found)
-    outside = re.sub(r"```\n.*?\n```", "", shown, flags=re.DOTALL)
-    assert outside.count("```") == 0
-    assert "\n# heading" not in shown
+
+
+def assert_harmless(shown: str) -> None:
+    """Fail if the text holds anything outside of code that Markdown or HTML would act on."""
+    outside = re.sub(r"^```\n.*?\n```$", "", shown, flags=re.DOTALL | re.MULTILINE)
+    assert "```" not in outside
     outside = re.sub(r"`[^`\n]*`", "", outside)
-    assert "@" not in outside
+    assert not re.search(r"@|\]\(|://|\x1b", outside)
     assert re.findall(r"<.*?>", outside) == ["<details>", "<summary>", "</summary>", "</details>"]
+    assert re.findall(r"^#.*", outside, flags=re.MULTILINE) == [
+        "## Unlearning review", "### Parameters", "### Figures", "### Limits"
+    ]  # fmt: skip
     for line in shown.splitlines():
-        if "per_class" in line:
+        if line.startswith("| `audit.json"):
             assert len(re.split(r"(?<!\\)\|", line)) == 6
+
+
+def test_words_of_a_branch_cannot_act_in_a_comment():
+    """Must fail if a class name can end a table, mention a person, or open a tag."""
+    words = "@team <b>\n# heading\n```\n| [x](http://y) \x1b"
+    assert_harmless(text.markdown(review_of("a|b`@team`<img src=x>\n| c", "@team", words)))
+
+
+@fuzzed
+@given(name=TEXT | HOSTILE_TEXT, old=LEAVES, new=LEAVES.filter(bool))
+def test_no_words_of_a_branch_act_in_a_comment(name, old, new):
+    """Must fail if a kind of value, or a character, is shown as it is; or ends in a traceback."""
+    with suppress(OverflowError):  # no such integer comes through `parse_json`
+        float(new) if isinstance(new, int) else None
+        float(old) if isinstance(old, int) else None
+        assert_harmless(text.markdown(review_of(name, old, new)))
 
 
 def test_a_comment_has_room_for_many_classes():

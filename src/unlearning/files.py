@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import os
+import sys
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,7 +71,7 @@ def read_metrics(path: Path | str) -> dict[str, Any]:
     """Return a metrics file as written by `write_metrics`. Raises: UserError if it is missing or none."""
     path = Path(path)
     try:
-        values = json.loads(read_bytes(path, MOST_BYTES).decode())
+        values = parse_json(read_bytes(path, MOST_BYTES).decode())
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: run `dvc repro` first") from None
     except (ValueError, RecursionError) as error:
@@ -78,6 +79,18 @@ def read_metrics(path: Path | str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path} is not a metrics file: it holds no names of figures")
     return values
+
+
+def parse_json(text: str) -> Any:
+    """Return what JSON says. Raises: ValueError, also of an integer that no float holds; RecursionError."""
+    return json.loads(text, parse_int=_figure)
+
+
+def _figure(digits: str) -> int:
+    value = int(digits)
+    if abs(value) > sys.float_info.max:
+        raise ValueError(f"a figure of {len(digits)} digits")
+    return value
 
 
 def write_series(

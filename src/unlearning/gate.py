@@ -1,7 +1,7 @@
 """The gate of a code review: figures in `metrics/` against limits, without data or models."""
 
 import json
-import sys
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,8 +59,7 @@ class _Metrics:
             return value
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._lacks(*keys)
-        # Not math.isfinite, which fails where an integer is beyond all floats.
-        return float(value) if abs(value) <= sys.float_info.max else f"not finite: {value}"
+        return float(value) if math.isfinite(value) else f"not finite: {value}"
 
     def names(self, section: str) -> list[str]:
         """Return the names in a section. Raises: UserError if there are none."""
@@ -183,8 +182,9 @@ def _membership_excess(audit: _Metrics) -> float | str:
     excesses = []
     # The attacks of both: a file that lacks one is refused.
     known = audit.values.get("retrained")
-    others = known.get("membership_auc", {}) if isinstance(known, dict) else {}
-    for attack in dict.fromkeys([*audit.names("membership_auc"), *others]):
+    others = known.get("membership_auc") if isinstance(known, dict) else None
+    attacks = [*audit.names("membership_auc"), *(others if isinstance(others, dict) else ())]
+    for attack in dict.fromkeys(attacks):
         mine = audit.figure("membership_auc", attack)
         theirs = audit.figure("retrained", "membership_auc", attack)
         if isinstance(mine, str) or isinstance(theirs, str):

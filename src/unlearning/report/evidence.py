@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import os
 import platform
 import re
 from collections.abc import Iterable, Mapping
@@ -160,11 +161,16 @@ def _by_number(path: Path) -> tuple[int, str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the version of Python and of each package that this project depends on directly."""
+    """Return the versions of Python and of the direct dependencies, and the cores, one thread each.
+
+    On all of them the last digits of a figure depend.
+    """
     requirements = metadata.requires("unlearning") or []
     names = [re.split(r"[^\w.-]", line)[0] for line in requirements if "extra ==" not in line]
-    return {"python": platform.python_version()} | {
-        name: metadata.version(name) for name in sorted(names, key=str.lower)
+    return {
+        "processor cores": str(len(os.sched_getaffinity(0))),
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in sorted(names, key=str.lower)},
     }
 
 

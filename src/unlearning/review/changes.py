@@ -1,6 +1,5 @@
 """The difference between the workspace and the commit where its branch left the base."""
 
-import json
 import re
 import tempfile
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Any
 
 from unlearning import gate
 from unlearning.errors import UserError
-from unlearning.files import MOST_BYTES
+from unlearning.files import MOST_BYTES, parse_json
 from unlearning.repository import dvc, git
 from unlearning.settings import GateParams, load_params
 
@@ -74,8 +73,8 @@ def find(root: Path, base: str) -> Changes:
             f"--base {base}: it has no commit in common with HEAD; a shallow clone lacks them "
             "(in CI: fetch-depth: 0)"
         ) from None
-    params = _pairs(json.loads(dvc(root, "params", "diff", "--json", commit) or "{}"))
-    metrics = _pairs(json.loads(dvc(root, "metrics", "diff", "--all", "--json", commit) or "{}"))
+    params = _pairs(_difference(root, "params", "diff", "--json", commit))
+    metrics = _pairs(_difference(root, "metrics", "diff", "--all", "--json", commit))
     limits_changed = params.get("params.yaml", {})
     return Changes(
         base=git(root, "rev-parse", "--short", commit),
@@ -92,6 +91,13 @@ def _attempt(question: Any) -> Any:
         return question()
     except UserError as error:
         return error
+
+
+def _difference(root: Path, *command: str) -> Any:
+    try:
+        return parse_json(dvc(root, *command) or "{}")
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"dvc {command[0]} diff: {error}") from None
 
 
 def _pairs(diff: dict[str, Any]) -> dict[str, Changed]:
