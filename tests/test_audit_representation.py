@@ -132,7 +132,7 @@ def test_cka_needs_ten_images():
 
 
 def test_the_head_edited_control_hides_the_class_and_nothing_else(data, trained, cpu):
-    """Must fail if kept logits change, the class can still win, or the caller's model is edited."""
+    """Must fail if kept logits change, the class is likelier than that, or the caller's model is edited."""
     before = copy.deepcopy(trained.state_dict())
     label = data.forget_labels[0]
     control = edit_head(trained, [label])
@@ -142,7 +142,7 @@ def test_the_head_edited_control_hides_the_class_and_nothing_else(data, trained,
     assert (was.argmax(dim=1) == label).any()
     assert not (now.argmax(dim=1) == label).any()
     assert torch.equal(was[:, kept], now[:, kept])
-    torch.testing.assert_close(now[:, label], now[:, kept].mean(dim=1), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(now[:, label], now[:, kept].mean(dim=1) - 6, rtol=1e-4, atol=1e-4)
     assert all(torch.equal(before[key], value) for key, value in trained.state_dict().items())
 
 

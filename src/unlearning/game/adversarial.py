@@ -4,8 +4,8 @@ The generator, besides deceiving its adversary (`adversary_weight`),
 - stays with the original's outputs on retain images (`retain_weight`),
 - gives forget images the outputs that a model would which never saw the class, as far as the original
   lets us know (`teacher_weight`; `teacher` says how), and
-- keeps the features of retain images where they were, and moves those of forget images to where the kept
-  classes are that they are taken for (`feature_weight`).
+- keeps the features of retain images where they were, and takes from those of forget images what sets their
+  class apart (`feature_weight`; `kept_features` says how).
 
 Adversaries: `best_response` looks at features; `discriminator`, the article's, at outputs. The first tells
 the features of forget images from mixtures of kept classes' features in the shares that the teacher gives:
@@ -21,13 +21,13 @@ enough for a membership attack. Forget accuracy is 0 from then on by constructio
 import copy
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from unlearning.data.dataset import Dataset, normalised
 from unlearning.game import teacher
 from unlearning.game.best_response import advantage
+from unlearning.game.kept_features import KeptFeatures
 from unlearning.game.players import Monitor, Optimizers, Outcome, Players, plan, touched
 from unlearning.hardware import Hardware
 from unlearning.heads import edit_head
@@ -74,6 +74,9 @@ def play(
     targets = teacher.targets(original, forget_seen, probed, data)
     draws = torch.Generator().manual_seed(params.seed)
     kept = KeptFeatures(original, probed, data, draws)
+    wanted = kept.without_class(
+        original.features[original.places(forget_seen)], targets, data.labels[forget_seen]
+    )
     outputs_of = create_feature_extractor(generator, return_nodes=[teacher.FEATURES, teacher.HEAD])
     row_every = max(1, sum(map(len, epochs)) // ROWS)
     parts: Parts = {
@@ -97,7 +100,8 @@ def play(
                 found[teacher.FEATURES].float().flatten(1).split(sizes)
             )
             before = original.places(retain)
-            target = targets[torch.searchsorted(forget_seen, forget).to(hardware.device)]
+            place = torch.searchsorted(forget_seen, forget).to(hardware.device)
+            target = targets[place]
 
             real = discriminator(original.logits[before])
             fake = discriminator(forget_logits.detach())
@@ -116,7 +120,7 @@ def play(
             retain_loss = distillation_kl(retain_logits, original.logits[before].log_softmax(dim=1))
             teacher_loss = distillation_kl(forget_logits, target)
             feature_loss = kept.gap(retain_features, original.features[before]) + kept.gap(
-                forget_features, kept.expected(target)
+                forget_features, wanted[place]
             )
             loss = (
                 params.adversary_weight * adversarial_loss
@@ -150,49 +154,3 @@ def play(
         image_passes=sum(len(images) for pairs in epochs for pair in pairs for images in pair),
         extractor_passes=len(seen),
     )
-
-
-class KeptFeatures:
-    """Where the frozen original puts the kept classes: what the features of forget images are to be like."""
-
-    def __init__(
-        self,
-        original: teacher.Knowledge,
-        probed: Int[Tensor, " K"],
-        data: Dataset,
-        generator: torch.Generator,
-    ):
-        features = original.features[original.places(probed)]
-        labels = data.labels[probed].to(features.device)
-        self._by_class = {int(label): features[labels == label] for label in labels.unique()}
-        self._means = features.new_zeros(len(data.classes), features.shape[1])
-        for label, rows in self._by_class.items():
-            self._means[label] = rows.mean(dim=0)
-        self._center = features.mean(dim=0)
-        # One unit for all dimensions: some hardly vary and would be blown up by their own.
-        self._unit = features.std(dim=0).mean().clamp(min=torch.finfo(features.dtype).tiny)
-        self._generator = generator
-
-    def expected(self, log_probs: Float[Tensor, "N C"]) -> Float[Tensor, "N D"]:
-        """Return the classes' mean features in these shares."""
-        return log_probs.exp() @ self._means
-
-    def mixtures(self, log_probs: Float[Tensor, "N C"], count: int) -> Float[Tensor, "M D"]:
-        """Return `count` mixtures of one random image per class, in the shares of random rows."""
-        rows = torch.randint(len(log_probs), (count,), generator=self._generator)
-        shares = log_probs[rows.to(log_probs.device)].exp()
-        mixed = shares.new_zeros(count, self._means.shape[1])
-        for label, features in self._by_class.items():
-            picked = torch.randint(len(features), (count,), generator=self._generator)
-            mixed += shares[:, label, None] * features[picked.to(features.device)]
-        return mixed
-
-    def turned(self, features: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
-        """Return directions of length 1 from the kept classes' centre: how an image differs, not how far."""
-        return nn.functional.normalize(features - self._center, dim=1)
-
-    def gap(
-        self, features: Float[Tensor, "N D"], wanted: Float[Tensor, "N D"]
-    ) -> Float[Tensor, ""]:
-        """Return the mean squared difference, in units of the retain images' variance."""
-        return ((features - wanted) / self._unit).square().mean()
