@@ -132,7 +132,7 @@ def test_cka_needs_ten_images():
 
 
 def test_the_head_edited_control_hides_the_class_and_nothing_else(data, trained, cpu):
-    """Must fail if kept logits change, the class is likelier than that, or the caller's model is edited."""
+    """Must fail if kept logits or the caller's model change, or the class's is not 6 below their mean."""
     before = copy.deepcopy(trained.state_dict())
     label = data.forget_labels[0]
     control = edit_head(trained, [label])

@@ -72,7 +72,7 @@ def test_each_class_has_its_own_shift(kept, known, data):
 
 
 def test_no_feature_becomes_negative(kept, data):
-    """Must fail if a target lies where the last ReLU lets nothing through."""
+    """Must fail if a target is negative: no feature behind a ReLU can reach it."""
     features = torch.zeros(4, 6)
     features[:, 0] = torch.tensor([0.0, 50.0, 100.0, 400.0])
     moved = kept.without_class(features, shares_of(4), torch.full((4,), 2))
@@ -92,3 +92,35 @@ def test_a_class_that_already_is_a_mixture_stays(kept, known, data):
     assert (
         still.without_class(torch.ones(2, 6), shares_of(2), torch.tensor([2, 2])).isfinite().all()
     )
+
+
+def test_mixtures_hold_each_class_in_its_share(known, data):
+    """Must fail if a class is given another's share, or its images another class's."""
+    one_each = torch.stack([torch.nonzero(data.labels == label)[0, 0] for label in (0, 1, 3)])
+    kept = KeptFeatures(known, one_each, data, torch.Generator().manual_seed(0))
+    features = known.features[known.places(one_each)]
+    shares = torch.tensor([[0.6, 0.3, 0.0, 0.1]])
+    mixtures = kept.mixtures(shares.log(), 5)
+    expected = 0.6 * features[0] + 0.3 * features[1] + 0.1 * features[2]
+    torch.testing.assert_close(mixtures, expected.expand(5, 6))
+
+
+def test_mixtures_are_drawn_anew_from_many_images(kept):
+    """Must fail if every mixture takes the same images or the same row of shares, or the seed is ignored."""
+    one_class = torch.tensor([[0.0, float("-inf"), float("-inf"), float("-inf")]])
+    assert len(kept.mixtures(one_class, 40).unique(dim=0)) == 8
+    two_rows = torch.eye(4)[[0, 3]].log()
+    drawn = kept.mixtures(two_rows, 40)
+    assert len(drawn.unique(dim=0)) > 8
+    assert not torch.equal(drawn, kept.mixtures(two_rows, 40))
+
+
+def test_features_are_seen_as_directions_from_the_kept_classes_centre(kept, known, data):
+    """Must fail if lengths count, or directions start elsewhere."""
+    retain = data.select(role="retain", subset="train")
+    features = known.features[known.places(retain)]
+    apart = features - features.mean(dim=0)
+    turned = kept.turned(features)
+    torch.testing.assert_close(turned, apart / apart.square().sum(dim=1, keepdim=True).sqrt())
+    farther = features + 2 * apart
+    torch.testing.assert_close(kept.turned(farther), turned)

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-# Nats below the mean of the kept classes' logits. Of models trained without a class its logit lies 4.6 to 7.1
-# below, on images of any class (docs/experiments.md): never having been right has taught them to avoid it.
+# Nats below the mean of the kept classes' logits: models trained without a class put its logit 4.6 to 7.1
+# below, on images of any class (measured with ten classes: docs/experiments.md).
 RETIRED_BELOW = 6.0
 
 
 def edit_head(model: nn.Module, forget_labels: Sequence[int]) -> nn.Module:
     """Return a copy of a ResNet that hides the forget classes by editing its last layer alone.
 
-    A forget class's logit becomes the mean of the kept classes' less 6 nats: never the largest, and as
+    A forget class's logit becomes the mean of the kept classes' less 6 nats: never the largest, and about as
     improbable as with a model that never saw the class. By accuracy the class is forgotten, the others are
     kept, and the features are untouched.
     Alone it is a control that an audit of the features must catch; after a game that moved the features it
-    takes away what the retired output still says of the class.
+    takes away what the class's own output still says of it.
     """
     edited = copy.deepcopy(model)
     head: nn.Linear = edited.get_submodule("fc")  # type: ignore[assignment]

@@ -74,7 +74,7 @@ def play(
     targets = teacher.targets(original, forget_seen, probed, data)
     draws = torch.Generator().manual_seed(params.seed)
     kept = KeptFeatures(original, probed, data, draws)
-    wanted = kept.without_class(
+    feature_targets = kept.without_class(
         original.features[original.places(forget_seen)], targets, data.labels[forget_seen]
     )
     outputs_of = create_feature_extractor(generator, return_nodes=[teacher.FEATURES, teacher.HEAD])
@@ -99,11 +99,11 @@ def play(
             retain_features, forget_features = (
                 found[teacher.FEATURES].float().flatten(1).split(sizes)
             )
-            before = original.places(retain)
-            place = torch.searchsorted(forget_seen, forget).to(hardware.device)
-            target = targets[place]
+            retain_places = original.places(retain)
+            forget_places = torch.searchsorted(forget_seen, forget).to(hardware.device)
+            target = targets[forget_places]
 
-            real = discriminator(original.logits[before])
+            real = discriminator(original.logits[retain_places])
             fake = discriminator(forget_logits.detach())
             player_loss = discriminator_loss(real, fake)
             optimizers.discriminator.zero_grad()
@@ -117,10 +117,12 @@ def play(
                 adversarial_loss = generator_loss(discriminator(forget_logits))
             else:
                 adversarial_loss = forget_logits.new_zeros(())
-            retain_loss = distillation_kl(retain_logits, original.logits[before].log_softmax(dim=1))
+            retain_loss = distillation_kl(
+                retain_logits, original.logits[retain_places].log_softmax(dim=1)
+            )
             teacher_loss = distillation_kl(forget_logits, target)
-            feature_loss = kept.gap(retain_features, original.features[before]) + kept.gap(
-                forget_features, wanted[place]
+            feature_loss = kept.gap(retain_features, original.features[retain_places]) + kept.gap(
+                forget_features, feature_targets[forget_places]
             )
             loss = (
                 params.adversary_weight * adversarial_loss

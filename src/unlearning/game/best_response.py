@@ -1,6 +1,6 @@
 """An adversary that plays its best response: it is solved to its optimum in every step, not trained along.
 
-Twenty steps are too few for a discriminator to learn anything. A ridge logistic auditor is fitted to one
+A few dozen steps are too few for a discriminator to learn anything. A ridge logistic auditor is fitted to one
 half of the features in a few Newton steps and judged on the other half; the gradient that reaches the
 features goes through the optimum as well: moving an image changes what the auditor would have learned.
 

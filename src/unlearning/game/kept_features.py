@@ -1,4 +1,6 @@
-"""Where the frozen original puts the kept classes: what the features of forget images are to be like."""
+"""What features forget images are to have: their own, without what sets their class apart; and mixtures of
+kept classes' features, from which an adversary must not tell them.
+"""
 
 import torch
 from jaxtyping import Float, Int
@@ -8,6 +10,7 @@ from unlearning.data.dataset import Dataset
 from unlearning.game.teacher import Knowledge
 
 RIDGE = 0.1  # of the mean variance: there are about as many images as dimensions
+TINY = 1e-12  # of features that are all alike, and of a class that already is a mixture
 
 
 class KeptFeatures:
@@ -41,12 +44,15 @@ class KeptFeatures:
 
         A class's shift leads from the kept classes' mean features, in the shares that its images are taken
         for, to its own mean. Each image goes back along it by its own score on Fisher's linear discriminant,
-        which is 1 on average: afterwards the class's mean is a mixture of kept classes, no image stands out
-        along the shift, and what else tells the images from one another stays.
+        which is 1 on average. Before the result is clipped at 0, the class's mean is that mixture and each
+        image scores 0; what differs between images otherwise stays. `labels` may lie on another device.
+
+        Source: Fisher 1936, "The Use of Multiple Measurements in Taxonomic Problems"; we take the scatter
+        of the kept classes alone, since the forget class's is what is to go, and a ridge.
         """
         within = torch.cat([rows - rows.mean(dim=0) for rows in self._by_class.values()]).double()
-        spread = within.T @ within  # its scale cancels out
-        spread.diagonal().add_(RIDGE * spread.diagonal().mean().clamp(min=1e-12))
+        spread = within.T @ within / len(within)
+        spread.diagonal().add_(RIDGE * spread.diagonal().mean().clamp(min=TINY))
         moved = features.clone()
         for label in labels.unique():
             rows = (labels == label).to(features.device)
@@ -54,7 +60,7 @@ class KeptFeatures:
             apart = (features[rows] - mixture).double()
             shift = apart.mean(dim=0)
             discriminant = torch.linalg.solve(spread, shift)
-            scores = apart @ discriminant / (shift @ discriminant).clamp(min=1e-12)
+            scores = apart @ discriminant / (shift @ discriminant).clamp(min=TINY)
             moved[rows] -= (scores[:, None] * shift).to(moved)
         return moved.clamp(min=0)  # means of what a ReLU lets through
 
@@ -73,7 +79,7 @@ class KeptFeatures:
         return nn.functional.normalize(features - self._center, dim=1)
 
     def gap(
-        self, features: Float[Tensor, "N D"], wanted: Float[Tensor, "N D"]
+        self, features: Float[Tensor, "N D"], targets: Float[Tensor, "N D"]
     ) -> Float[Tensor, ""]:
         """Return the mean squared difference, in units of the retain images' variance."""
-        return ((features - wanted) / self._unit).square().mean()
+        return ((features - targets) / self._unit).square().mean()
