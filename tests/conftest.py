@@ -1,6 +1,7 @@
 """Tiny data and networks: four colours to tell apart, a few images each, 32 x 32 pixels."""
 
 import shutil
+import signal
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -55,6 +56,12 @@ def build_game(**changes: object) -> GameParams:
 def build_original(**changes: object) -> OriginalParams:
     """Return a short training recipe, with these values changed."""
     return OriginalParams(**VALID["original"] | {"batch_size": 8, "epochs": 1} | changes)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c() -> None:
+    """Hear Ctrl-C, here and in children: whoever is started in the background is told to ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Rows:

@@ -6,6 +6,7 @@ some hundred bytes per image for its name and its digest.
 
 import csv
 import hashlib
+import io
 import multiprocessing
 import os
 import shutil
@@ -179,7 +180,10 @@ def _draw(job: tuple[str, int], folder: Path, seed: int) -> None:
     species, number = job
     entropy = np.random.SeedSequence((seed, animals.SPECIES.index(species), number))
     picture = animals.draw(species, np.random.default_rng(entropy))
-    picture.save(folder / species / f"{species}_{number:04d}.jpg", quality=JPEG_QUALITY)
+    # Not to the path: Pillow does not notice when a full disk takes only a part of a JPEG.
+    encoded = io.BytesIO()
+    picture.save(encoded, "JPEG", quality=JPEG_QUALITY)
+    (folder / species / f"{species}_{number:04d}.jpg").write_bytes(encoded.getvalue())
 
 
 def _write_header(file: BinaryIO, images: int, size: int) -> None:
