@@ -200,6 +200,7 @@ def test_a_difference_of_nothing_has_no_sign(tmp_path):
         ("evaluate_retain", {"test_accuracy": 0.9}, "original.test_accuracy"),
         ("adversarial_train", {"cost_ratio": {}}, "cost_ratio"),
         ("audit", METRICS["audit"] | {"membership_auc": {}}, "membership_auc"),
+        ("audit", METRICS["audit"] | {"membership_auc": [None]}, "membership_auc"),
         ("audit", METRICS["audit"] | {"membership_auc": {"new": 0.5}}, "retrained.membership_auc.new"),
     ],
 )  # fmt: skip

@@ -63,13 +63,10 @@ class _Metrics:
 
     def names(self, section: str) -> list[str]:
         """Return the names in a section. Raises: UserError if there are none."""
-        try:
-            names = list(self.values[section])
-        except (KeyError, TypeError):
-            names = []
-        if not names:
+        values = self.values.get(section)
+        if not isinstance(values, dict) or not values:
             raise self._lacks(section)
-        return names
+        return list(values)
 
     def _lacks(self, *keys: str) -> UserError:
         return UserError(f"{self.path} lacks the figure {'.'.join(keys)}: run `dvc repro`")
