@@ -15,7 +15,7 @@ from torch import nn
 
 from unlearning.data.dataset import normalised
 from unlearning.errors import UserError
-from unlearning.game import RECIPES, article, teacher
+from unlearning.game import RECIPES, article, knowledge, teacher
 from unlearning.game.kept_features import KeptFeatures
 from unlearning.game.players import (
     Monitor,
@@ -181,8 +181,8 @@ def test_the_extractor_sees_only_images_that_the_game_touches(
     """
     data = make_data({"cat": 200, "dog": 200, "elephant": 4, "horse": 0})
     sizes = []
-    head = players.feature_extractor.get_submodule("fc")
-    head.register_forward_hook(lambda _, args, __: sizes.append(len(args[0])))
+    pool = players.feature_extractor.get_submodule("avgpool")
+    pool.register_forward_hook(lambda _, args, __: sizes.append(len(args[0])))
     params = make_game(recipe=recipe, epochs=1, batch_size=4)
     outcome = RECIPES[recipe].play(players, data, params, cpu, rows)
     most = {"article": 8, "adversarial": 8 + 2 * 64}[recipe]
@@ -266,8 +266,11 @@ def test_our_recipe_is_its_described_loop(players, data, make_game, cpu, rows, m
     """Must fail if a term, its weight, the order of updates, the schedule or the last edit changes, or an
     image is given another's target.
     """
-    # The images of a class are much alike here: a mark on each target tells them apart.
-    marks = torch.rand(8, 8, generator=torch.Generator().manual_seed(0))
+    # The images of a class are much alike here: brightness, and a mark on each target, tell them apart.
+    random = np.random.default_rng(0)
+    bright = random.uniform(0.1, 1, (len(data.images), 1, 1, 1))
+    data = dataclasses.replace(data, images=(bright * data.images).astype(np.uint8))
+    marks = torch.from_numpy(random.uniform(0, 5, (8, 8))).float()
     without_class, asked = KeptFeatures.without_class, []
 
     def marked(kept, features, log_probs, labels):
@@ -288,8 +291,11 @@ def test_our_recipe_is_its_described_loop(players, data, make_game, cpu, rows, m
     # 8 retain images per class: the probe sees them all.
     retained = data.select(role="retain", subset="train")
     forgotten = data.select(role="forget", subset="train")
-    knowledge = teacher.consult(original, data, torch.cat([retained, forgotten]), cpu)
-    wanted = teacher.targets(knowledge, forgotten, retained, data).exp()
+    features, shares, labels = asked
+    known = knowledge.consult(original, data, torch.cat([retained, forgotten]), cpu)
+    kept_features = KeptFeatures(known, retained, data, torch.Generator())
+    targets = teacher.targets(known, original.fc, kept_features, forgotten, retained, data)
+    wanted = targets.log_probs.exp()
     with torch.no_grad():
         kept = original[:3](normalised(data.pixels(retained), CPU))
     unit = kept.std(dim=0).mean()
@@ -303,9 +309,9 @@ def test_our_recipe_is_its_described_loop(players, data, make_game, cpu, rows, m
     )
     with torch.no_grad():
         known = original[:3](normalised(data.pixels(forgotten), CPU))
-    for ours, theirs in zip(asked, [known, wanted, data.labels[forgotten]], strict=True):
-        torch.testing.assert_close(ours, theirs)
-    mixture = wanted.mean(dim=0) @ means
+    torch.testing.assert_close(features, known)
+    assert torch.equal(labels, data.labels[forgotten])
+    mixture = shares.mean(dim=0) @ means
     within = torch.cat([
         kept[data.labels[retained] == label] - means[label]
         for label in data.labels[retained].unique()

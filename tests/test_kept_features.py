@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unlearning.game.kept_features import KeptFeatures
-from unlearning.game.teacher import Knowledge
+from unlearning.game.knowledge import Knowledge
 
 
 @pytest.fixture

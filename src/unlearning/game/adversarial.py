@@ -25,7 +25,7 @@ from torch import nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from unlearning.data.dataset import Dataset, normalised
-from unlearning.game import teacher
+from unlearning.game import knowledge, teacher
 from unlearning.game.best_response import advantage
 from unlearning.game.kept_features import KeptFeatures
 from unlearning.game.players import Monitor, Optimizers, Outcome, Players, plan, touched
@@ -66,18 +66,18 @@ def play(
     epochs = plan(data, params, params.forget_images)
     # Step by step, not epoch by epoch as the article: a single epoch must end at rest too.
     optimizers = Optimizers(generator, discriminator, params, lowerings=sum(map(len, epochs)))
-    probed = teacher.probed_images(data, params.seed)
+    probed = knowledge.probed_images(data, params.seed)
     seen = torch.cat([touched(epochs), probed]).unique()
     # The original is frozen: it is asked once per image.
-    original = teacher.consult(players.feature_extractor, data, seen, hardware)
+    original = knowledge.consult(players.feature_extractor, data, seen, hardware)
     forget_seen = seen[torch.from_numpy(data.roles[seen.numpy()] == "forget")]
-    targets = teacher.targets(original, forget_seen, probed, data)
     draws = torch.Generator().manual_seed(params.seed)
     kept = KeptFeatures(original, probed, data, draws)
-    feature_targets = kept.without_class(
-        original.features[original.places(forget_seen)], targets, data.labels[forget_seen]
+    head = players.feature_extractor.get_submodule(knowledge.HEAD).to(hardware.device)
+    targets = teacher.targets(original, head, kept, forget_seen, probed, data)
+    outputs_of = create_feature_extractor(
+        generator, return_nodes=[knowledge.FEATURES, knowledge.HEAD]
     )
-    outputs_of = create_feature_extractor(generator, return_nodes=[teacher.FEATURES, teacher.HEAD])
     row_every = max(1, sum(map(len, epochs)) // ROWS)
     parts: Parts = {
         "generator": generator,
@@ -95,13 +95,13 @@ def play(
             with hardware.autocast():
                 found = outputs_of(normalised(data.pixels(together), hardware.device))
             sizes = [len(retain), len(forget)]
-            retain_logits, forget_logits = found[teacher.HEAD].float().split(sizes)
+            retain_logits, forget_logits = found[knowledge.HEAD].float().split(sizes)
             retain_features, forget_features = (
-                found[teacher.FEATURES].float().flatten(1).split(sizes)
+                found[knowledge.FEATURES].float().flatten(1).split(sizes)
             )
             retain_places = original.places(retain)
             forget_places = torch.searchsorted(forget_seen, forget).to(hardware.device)
-            target = targets[forget_places]
+            target = targets.log_probs[forget_places]
 
             real = discriminator(original.logits[retain_places])
             fake = discriminator(forget_logits.detach())
@@ -111,7 +111,7 @@ def play(
             optimizers.discriminator.step()
 
             if params.adversary == "best_response":
-                mixtures = kept.mixtures(targets, MIXTURES)
+                mixtures = kept.mixtures(targets.log_probs, MIXTURES)
                 adversarial_loss = advantage(kept.turned(forget_features), kept.turned(mixtures))
             elif params.adversary == "discriminator":
                 adversarial_loss = generator_loss(discriminator(forget_logits))
@@ -122,7 +122,7 @@ def play(
             )
             teacher_loss = distillation_kl(forget_logits, target)
             feature_loss = kept.gap(retain_features, original.features[retain_places]) + kept.gap(
-                forget_features, feature_targets[forget_places]
+                forget_features, targets.features[forget_places]
             )
             loss = (
                 params.adversary_weight * adversarial_loss

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unlearning.data.dataset import Dataset
-from unlearning.game.teacher import Knowledge
+from unlearning.game.knowledge import Knowledge
 
 RIDGE = 0.1  # of the mean variance: there are about as many images as dimensions
 TINY = 1e-12  # of features that are all alike, and of a class that already is a mixture
