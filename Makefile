@@ -31,7 +31,7 @@ check: setup
 # Hostile input, N cases of each kind: see tests/fuzzing.py.
 fuzz: N = 3000
 fuzz: setup
-	FUZZ_CASES=$(N) $(BIN)/python -m pytest --hypothesis-show-statistics tests/test_fuzz_*.py
+	FUZZ_CASES=$(N) $(BIN)/python -m pytest -o faulthandler_timeout=0 --hypothesis-show-statistics tests/test_fuzz_*.py
 
 # Kills the pipeline N times at random moments: see tests/torture.py.
 N ?= 20

@@ -220,7 +220,8 @@ def test_ctrl_c_while_a_file_is_read_is_no_fault_of_the_file(tmp_path):
     """
     path = tmp_path / "m.safetensors"
     save(new_classifier(3, seed=0), LABELLING, path)
-    assert int(run(tmp_path, sys.executable, "-c", INTERRUPTED, str(path))) > 10
+    said = run(tmp_path, sys.executable, "-c", INTERRUPTED, str(path))
+    assert int(said.split()[-1]) > 10  # an exception in a destructor is said before
 
 
 class Part:

@@ -16,6 +16,7 @@ from torch import nn
 from unlearning.data.dataset import normalised
 from unlearning.errors import UserError
 from unlearning.game import RECIPES, article, knowledge, teacher
+from unlearning.game.best_response import advantage
 from unlearning.game.kept_features import KeptFeatures
 from unlearning.game.players import (
     Monitor,
@@ -262,7 +263,10 @@ def test_the_article_recipe_ignores_our_weights(players, data, make_game, cpu, r
 # --- our recipe -------------------------------------------------------------------------------------
 
 
-def test_our_recipe_is_its_described_loop(players, data, make_game, cpu, rows, monkeypatch):
+@pytest.mark.parametrize("adversary", ["best_response", "discriminator"])
+def test_our_recipe_is_its_described_loop(
+    adversary, players, data, make_game, cpu, rows, monkeypatch
+):
     """Must fail if a term, its weight, the order of updates, the schedule or the last edit changes, or an
     image is given another's target.
     """
@@ -279,8 +283,8 @@ def test_our_recipe_is_its_described_loop(players, data, make_game, cpu, rows, m
 
     monkeypatch.setattr(KeptFeatures, "without_class", marked)
     params = make_game(
-        recipe="adversarial", epochs=2, batch_size=4, lr=0.001, adversary="discriminator",
-        adversary_weight=0.3, retain_weight=0.7, teacher_weight=0.4, feature_weight=0.2,
+        recipe="adversarial", epochs=2, batch_size=4, lr=0.001, adversary=adversary,
+        adversary_weight=9.0, retain_weight=0.7, teacher_weight=0.4, feature_weight=0.2,
     )  # fmt: skip
     outcome = RECIPES["adversarial"].play(players, data, params, cpu, rows)
 
@@ -292,10 +296,11 @@ def test_our_recipe_is_its_described_loop(players, data, make_game, cpu, rows, m
     retained = data.select(role="retain", subset="train")
     forgotten = data.select(role="forget", subset="train")
     features, shares, labels = asked
-    known = knowledge.consult(original, data, torch.cat([retained, forgotten]), cpu)
-    kept_features = KeptFeatures(known, retained, data, torch.Generator())
-    targets = teacher.targets(known, original.fc, kept_features, forgotten, retained, data)
-    wanted = targets.log_probs.exp()
+    consulted = knowledge.consult(original, data, torch.cat([retained, forgotten]), cpu)
+    drawn = torch.Generator().manual_seed(params.seed)
+    kept_features = KeptFeatures(consulted, retained, data, drawn)
+    log_probs = teacher.find_targets(consulted, kept_features, forgotten, retained, data).log_probs
+    wanted = log_probs.exp()
     with torch.no_grad():
         kept = original[:3](normalised(data.pixels(retained), CPU))
     unit = kept.std(dim=0).mean()
@@ -342,8 +347,13 @@ def test_our_recipe_is_its_described_loop(players, data, make_game, cpu, rows, m
             place = torch.searchsorted(forgotten, forget)
             target = wanted[place]
             # Cross-entropy and KL differ by the teacher's entropy, which has no gradient.
+            if adversary == "best_response":
+                mixtures = kept_features.mixtures(log_probs, 64)
+                found_out = advantage(*map(kept_features.turned, (fake_features, mixtures)))
+            else:
+                found_out = -F.logsigmoid(discriminator(fake)).mean()
             loss = (
-                -0.3 * F.logsigmoid(discriminator(fake)).mean()
+                9.0 * found_out
                 + 0.7 * F.cross_entropy(generator(retain_images), real.softmax(dim=1))
                 + 0.4 * F.cross_entropy(fake, target)
                 + 0.2 * F.mse_loss(generator[:3](retain_images) / unit, real_features / unit)
@@ -391,20 +401,28 @@ def test_several_classes_are_forgotten_each_by_its_own_targets(
     two = dataclasses.replace(
         data, roles=np.where(np.isin(data.labels, [1, 2]), "forget", "retain")
     )
-    asked, without_class = [], KeptFeatures.without_class
+    found, find_targets, without_class = [], teacher.find_targets, KeptFeatures.without_class
 
-    def recorded(kept, features, log_probs, labels):
-        asked.extend([log_probs, labels])
+    def recorded(*args):
+        targets = find_targets(*args)
+        found.append(targets.log_probs)
+        return targets
+
+    def labelled(kept, features, log_probs, labels):
+        found.extend([log_probs, labels])
         return without_class(kept, features, log_probs, labels)
 
-    monkeypatch.setattr(KeptFeatures, "without_class", recorded)
+    monkeypatch.setattr(teacher, "find_targets", recorded)
+    monkeypatch.setattr(KeptFeatures, "without_class", labelled)
     players = RECIPES["adversarial"].init_players(knowing, 4, 0)
     params = make_game(recipe="adversarial", epochs=20, batch_size=4, lr=0.005)
     outcome = RECIPES["adversarial"].play(players, two, params, cpu, rows)
 
-    log_probs, labels = asked
+    guess, labels, log_probs = found
     assert torch.equal(labels, two.labels[two.select(role="forget", subset="train")])
-    assert (log_probs[:, [1, 2]] == float("-inf")).all()
+    for shares in (guess, log_probs):
+        assert (shares[:, [1, 2]] == float("-inf")).all()
+        assert shares[:, [0, 3]].isfinite().all()
     assert accuracy(outcome.generator, two, two.select(role="forget"), cpu) == 0
     assert accuracy(outcome.generator, two, two.select(role="retain", subset="train"), cpu) == 1
 

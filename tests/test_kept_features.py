@@ -1,7 +1,10 @@
 """What the features of forget images are to become: a mixture of kept classes, without a mark of their own."""
 
+import dataclasses
+
 import pytest
 import torch
+from torch import nn
 
 from unlearning.game.kept_features import KeptFeatures
 from unlearning.game.knowledge import Knowledge
@@ -17,7 +20,7 @@ def known(data) -> Knowledge:
     noise = torch.randn(len(indices), 6, generator=generator)
     features = 5 + places[data.labels[indices]] + 0.4 * noise
     empty = features.new_zeros(len(indices), 0)
-    return Knowledge(indices, empty, features, empty)
+    return Knowledge(indices, empty, features, empty, nn.Identity())
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ def test_a_class_that_already_is_a_mixture_stays(kept, known, data):
     moved = kept.without_class(mean[None], only_first, torch.tensor([2]))
     torch.testing.assert_close(moved, mean[None])
     # Features that are all alike have no spread at all.
-    flat = Knowledge(known.indices, known.logits, torch.ones_like(known.features), known.middle)
+    flat = dataclasses.replace(known, features=torch.ones_like(known.features))
     still = KeptFeatures(flat, retain, data, torch.Generator())
     assert (
         still.without_class(torch.ones(2, 6), shares_of(2), torch.tensor([2, 2])).isfinite().all()

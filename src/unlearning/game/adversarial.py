@@ -8,7 +8,7 @@ The generator, besides deceiving its adversary (`adversary_weight`),
   class apart (`feature_weight`; `kept_features` says how).
 
 Adversaries: `best_response` looks at features; `discriminator`, the article's, at outputs. The first tells
-the features of forget images from mixtures of kept classes' features in the shares that the teacher gives:
+the features of forget images from mixtures of kept classes' features in the shares of the teacher's answers:
 what the features must not show is the class, not that an image is ambiguous. The discriminator learns to
 tell the original's outputs on retain images (real) from the generator's on forget images (fake) whichever
 is chosen: it keeps the article's score.
@@ -68,13 +68,13 @@ def play(
     optimizers = Optimizers(generator, discriminator, params, lowerings=sum(map(len, epochs)))
     probed = knowledge.probed_images(data, params.seed)
     seen = torch.cat([touched(epochs), probed]).unique()
-    # The original is frozen: it is asked once per image.
-    original = knowledge.consult(players.feature_extractor, data, seen, hardware)
+    # The original is frozen: each image passes it once.
+    frozen = copy.deepcopy(players.feature_extractor)
+    original = knowledge.consult(frozen, data, seen, hardware)
     forget_seen = seen[torch.from_numpy(data.roles[seen.numpy()] == "forget")]
     draws = torch.Generator().manual_seed(params.seed)
     kept = KeptFeatures(original, probed, data, draws)
-    head = players.feature_extractor.get_submodule(knowledge.HEAD).to(hardware.device)
-    targets = teacher.targets(original, head, kept, forget_seen, probed, data)
+    targets = teacher.find_targets(original, kept, forget_seen, probed, data)
     outputs_of = create_feature_extractor(
         generator, return_nodes=[knowledge.FEATURES, knowledge.HEAD]
     )

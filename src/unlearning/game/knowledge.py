@@ -1,4 +1,6 @@
-"""What the frozen original makes of images: its outputs, the features to keep, and a middle layer."""
+"""What the frozen original makes of images: its outputs, the features to keep, and a middle layer; and which
+retain images are looked at for what the kept classes have in common.
+"""
 
 from dataclasses import dataclass
 
@@ -13,7 +15,7 @@ from unlearning.hardware import Hardware
 
 PROBED, FEATURES, HEAD = "layer2", "avgpool", "fc"
 PROBED_CELLS = 2  # the probed layer is averaged over 2 x 2 parts of the image
-PROBED_PER_CLASS = 64  # retain images that the probe learns from
+PROBED_PER_CLASS = 64  # retain images that the probe and the features' targets learn from
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,14 @@ class Knowledge:
     """What the frozen original makes of some images, in ascending order of `indices`.
 
     `logits`: N x C. `features`: N x D, of the penultimate layer. `middle`: N x E, of the probed layer.
+    `head`: its last layer, to be asked about other features.
     """
 
     indices: Int[Tensor, " N"]
     logits: Float[Tensor, "N C"]
     features: Float[Tensor, "N D"]
     middle: Float[Tensor, "N E"]
+    head: nn.Module
 
     def places(self, wanted: Int[Tensor, " K"]) -> Int[Tensor, " K"]:
         """Return the rows of these images, in this order."""
@@ -41,7 +45,7 @@ def consult(
     hardware: Hardware,
     batch_size: int = 128,
 ) -> Knowledge:
-    """Return what the original makes of these images, one forward pass each."""
+    """Return what the original makes of these images, one forward pass each. It is moved to the hardware."""
     training = original.training
     extractor = create_feature_extractor(original, return_nodes=[PROBED, FEATURES, HEAD])
     extractor.eval().to(hardware.device)
@@ -56,12 +60,16 @@ def consult(
         parts[HEAD].append(found[HEAD].float())
     original.train(training)
     return Knowledge(
-        indices, torch.cat(parts[HEAD]), torch.cat(parts[FEATURES]), torch.cat(parts[PROBED])
+        indices,
+        torch.cat(parts[HEAD]),
+        torch.cat(parts[FEATURES]),
+        torch.cat(parts[PROBED]),
+        original.get_submodule(HEAD),
     )
 
 
 def probed_images(data: Dataset, seed: int) -> Int[Tensor, " K"]:
-    """Return up to 64 retain training images per class for the probe, drawn by the seed."""
+    """Return up to 64 retain training images per class, drawn by the seed."""
     retain = data.select(role="retain", subset="train")
     generator = torch.Generator().manual_seed(seed)
     shuffled = retain[torch.randperm(len(retain), generator=generator)]
