@@ -1,16 +1,19 @@
 # The README's commands. Without make: the lines below, typed by hand.
 PYTHON ?= python3
 BIN := .venv/bin
-# Installed when pyproject.toml is newer than the last installation.
+# Installed when pyproject.toml or the lock of all versions is newer than the last installation.
 INSTALLED := .venv/installed
 
-.PHONY: setup repro test check fuzz torture review lock vulnerabilities
+.PHONY: setup repro test check fuzz torture review lock requirements vulnerabilities
 
 setup: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+
+$(INSTALLED): pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-build-isolation -e .
 	touch $(INSTALLED)
 
 # PATH: dvc runs `python -m stages.<name>`, which must be the environment's.
@@ -46,6 +49,12 @@ review: setup
 # Whether dvc.lock fits code, parameters, metrics and plots; needs no data.
 lock: setup
 	$(BIN)/dvc repro --allow-missing --dry | tee /dev/stderr | grep --quiet "Data and pipelines are up to date."
+
+# requirements.lock: every version with its hashes, for every platform; after a change of dependencies in
+# pyproject.toml. Versions that still fit stay; to raise them: make requirements UPGRADE=--upgrade
+requirements: setup
+	$(BIN)/uv pip compile pyproject.toml --quiet --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-header $(UPGRADE) -o requirements.lock
 
 # Known vulnerabilities of what is installed, asked of the package index.
 vulnerabilities: setup
