@@ -21,10 +21,17 @@ def main() -> None:
         models.load_discriminator("models/init/discriminator.safetensors"),
     )
     curve = progress.Curve("adversarial_train")
+    sizes = costs.Sizes(
+        forget=len(images.select(role="forget", subset="train")),
+        retain=len(images.select(role="retain", subset="train")),
+    )
+    played = costs.fitted(params.game, sizes, params.original)
+    for line in costs.announced(params.game, played, sizes, params.original):
+        progress.say(f"adversarial_train: {line}")
 
     with resume.session("adversarial_train", machine) as session:
         outcome = game.RECIPES[params.recipe].play(
-            players, images, params.game, machine, curve, session.checkpoint("game")
+            players, images, played, machine, curve, session.checkpoint("game")
         )
         troubles = warnings(outcome.epochs[-1])
 
@@ -45,7 +52,11 @@ def main() -> None:
         files.write_metrics(
             "metrics/adversarial_train.json",
             {
-                **costs.of_game(outcome, images, params.original),
+                **costs.of_game(
+                    outcome.image_passes, outcome.extractor_passes, sizes, params.original
+                ),
+                "epochs": played.epochs,
+                "lr": played.lr,
                 "final": outcome.epochs[-1],
                 "warnings": "; ".join(troubles) or "none",
             },

@@ -8,7 +8,7 @@ Reads: params.yaml, the names of the files in data.path. Writes: data/request.js
 Run: `dvc repro check_request`.
 """
 
-from unlearning import errors, stage
+from unlearning import costs, errors, progress, stage
 from unlearning.data import split, tree
 from unlearning.files import write_metrics
 from unlearning.settings import load_params
@@ -17,7 +17,12 @@ from unlearning.settings import load_params
 def main() -> None:
     params = load_params()
 
-    split.check_request(tree.count_classes(params.data), params.forget)
+    counts = tree.count_classes(params.data)
+    split.check_request(counts, params.forget)
+    sizes = costs.Sizes(**split.training_images(counts, params.split, params.forget))
+    played = costs.fitted(params.game, sizes, params.original)
+    for line in costs.announced(params.game, played, sizes, params.original):
+        progress.say(f"check_request: about {sizes.forget} images to forget are trained on; {line}")
     if params.device == "cuda":
         require_gpu()
 

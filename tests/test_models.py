@@ -181,3 +181,16 @@ def test_versions_are_loaded_by_name_and_seeds_in_order_of_number(model_folder, 
     assert same(versions.retrained["10"], trained)
     assert not same(versions.unlearned, trained)
     assert list(versions.named()) == ["original", "unlearned", "retrained (2)", "retrained (10)"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["fc.weight", "bn1.running_var"])
+def test_weights_that_diverged_are_refused_where_they_are_made(name, value):
+    """Must fail if infinity passes, or batch normalisation's statistics are not looked at."""
+    model = models.new_classifier(3, seed=0)
+    models.require_finite(model, "lr", 0.1)
+    model.state_dict()[name].view(-1)[0] = value
+    with pytest.raises(
+        UserError, match=rf"^params\.yaml: lr is 0\.1, .* {name} is no longer finite"
+    ):
+        models.require_finite(model, "lr", 0.1)

@@ -104,6 +104,20 @@ def scores(discriminator: Discriminator, logits: Float[Tensor, "N C"]) -> Float[
     return discriminator(logits).sigmoid()
 
 
+def require_finite(model: nn.Module, setting: str, learning_rate: float) -> None:
+    """Check the weights and the statistics of batch normalisation after a training's last step.
+
+    Raises: UserError that names the first tensor with a value that is not finite, and the `setting` of
+    params.yaml that is the learning rate.
+    """
+    for name, tensor in model.state_dict().items():
+        if not tensor.isfinite().all():
+            raise UserError(
+                f"params.yaml: {setting} is {learning_rate}, and the training diverged: {name} is no "
+                f"longer finite: lower {setting}"
+            )
+
+
 def save(
     model: nn.Module, labelling: Labelling, path: Path | str, fingerprint: str | None = None
 ) -> None:

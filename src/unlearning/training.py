@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unlearning.data.dataset import Dataset, crop_and_flip, normalised, shuffled_batches
 from unlearning.errors import UserError
 from unlearning.hardware import Hardware
-from unlearning.models import new_classifier
+from unlearning.models import new_classifier, require_finite
 from unlearning.progress import Report, silent
 from unlearning.resume import NOTHING_KEPT, Checkpoint, Parts
 from unlearning.settings import OriginalParams
@@ -36,7 +36,7 @@ def train(
 
     It has one output per class of `data`, whichever classes `indices` hold: logits of models that never
     saw a class compare with those of models that did. With a `checkpoint` it goes on where that one ends.
-    Raises: UserError when the loss is no longer finite.
+    Raises: UserError when the loss or the weights are no longer finite.
     """
     model = new_classifier(len(data.classes), seed).to(hardware.device).train()
     generator = torch.Generator().manual_seed(seed)
@@ -74,6 +74,7 @@ def train(
         rows.append({"epoch": epoch, "loss": epoch_loss})
         report(**rows[-1])
         checkpoint.save(epoch, rows, parts, generator)
+    require_finite(model, "original.lr", params.lr)
     return model.eval().cpu()
 
 

@@ -99,6 +99,17 @@ def subset_sizes(images: int, split: SplitParams) -> dict[str, int]:
     return sizes
 
 
+def training_images(
+    class_counts: Mapping[str, int], split: SplitParams, forget: ForgetParams
+) -> dict[str, int]:
+    """Return how many images of so many distinct ones will be trained on, by role."""
+    found = {"forget": 0, "retain": 0}
+    for name, images in class_counts.items():
+        role = "forget" if name in forget.classes else "retain"
+        found[role] += subset_sizes(images, split)["train"]
+    return found
+
+
 def count(samples: pd.DataFrame, assigned: pd.DataFrame) -> dict[str, Any]:
     """Return the number of images by role and subset.
 

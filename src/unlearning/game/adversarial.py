@@ -32,7 +32,7 @@ from unlearning.game.players import Monitor, Optimizers, Outcome, Players, plan,
 from unlearning.hardware import Hardware
 from unlearning.heads import edit_head
 from unlearning.losses import discriminator_loss, distillation_kl, generator_loss
-from unlearning.models import new_discriminator
+from unlearning.models import new_discriminator, require_finite
 from unlearning.progress import Report, silent
 from unlearning.resume import NOTHING_KEPT, Checkpoint, Parts
 from unlearning.settings import GameParams
@@ -59,7 +59,7 @@ def play(
     """Play the game on the training images; the caller's networks are left untouched.
 
     With a `checkpoint` it goes on where that one ends.
-    Raises: UserError in the first epoch in which a loss is no longer finite.
+    Raises: UserError when a loss, or at the end a weight, is no longer finite.
     """
     generator = copy.deepcopy(players.generator).to(hardware.device).eval()
     discriminator = copy.deepcopy(players.discriminator).to(hardware.device).train()
@@ -149,6 +149,8 @@ def play(
                 rows.append(monitor.row(round(epoch - 1 + step / len(pairs), 2)))
                 report(**rows[-1])
         checkpoint.save(epoch, rows, parts, draws)
+    for player in (generator, discriminator):
+        require_finite(player, "lr", params.lr)
     return Outcome(
         edit_head(generator.eval().cpu(), data.forget_labels),
         discriminator.eval().cpu(),

@@ -13,7 +13,12 @@ from unlearning.data.dataset import Dataset, normalised
 from unlearning.game.players import Monitor, Optimizers, Outcome, Players, plan, touched
 from unlearning.hardware import Hardware
 from unlearning.losses import article_discriminator_loss, article_generator_loss
-from unlearning.models import new_classifier, new_discriminator, predict_logits
+from unlearning.models import (
+    new_classifier,
+    new_discriminator,
+    predict_logits,
+    require_finite,
+)
 from unlearning.progress import Report, silent
 from unlearning.resume import NOTHING_KEPT, Checkpoint, Parts
 from unlearning.settings import GameParams
@@ -40,7 +45,7 @@ def play(
 
     The weights, `adversary` and `forget_images` have no effect: the article has no such terms. With a
     `checkpoint` it goes on where that one ends.
-    Raises: UserError in the first epoch in which a loss is no longer finite.
+    Raises: UserError when a loss, or at the end a weight, is no longer finite.
     """
     generator = copy.deepcopy(players.generator).to(hardware.device).train()
     discriminator = copy.deepcopy(players.discriminator).to(hardware.device).train()
@@ -84,6 +89,8 @@ def play(
         rows.append(monitor.row(epoch))
         report(**rows[-1])
         checkpoint.save(epoch, rows, parts)
+    for player in (generator, discriminator):
+        require_finite(player, "lr", params.lr)
     return Outcome(
         generator.eval().cpu(),
         discriminator.eval().cpu(),

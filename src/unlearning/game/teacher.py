@@ -67,8 +67,9 @@ def _probe_opinion(
     """Return the probe's log-probabilities of the images at these places; minus infinity of other classes."""
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=REGULARISATION, max_iter=500))
     middle = known.middle.cpu().double().numpy()
-    probe.fit(middle[known.places(probed).cpu()], data.labels[probed].numpy())
-    chances = probe.predict_proba(middle[places.cpu()]).clip(min=np.finfo(float).tiny)
+    # NumPy's indices, not torch's: one of those with a single element picks a row, not a list of one.
+    probe.fit(middle[known.places(probed).cpu().numpy()], data.labels[probed].numpy())
+    chances = probe.predict_proba(middle[places.cpu().numpy()]).clip(min=np.finfo(float).tiny)
     opinion = torch.full((len(places), len(data.classes)), float("-inf"), dtype=torch.double)
     opinion[:, torch.from_numpy(probe.classes_)] = torch.from_numpy(np.log(chances))
     return opinion.to(known.logits)
