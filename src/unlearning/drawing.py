@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 
 from unlearning.files import atomic
 
+# Not what a matplotlibrc in the current folder says: it may be a stranger's, and `text.usetex` starts LaTeX.
+matplotlib.rcdefaults()
 # A class may be called "$a$": a name is never a formula.
 matplotlib.rcParams["text.parse_math"] = False
 

@@ -182,20 +182,27 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     Raises: UserError with one line that names the key, its value, what is allowed and the likely fix.
     """
     try:
-        values = yaml.load(read_text(path, MOST_BYTES), _PlainLoader)
+        text = read_text(path, MOST_BYTES)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: run from the project's root") from None
-    except UserError:
-        raise
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
+    try:
+        return Params.model_validate(parse_params(text, path))
+    except ValidationError as error:
+        raise UserError(_explain(error, path)) from None
+
+
+def parse_params(text: str, path: Path) -> dict[Any, Any]:
+    """Return the keys and values of a params.yaml, unchecked. Raises: UserError that names `path`."""
+    try:
+        values = yaml.load(text, _PlainLoader)
     # PyYAML's parsers raise all sorts: ValueError, KeyError, AttributeError, RecursionError, ...
     except Exception as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} must hold keys and values, not {type(values).__name__}")
-    try:
-        return Params.model_validate(values)
-    except ValidationError as error:
-        raise UserError(_explain(error, path)) from None
+    return values
 
 
 def _explain(error: ValidationError, path: Path) -> str:

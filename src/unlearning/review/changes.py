@@ -1,16 +1,23 @@
-"""The difference between the workspace and the commit where its branch left the base."""
+"""The difference between the workspace and the commit where its branch left the base.
+
+The branch may be a stranger's: its files are read, none is run. DVC is asked in a copy of them in a folder of
+ours, so that it meets neither the branch's configuration nor its repository.
+"""
 
 import re
 import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha1, sha256
 from pathlib import Path
 from typing import Any
 
 from unlearning import gate
 from unlearning.errors import UserError
 from unlearning.files import MOST_BYTES, parse_json
-from unlearning.repository import dvc, git
-from unlearning.settings import GateParams, load_params
+from unlearning.reading import read_bytes
+from unlearning.repository import committed, dvc, git, tracked
+from unlearning.settings import GateParams, load_params, parse_params
 
 # By name: a file or parameter, then a key. A side that has no such value holds None.
 Pair = tuple[Any, Any]
@@ -18,6 +25,14 @@ Changed = dict[str, Pair]
 GATED = ("adversarial_train", "audit", "evaluate_forget", "evaluate_retain")
 RUNS = re.compile(r"^Running stage '(.*)':", re.MULTILINE)
 IN_SYNC = "Data and pipelines are up to date."
+OWN_CONFIG = """[core]
+no_scm = true
+analytics = false
+check_update = false
+site_cache_dir = {folder}/site
+[cache]
+dir = {folder}/cache
+"""
 
 
 @dataclass(frozen=True)
@@ -73,16 +88,14 @@ def find(root: Path, base: str) -> Changes:
             f"--base {base}: it has no commit in common with HEAD; a shallow clone lacks them "
             "(in CI: fetch-depth: 0)"
         ) from None
-    params = _pairs(_difference(root, "params", "diff", "--json", commit))
-    metrics = _pairs(_difference(root, "metrics", "diff", "--all", "--json", commit))
-    limits_changed = params.get("params.yaml", {})
+    params = _differences(_params(committed, root, commit), _params(_present, root))
     return Changes(
         base=git(root, "rev-parse", "--short", commit),
         head=_described(root),
-        params={key: pair for file in params.values() for key, pair in file.items()},
-        metrics=metrics,
+        params=params,
+        metrics=_metrics(root, commit),
         stages_to_run=_attempt(lambda: _stages_to_run(root)),
-        gate=_attempt(lambda: _gate(root, commit, limits_changed)),
+        gate=_attempt(lambda: _gate(root, commit, params)),
     )
 
 
@@ -93,34 +106,109 @@ def _attempt(question: Any) -> Any:
         return error
 
 
-def _difference(root: Path, *command: str) -> Any:
-    try:
-        return parse_json(dvc(root, *command) or "{}")
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"dvc {command[0]} diff: {error}") from None
-
-
-def _pairs(diff: dict[str, Any]) -> dict[str, Changed]:
-    """Return DVC's differences by file and key, sorted: its own order changes from run to run."""
+def _metrics(root: Path, commit: str) -> dict[str, Changed]:
+    """Return the figures, unchanged ones too, of each metrics file that the base or the workspace has."""
+    here = {f"metrics/{path.name}" for path in (root / "metrics").glob("*.json")}
+    before = {name for name in tracked(root, commit, "metrics/") if name.endswith(".json")}
     return {
-        file: {key: (each.get("old"), each.get("new")) for key, each in sorted(keys.items())}
-        for file, keys in sorted(diff.items())
+        name: _pairs(
+            _figures(name, committed(root, commit, name) if name in before else b"{}"),
+            _figures(name, _present(root, name) if name in here else b"{}"),
+        )
+        for name in sorted(here | before)
     }
+
+
+def _figures(name: str, content: bytes) -> Any:
+    try:
+        return parse_json(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{name} is not a metrics file: {error}") from None
+
+
+def _params(read: Any, *place: Any) -> Any:
+    try:
+        return parse_params(read(*place, "params.yaml").decode("utf-8-sig"), Path("params.yaml"))
+    except (FileNotFoundError, UserError):
+        return {}
+
+
+def _present(root: Path, name: str) -> bytes:
+    """Return a file of the workspace. A link is none: what it leads to is not the branch's."""
+    if (root / name).is_symlink():
+        raise UserError(f"{name} is a link: put the file itself there")
+    return read_bytes(root / name, MOST_BYTES)
+
+
+def _differences(old: Any, new: Any) -> Changed:
+    """Return the values that are not the same, by name."""
+    return {name: pair for name, pair in _pairs(old, new).items() if not _same(*pair)}
+
+
+def _pairs(old: Any, new: Any) -> Changed:
+    """Return every value of both sides by its keys joined with dots, sorted; None where a side has none."""
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    pairs: Changed = {}
+    for path in sorted(before.keys() | after.keys()):
+        name = ".".join(path)
+        while name in pairs:  # a key that holds a dot must not stand for another
+            name += " (another key)"
+        pairs[name] = (before.get(path), after.get(path))
+    return pairs
+
+
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(inner, (*path, str(key)))
+    elif path:
+        yield path, value
+
+
+def _same(left: Any, right: Any) -> bool:
+    # 1 == True == 1.0 to Python.
+    return left == right and type(left) is type(right)
 
 
 def _described(root: Path) -> str:
     commit = git(root, "rev-parse", "--short", "HEAD")
-    changed = git(root, "status", "--porcelain", "--untracked-files=no")
-    return f"{commit} with uncommitted changes" if changed else commit
+    files = tracked(root, "HEAD")
+    return commit if _unchanged(root, files) else f"{commit} with uncommitted changes"
+
+
+def _unchanged(root: Path, files: Mapping[str, str]) -> bool:
+    """Return whether the workspace has these files with these hashes of Git's, before any filter."""
+    for name, blob in files.items():
+        try:
+            content = _present(root, name)
+        except (FileNotFoundError, UserError):
+            return False
+        digest = sha1 if len(blob) == 40 else sha256
+        if digest(b"blob %d\0" % len(content) + content).hexdigest() != blob:
+            return False
+    return True
 
 
 def _stages_to_run(root: Path) -> list[str]:
     """Return the stages whose code, parameters, metrics or series are not those of dvc.lock."""
-    said = dvc(root, "repro", "--allow-missing", "--dry")
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "branch")
+        for name in tracked(root, "HEAD"):
+            if _matters(name) and (root / name).is_file():
+                (copy / name).parent.mkdir(parents=True, exist_ok=True)
+                (copy / name).write_bytes(_present(root, name))
+        (copy / ".dvc").mkdir(parents=True, exist_ok=True)
+        (copy / ".dvc/config").write_text(OWN_CONFIG.format(folder=folder), encoding="utf-8")
+        said = dvc(copy, "repro", "--allow-missing", "--dry")
     stages = RUNS.findall(said)
     if not stages and IN_SYNC not in said:
         raise UserError("dvc repro --dry says neither that a stage would run nor that none would")
     return stages
+
+
+def _matters(name: str) -> bool:
+    """Return whether DVC needs a file to know what would run; not its configuration, nor files of its own."""
+    return not name.startswith((".dvc/", ".git")) and not name.endswith(".dvc")
 
 
 def _gate(root: Path, commit: str, params: Changed) -> Gate:
@@ -148,18 +236,10 @@ def _base_checks(root: Path, commit: str, limits: GateParams) -> list[gate.Check
         try:
             for name in GATED:
                 text = committed(root, commit, f"metrics/{name}.json")
-                (Path(folder) / f"{name}.json").write_text(text, encoding="utf-8")
+                (Path(folder) / f"{name}.json").write_bytes(text)
             return gate.check(Path(folder), limits)
         except UserError:
             return []
-
-
-def committed(root: Path, commit: str, name: str) -> str:
-    """Return a file as a commit has it. Raises: UserError if there is none, or a huge one."""
-    size = git(root, "cat-file", "-s", f"{commit}:{name}")
-    if int(size) > MOST_BYTES:
-        raise UserError(f"{name} of {commit} has {size} bytes")
-    return git(root, "show", f"{commit}:{name}")
 
 
 def _broken(checks: list[gate.Check]) -> set[str]:

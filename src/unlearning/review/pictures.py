@@ -7,7 +7,8 @@ import pandas as pd
 
 from unlearning import drawing
 from unlearning.errors import UserError
-from unlearning.review.changes import Changed, Changes, committed
+from unlearning.repository import committed
+from unlearning.review.changes import Changed, Changes
 
 CURVE = "plots/adversarial_train.csv"
 CLASSES = {
@@ -69,12 +70,12 @@ def _by_class(figures: Changed, start: str, side: int) -> dict[str, float]:
 
 def _base_curve(root: Path, commit: str) -> pd.DataFrame | None:
     try:
-        return _curve(io.StringIO(committed(root, commit, CURVE)))
+        return _curve(io.BytesIO(committed(root, commit, CURVE)))
     except UserError:
         return None
 
 
-def _curve(file: Path | io.StringIO) -> pd.DataFrame | None:
+def _curve(file: Path | io.BytesIO) -> pd.DataFrame | None:
     """Return the columns of numbers, or None where there is no such series."""
     try:
         curve = pd.read_csv(file).select_dtypes("number")
