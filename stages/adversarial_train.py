@@ -7,8 +7,9 @@ Run: `dvc repro adversarial_train`, `dvc exp run -S lr=0.0005`.
 
 from unlearning import costs, files, game, hardware, models, progress, resume, stage
 from unlearning.data import dataset
-from unlearning.game.players import Players, warnings
+from unlearning.game.players import Players, warning
 from unlearning.settings import load_params
+from unlearning.words import GameWarning
 
 
 def main() -> None:
@@ -33,9 +34,9 @@ def main() -> None:
         outcome = game.RECIPES[params.recipe].play(
             players, images, played, machine, curve, session.checkpoint("game")
         )
-        troubles = warnings(outcome.epochs[-1])
+        trouble = warning(outcome.epochs[-1])
 
-        for trouble in troubles:
+        if trouble != GameWarning.NONE:
             progress.say(f"warning: {trouble}")
         models.save(
             outcome.generator, images.labelling, "models/unlearned.safetensors", session.fingerprint
@@ -58,7 +59,7 @@ def main() -> None:
                 "epochs": played.epochs,
                 "lr": played.lr,
                 "final": outcome.epochs[-1],
-                "warnings": "; ".join(troubles) or "none",
+                "warnings": trouble,
             },
         )
 

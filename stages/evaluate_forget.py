@@ -7,7 +7,7 @@ accuracy beside it). Writes: metrics/evaluate_forget.json, plots/forget_confusio
 plots/score_histogram.png, plots/destinations.png, plots/examples.png. Run: `dvc repro evaluate_forget`.
 """
 
-from unlearning import evaluation, files, hardware, models, pictures, stage
+from unlearning import assessment, evaluation, files, hardware, models, pictures, stage
 from unlearning.data import dataset
 from unlearning.settings import load_params
 
@@ -35,7 +35,7 @@ def main() -> None:
     retain = files.read_metrics("metrics/evaluate_retain.json")
 
     files.write_metrics(
-        "metrics/evaluate_forget.json", {**figures, **evaluation.assessments(figures, retain)}
+        "metrics/evaluate_forget.json", {**figures, **assessment.of_metrics(figures, retain)}
     )
     files.write_series(
         "plots/forget_confusion.csv",

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from unlearning.audit.estimates import Estimate, average, estimate, needs
-from unlearning.audit.panel import NO_FLOOR, Panel, mean_of_references, own, relative
-from unlearning.evaluation import NO_REFERENCE
+from unlearning.audit.panel import Panel, mean_of_references, own, relative
+from unlearning.words import Unmeasured
 
 
 def exact(value: float) -> Estimate:
@@ -58,7 +58,7 @@ def test_too_few_images_are_said_to_be_too_few():
 def test_a_mean_over_models_is_not_measured_where_one_of_them_is_not():
     """Must fail if a string is left out of the mean."""
     assert average([exact(0.2), exact(0.4)]).value == pytest.approx(0.3)
-    assert average([exact(0.2), "not measured: x"]) == "not measured: x"
+    assert average([exact(0.2), Unmeasured.NEEDS_20]) == Unmeasured.NEEDS_20
 
 
 @pytest.mark.parametrize(
@@ -124,20 +124,23 @@ def test_without_references_every_reading_says_so():
     """Must fail if an empty mean becomes NaN."""
     for figure in (own(panel(exact(0.5))), relative(panel(1), lambda p, q: exact(0.0))):
         reading = figure.readings["unlearned"]
-        assert {reading.distance, reading.floor, reading.reading} == {NO_REFERENCE}
-    assert relative(panel(1), lambda p, q: exact(0.0)).values.subjects["unlearned"] == NO_REFERENCE
-    assert mean_of_references(own(panel(exact(0.5))).values) == NO_REFERENCE
+        assert {reading.distance, reading.floor, reading.reading} == {Unmeasured.NO_REFERENCE}
+    assert (
+        relative(panel(1), lambda p, q: exact(0.0)).values.subjects["unlearned"]
+        == Unmeasured.NO_REFERENCE
+    )
+    assert mean_of_references(own(panel(exact(0.5))).values) == Unmeasured.NO_REFERENCE
 
 
 def test_one_reference_gives_a_distance_but_no_floor():
     """Must fail if a floor of 0 is made up from one model."""
     reading = own(panel(exact(0.5), exact(0.4))).readings["unlearned"]
     assert (reading.distance, reading.floor, reading.reading) == (
-        pytest.approx(0.1), NO_FLOOR, NO_FLOOR
+        pytest.approx(0.1), Unmeasured.NO_FLOOR, Unmeasured.NO_FLOOR
     )  # fmt: skip
 
 
 def test_what_was_not_measured_has_no_reading():
     """Must fail if a string is compared with a number."""
-    reading = own(panel("not measured: x", exact(0.4), exact(0.4))).readings["unlearned"]
-    assert reading.reading == "not measured: x"
+    reading = own(panel(Unmeasured.NEEDS_20, exact(0.4), exact(0.4))).readings["unlearned"]
+    assert reading.reading == Unmeasured.NEEDS_20

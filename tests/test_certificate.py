@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 from unlearning import cli
 from unlearning.certificate import record, signature, verification, workspace
 from unlearning.errors import UserError
-from unlearning.files import write_table
+from unlearning.files import read_metrics, write_metrics, write_table
 
 DVC_YAML = """
 stages:
@@ -53,6 +53,14 @@ stages:
         cache: false
 """
 
+# What the verdict's sentence is made of, whatever came of the committed run.
+WORDS: dict[str, dict[str, Any]] = {
+    "adversarial_train": {"cost_assessment": "cheaper than retraining", "warnings": "none"},
+    "audit": {"verdict": "told apart", "article_comparison": "not compared"},
+    "evaluate_forget": {"assessment": "forgotten and kept", "article_assessment": "good"},
+    "evaluate_retain": {"chance": 0.1111},
+}
+
 
 def call(folder: Path, *command: str) -> None:
     subprocess.run(command, cwd=folder, env=ENVIRONMENT, check=True, capture_output=True)
@@ -71,6 +79,9 @@ def build_workspace(folder: Path, model_folder: Path) -> Path:
     write_table(folder / "data/split.csv", split)
     shutil.copytree(model_folder, folder / "models")
     shutil.copytree(ROOT / "metrics", folder / "metrics")
+    for name, words in WORDS.items():
+        path = folder / f"metrics/{name}.json"
+        write_metrics(path, read_metrics(path) | words)
     shutil.copy(ROOT / "params.yaml", folder)
     (folder / "dvc.yaml").write_text(DVC_YAML)
     call(folder, "git", "init", "--quiet")
@@ -159,6 +170,7 @@ def test_a_model_more_or_less_is_found(run, content, cpu):
     "path",
     [
         ("audit", "verdict"),
+        ("audit", "verdict_in_words"),
         ("audit", "unlearned", "js_to_retrained"),
         ("gate", "cost_ratio", "limit"),
         ("params", "lr"),

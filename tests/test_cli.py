@@ -115,15 +115,47 @@ def test_only_broken_files_end_in_exit_code_2(run, tmp_path, model_folder):
 
 def write_run(folder, retrained: object, warnings: str = "none") -> None:
     """Write the metrics files that the summary reads."""
+    forget = {
+        "images": 40,
+        "test_accuracy": 0.0,
+        "original": {"test_accuracy": 0.975},
+        "confidence_mean": 0.345,
+        "destinations": {"cat": 0.25, "horse": 0.75},
+        "discriminator_score": {"mean": 0.074},
+        "assessment": "forgotten and kept",
+        "article_assessment": "excellent",
+    }
+    retain = {
+        "images": 360,
+        "chance": 0.1111,
+        "test_accuracy": 0.9312,
+        "original": {"test_accuracy": 0.951},
+    }
+    game = {
+        "image_passes": 768,
+        "cost_ratio": 0.0912,
+        "work_ratio": 0.1,
+        "cost_assessment": "cheaper than retraining",
+        "warnings": warnings,
+        "final": {"discriminator_accuracy": 0.99, "effective_classes": 1.04},
+    }
+    readings = {"js_to_retrained": "near", "auditor_auc.outputs": "outside", "zrf": "outside"}
+    audit = {
+        "verdict": "told apart",
+        "worst_forget_accuracy": 0.0,
+        "retain_accuracy": 0.9312,
+        "retrained": retrained,
+        "readings": {
+            name: {"reading": word, "decisive": name != "zrf"} for name, word in readings.items()
+        },
+    }
     for name, values in (
-        ("evaluate_forget", {"test_accuracy": 0.0, "original": {"test_accuracy": 0.975}}),
-        ("evaluate_retain", {"test_accuracy": 0.9312, "original": {"test_accuracy": 0.951}}),
+        ("evaluate_forget", forget | {"retrained": retrained}),
+        ("evaluate_retain", retain | {"retrained": retrained}),
+        ("adversarial_train", game),
+        ("audit", audit),
     ):
-        words = {"assessment": "forgotten and kept: x", "article_assessment": "excellent: y"}
-        write_metrics(folder / f"{name}.json", values | words | {"retrained": retrained})
-    cost = {"image_passes": 768, "cost_ratio": 0.0912, "warnings": warnings}
-    write_metrics(folder / "adversarial_train.json", cost)
-    write_metrics(folder / "audit.json", {"verdict": "told apart: z"})
+        write_metrics(folder / f"{name}.json", values)
 
 
 def test_the_summary_shows_before_after_and_retrained(run, tmp_path):
@@ -139,9 +171,10 @@ def test_the_summary_shows_before_after_and_retrained(run, tmp_path):
     assert lines[2].split()[-3:] == ["0.951", "0.931", "0.012"]
     assert lines[3] == "cost: 768 image passes, 9.1% of one retraining"
     assert lines[4:] == [
-        "assessment: forgotten and kept: x",
-        "verdict of the audit: told apart: z",
-        "the article's reading: excellent: y",
+        "assessment: forgotten and kept: forget accuracy 0.000, retain accuracy 0.931 (original 0.951)",
+        "verdict of the audit: forgotten and kept by the output, but told apart from retraining: 1 of 2 "
+        "decisive figures lie outside the floor of 1 retrained models: Auditor's AUC (outputs)",
+        "the article's reading: excellent: score 0.074, mostly seen as horse, confidence 0.345 (low)",
     ]
 
 
@@ -154,10 +187,12 @@ def test_the_spread_of_several_retrained_models_stands_apart(run, tmp_path):
 
 def test_the_summary_of_a_run_without_retraining_says_so(run, tmp_path):
     """Must fail if a missing reference is shown as a number, or a warning is kept back."""
-    write_run(tmp_path, "no reference", warnings="the generator collapsed")
+    write_run(tmp_path, "no reference", warnings="generator collapsed")
     _, out, _ = run("summary", "--metrics", tmp_path)
     assert [line.endswith("no reference") for line in out.splitlines()[1:3]] == [True, True]
-    assert out.splitlines()[-1] == "warning: the generator collapsed"
+    assert out.splitlines()[-1] == (
+        "warning: the generator collapsed: it predicts 1.0 classes for retain images"
+    )
 
 
 def test_one_retrained_model_has_no_spread(run, tmp_path):

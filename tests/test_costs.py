@@ -3,7 +3,7 @@
 import pytest
 
 from unlearning import costs
-from unlearning.costs import Sizes, fitted, game_passes, of_game
+from unlearning.costs import Sizes, assess, fitted, game_passes, of_game
 from unlearning.game import RECIPES
 
 
@@ -13,7 +13,16 @@ def test_the_cost_ratio_matches_hand_values(make_original):
     expected = {"image_passes": 84, "extractor_passes": 30}
     # A pass forward only is a third of one forward and backward.
     expected |= {"cost_ratio": 84 / (20 * 12), "work_ratio": (84 + 10) / (20 * 12)}
+    assert figures.pop("cost_assessment") == "cheaper than retraining"
     assert figures == pytest.approx(expected)
+
+
+def test_work_from_one_retraining_on_is_called_dearer(make_original):
+    """Must fail if the bound moves, or forward passes are left out: 16 images and 30 forward only are 26 of 20."""
+    assert assess(0.999) == "cheaper than retraining"
+    assert assess(1.0) == "dearer than retraining"
+    figures = of_game(16, 30, Sizes(forget=5, retain=20), make_original(epochs=1))
+    assert figures["cost_assessment"] == "dearer than retraining"
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -4,9 +4,12 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_project import run
+
+from unlearning import words
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,20 @@ def test_repro_leaves_every_metric_of_the_contract(clone):
     } <= set(audit)  # fmt: skip
     assert {"membership_auc", "probe_recall"} <= set(audit["retrained"])
     assert audit["probe_recall"] == "not measured: needs 10 images"
+
+
+def strings(values: Any) -> set[str]:
+    """Return every text among a metrics file's values, names left out."""
+    if isinstance(values, dict):
+        return set().union(*map(strings, values.values()))
+    return {values} if isinstance(values, str) else set()
+
+
+def test_no_sentence_stands_among_the_metrics(clone):
+    """Must fail if a stage writes a text that is not on the list of words: `dvc metrics diff` would show it."""
+    allowed = {word for kind in words.KINDS for word in kind}
+    for path in (clone / "metrics").glob("*.json"):
+        assert strings(json.loads(path.read_text())) <= allowed, path.name
 
 
 def test_a_second_repro_does_nothing_and_leaves_git_clean(clone):
@@ -119,3 +136,4 @@ def test_without_retraining_the_pipeline_says_so(clone):
     assert metrics(clone, "audit")["js_to_retrained"] == "no reference"
     assert metrics(clone, "audit")["retrained"] == "no reference"
     assert "no reference" in run(clone, "unlearning", "summary")
+    test_no_sentence_stands_among_the_metrics(clone)

@@ -14,6 +14,7 @@ from unlearning.errors import UserError
 from unlearning.files import write_metrics
 from unlearning.gate import as_json, check, table
 from unlearning.settings import GateParams
+from unlearning.words import SUCCESSES, Verdict
 
 LIMITS: dict[str, Any] = {
     "forget_accuracy": 0.02,
@@ -31,7 +32,7 @@ METRICS: dict[str, dict[str, Any]] = {
     "audit": {
         "js_to_retrained": 0.13,
         "js_floor": 0.08,
-        "verdict": "forgotten and kept by the output, but told apart",
+        "verdict": "told apart",
         "worst_forget_accuracy": 0.02,
         "few_shot_recall": 0.45,
         # 0.38 is 0.12 away from 0.5, the retrained models' 0.52 is 0.02 away.
@@ -351,13 +352,14 @@ def test_a_class_or_training_image_that_is_still_known_breaks_the_limit(tmp_path
     assert outcomes(tmp_path)["forget_accuracy"] == "broken"
 
 
-@pytest.mark.parametrize("verdict", ["failed: neither", "nothing to forget: x"])
-def test_what_the_audit_calls_failed_never_passes(tmp_path, verdict):
-    """Must fail if the verdict is not read, or can be switched off."""
+@pytest.mark.parametrize("verdict", [*Verdict, "failed: x", "forgotten and kept as by", "", 1, 0.0])
+def test_what_the_audit_calls_no_success_never_passes(tmp_path, verdict):
+    """Must fail if the verdict is not read, can be switched off, or a word of another version passes."""
     write(tmp_path)
     write_metrics(tmp_path / "audit.json", METRICS["audit"] | {"verdict": verdict})
     off = dict.fromkeys(LIMITS)
-    assert outcomes(tmp_path, **off)["verdict"] == "broken"
+    expected = "kept" if verdict in SUCCESSES else "broken"
+    assert outcomes(tmp_path, **off)["verdict"] == expected
 
 
 def test_a_file_that_lacks_an_attack_is_refused(tmp_path):

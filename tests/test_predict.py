@@ -9,9 +9,9 @@ from PIL import Image
 from unlearning import predict
 from unlearning.data.dataset import Dataset
 from unlearning.errors import UserError
-from unlearning.evaluation import confidence_band, score_band
 from unlearning.models import load_classifier, load_discriminator, predict_logits, scores
 from unlearning.predict import Prediction, Unreadable
+from unlearning.words import confidence_band, score_band
 
 
 def save_pictures(data: Dataset, indices: list[int], folder: Path) -> list[Path]:

@@ -103,7 +103,7 @@ def rows(markdown: str) -> dict[str, list[str]]:
 def test_a_branch_is_shown_against_where_it_left_the_base(repository):
     """Must fail if the base's tip is taken, or a changed parameter or figure is left out."""
     set_param(repository, "lr", "0.0005")
-    commit(repository, "slower", js_to_retrained=0.1, verdict="told apart by `one`")
+    commit(repository, "slower", js_to_retrained=0.1, verdict="close to retraining")
     run(repository, "git", "switch", "--quiet", "main")
     commit(repository, "main goes on", js_to_retrained=0.2)
     run(repository, "git", "switch", "--quiet", "slower")
@@ -118,7 +118,26 @@ def test_a_branch_is_shown_against_where_it_left_the_base(repository):
     assert cells["class means from five images, recall"] == ["0.45", "0.45", "", "–", "0.3"]
     assert cells["`audit.json: js_to_retrained`"] == ["0.13", "0.1", "-0.03"]
     assert "`audit.json: js_floor`" not in cells
-    assert "told apart by 'one'` (base: `forgotten and kept" in text.markdown(found)
+    assert "`close to retraining` (base: `told apart`)" in text.markdown(found)
+
+
+def test_decisive_figures_outside_are_named_beside_each_verdict():
+    """Must fail if a key stands there, the other side's figures, or one that decides nothing."""
+    audit = {
+        "verdict": ("as by retraining", "told apart"),
+        "readings.auditor_auc.outputs.reading": ("inside", "outside"),
+        "readings.auditor_auc.outputs.decisive": (True, True),
+        "readings.zrf.reading": ("outside", "outside"),
+        "readings.zrf.decisive": (False, False),
+    }
+    found = review_of("x", 0, 1)
+    found.metrics["metrics/audit.json"].update(audit)
+    assert (
+        "- **Audit**: `told apart`, outside the floor: Auditor's AUC (outputs) (base: `as by retraining`)\n"
+    ) in text.markdown(found)
+    found.metrics["metrics/audit.json"]["readings.@team.reading"] = ("inside", "outside")
+    found.metrics["metrics/audit.json"]["readings.@team.decisive"] = (True, True)
+    assert_harmless(text.markdown(found))
 
 
 def test_nothing_changed_is_said(repository):

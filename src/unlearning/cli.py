@@ -120,7 +120,7 @@ def _certify(out: Path, key: Path | None) -> None:
     record.write(out, record.Certificate(content=content, signature=signed))
     say(
         f"{out}: {len(content.forgotten.images)} images of {', '.join(content.forgotten.classes)}, "
-        f"{'signed' if signed else 'not signed'}; audit: {content.audit['verdict']}"
+        f"{'signed' if signed else 'not signed'}; audit: {content.audit['verdict_in_words']}"
     )
 
 

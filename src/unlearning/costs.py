@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from unlearning.settings import GameParams, OriginalParams
+from unlearning.words import Cost
 
 # Measured (docs/experiments.md): Adam's first steps move every weight by the whole learning rate, whatever the
 # gradient. A game of one to four steps ends there; from two dozen steps on the kept classes have recovered.
@@ -84,17 +85,24 @@ def announced(
 
 def of_game(
     image_passes: int, extractor_passes: int, sizes: Sizes, recipe: OriginalParams
-) -> dict[str, int | float]:
+) -> dict[str, int | float | Cost]:
     """Return what the game cost; a `cost_ratio` below 1 means less than one retraining.
 
     `image_passes` are images sent forward and backward, and `cost_ratio` is their number over that of
     one retraining. `extractor_passes` are sent forward only, a third of the work each: `work_ratio`
-    counts them as such, besides the others.
+    counts them as such, besides the others. `cost_assessment`: whether all that is less than retraining's work.
     """
     retraining = retraining_passes(sizes, recipe)
+    work_ratio = (image_passes + extractor_passes / 3) / retraining
     return {
         "image_passes": image_passes,
         "extractor_passes": extractor_passes,
         "cost_ratio": image_passes / retraining,
-        "work_ratio": (image_passes + extractor_passes / 3) / retraining,
+        "work_ratio": work_ratio,
+        "cost_assessment": assess(work_ratio),
     }
+
+
+def assess(work_ratio: float) -> Cost:
+    """Return whether forgetting took less work than one retraining, which forgets for certain."""
+    return Cost.CHEAPER if work_ratio < 1 else Cost.DEARER

@@ -1,4 +1,4 @@
-"""The article's evaluation (A14 to A20): predictions in, numbers and words out.
+"""The article's evaluation (A14 to A20): predictions in, numbers out.
 
 Every function takes logits (N x C), labels (N) or scores (N in [0, 1]) that a stage computed once.
 Accuracy always grows with the quality of prediction: on forget images *low* is the goal.
@@ -13,35 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unlearning.versions import Versions
-
-NO_REFERENCE = "no reference"
-
-# The article maps score ranges to effectiveness in its Table 1, an image that cannot be read. These bands
-# are ours; 0.3 and 0.5 are the two bounds that its text names (A14, A16). Upper bound (excluded), word.
-SCORE_BANDS = ((0.1, "excellent"), (0.3, "good"), (0.5, "partial"), (0.7, "weak"))
-WORST_BAND = "failed"
-
-# Bands of the confidence in the predicted class, ours; the article calls 0.345 "low" (A18).
-CONFIDENCE_BANDS = ((0.5, "low"), (0.8, "medium"))
-HIGHEST_CONFIDENCE = "high"
-
-# When the project itself calls a model unlearned: both must hold. Fractions of test images.
-FORGOTTEN_BELOW = 0.02
-RETAIN_LOSS_BELOW = 0.02
-# How an assessment of a model that did not forget, or did not keep, begins.
-FAILED = "failed"
-
-
-def score_band(score: float) -> str:
-    """Return the word for a discriminator score in [0, 1]: low reads as forgotten (A14)."""
-    return next((word for bound, word in SCORE_BANDS if score < bound), WORST_BAND)
-
-
-def confidence_band(confidence: float) -> str:
-    """Return the word for the probability of the predicted class, in [0, 1]."""
-    return next(
-        (word for bound, word in CONFIDENCE_BANDS if confidence < bound), HIGHEST_CONFIDENCE
-    )
+from unlearning.words import Unmeasured
 
 
 def accuracy(logits: Float[Tensor, "N C"], labels: Int[Tensor, " N"]) -> float:
@@ -112,11 +84,15 @@ def retain_figures(
     train_labels: Int[Tensor, " M"],
     classes: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the figures on retain images (A17, A26); arguments as in `forget_figures`."""
+    """Return the figures on retain images (A17, A26); arguments as in `forget_figures`.
+
+    `chance` is the accuracy of always naming the class with the most test images.
+    """
     per_class = logits.map(lambda outputs: per_class_accuracy(outputs, labels, classes))
     test_accuracy = logits.map(lambda outputs: accuracy(outputs, labels))
     return {
         "images": len(labels),
+        "chance": labels.bincount().max().item() / len(labels),
         "train_accuracy": accuracy(train_logits, train_labels),
         "test_accuracy": test_accuracy.unlearned,
         "original": {"test_accuracy": test_accuracy.original},
@@ -151,7 +127,7 @@ def mean_figures(models: Sequence[Mapping[str, Any]]) -> dict[str, Any] | str:
     number of models it rests on.
     """
     if not models:
-        return NO_REFERENCE
+        return Unmeasured.NO_REFERENCE
     accuracies = [model["test_accuracy"] for model in models]
     spread = max(accuracies) - min(accuracies)
     return {**_mean(models), "models": len(models), "test_accuracy_spread": spread}
@@ -175,7 +151,7 @@ def related_classes(per_class: Versions[dict[str, float]]) -> dict[str, dict[str
     return {
         name: {
             "against_original": value - per_class.original[name],
-            "against_retrained": value - retrained[name] if retrained else NO_REFERENCE,
+            "against_retrained": value - retrained[name] if retrained else Unmeasured.NO_REFERENCE,
         }
         for name, value in per_class.unlearned.items()
     }
@@ -190,45 +166,3 @@ def confusion_rows(
         {"actual": classes[label], "predicted": classes[prediction]}
         for label, prediction in zip(labels.tolist(), predicted, strict=True)
     ]
-
-
-def assessments(forget: Mapping[str, Any], retain: Mapping[str, Any]) -> dict[str, str]:
-    """Return the reading in words of both metrics files: ours, and the article's beside it."""
-    return {
-        "assessment": assessment(
-            forget["test_accuracy"], retain["test_accuracy"], retain["original"]["test_accuracy"]
-        ),
-        "article_assessment": article_assessment(
-            forget["discriminator_score"]["mean"],
-            max(forget["destinations"], key=forget["destinations"].__getitem__),
-            forget["confidence_mean"],
-        ),
-    }
-
-
-def article_assessment(score_mean: float, most_predicted: str, confidence_mean: float) -> str:
-    """Return the article's own reading (A18): the score decides, retain images are not looked at."""
-    return (
-        f"{score_band(score_mean)}: score {score_mean:.3f}, mostly seen as {most_predicted}, "
-        f"confidence {confidence_mean:.3f} ({confidence_band(confidence_mean)})"
-    )
-
-
-def assessment(forget_accuracy: float, retain_accuracy: float, reference_accuracy: float) -> str:
-    """Return our reading in words: forgotten *and* kept, or which of the two failed.
-
-    `reference_accuracy` is what the retain accuracy is held against: the original's on the same images.
-    """
-    forgot = forget_accuracy <= FORGOTTEN_BELOW
-    kept = retain_accuracy >= reference_accuracy - RETAIN_LOSS_BELOW
-    figures = (
-        f"forget accuracy {forget_accuracy:.3f}, retain accuracy {retain_accuracy:.3f} "
-        f"(original {reference_accuracy:.3f})"
-    )
-    if forgot and kept:
-        return f"forgotten and kept: {figures}"
-    if forgot:
-        return f"{FAILED}: forgot the class but damaged the others: {figures}"
-    if kept:
-        return f"{FAILED}: the class is still known: {figures}"
-    return f"{FAILED}: neither forgotten nor kept: {figures}"

@@ -10,9 +10,7 @@ from typing import Any, Literal
 from unlearning.errors import UserError, printable
 from unlearning.files import DIGITS, read_metrics, rounded
 from unlearning.settings import GateParams
-
-# How the verdicts begin that never pass; the audit's own constants would bring PyTorch along.
-FAILURES = ("failed", "nothing to forget")
+from unlearning.words import SUCCESSES
 
 
 @dataclass(frozen=True)
@@ -121,11 +119,11 @@ def check(folder: Path, limits: GateParams) -> list[Check]:
             cost.figure("cost_ratio"),
             limits.cost_ratio,
         ),
-        # No limit of the params: what the audit itself calls failed never passes.
+        # No limit of the params: what the audit itself calls no success never passes.
         Check(
             "verdict",
-            "1 if the audit's verdict is failed or nothing to forget",
-            float(str(audit.figure("verdict")).startswith(FAILURES)),
+            "1 if the audit's verdict is failed, or none",
+            float(audit.figure("verdict") not in SUCCESSES),
             0.0,
         ),
     ]

@@ -12,9 +12,10 @@ from unlearning.data.dataset import normalised
 from unlearning.data.decode import BadImage, decode
 from unlearning.data.tree import files_below
 from unlearning.errors import UserError, choices, printable
-from unlearning.evaluation import confidence_band, score_band, top_predictions
+from unlearning.evaluation import top_predictions
 from unlearning.hardware import Hardware
 from unlearning.models import load_classifier, load_discriminator, scores
+from unlearning.words import confidence_band, score_band
 
 BATCH_SIZE = 64
 

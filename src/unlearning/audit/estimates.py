@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unlearning.words import Unmeasured
+
 RESAMPLES = 500
 CONFIDENCE = 0.95
 SEED = 0
@@ -37,14 +39,13 @@ class Estimate:
         return Estimate(self.value - other.value, self.resampled - other.resampled)
 
 
-# Instead of an estimate: why there is none.
-Unmeasured = str
+# A word instead of an estimate: why there is none.
 Measured = Estimate | Unmeasured
 
 
 def needs(count: int) -> Unmeasured:
-    """Return the words for a figure that takes more images than there are."""
-    return f"not measured: needs {count} images"
+    """Return the word for a figure that takes more images than there are: 5, 10, 20 or 100."""
+    return Unmeasured(f"not measured: needs {count} images")
 
 
 def estimate(

@@ -19,6 +19,7 @@ from unlearning.hardware import Hardware
 from unlearning.heads import edit_head
 from unlearning.models import new_classifier, predict_logits
 from unlearning.versions import Versions
+from unlearning.words import Unmeasured
 
 UNLEARNED, ORIGINAL, CONTROL = "unlearned", "original", "head_edited"
 # Share of false positives, and the images it takes to read one: a single one must be no larger share.
@@ -290,8 +291,7 @@ def relearning_figures(
 ) -> dict[str, Figure]:
     """Return the passes until the class was back, and how much of it came back without a forget image."""
     if back_at == 0:
-        unknown = "not measured: the original does not know the class"
-        unmeasured = own(curves[RETAIN_ONLY].map(lambda _: unknown))
+        unmeasured = own(curves[RETAIN_ONLY].map(lambda _: Unmeasured.NEVER_KNOWN))
         return {"relearn_passes": unmeasured, "returned_accuracy": unmeasured}
     return {
         "relearn_passes": own(
@@ -308,4 +308,4 @@ def relearn_ratio(passes: Figure) -> float | str:
     mine, theirs = passes.values.subjects[UNLEARNED], mean_of_references(passes.values)
     if isinstance(mine, str) or isinstance(theirs, str):
         return mine if isinstance(mine, str) else theirs
-    return mine.value / theirs if theirs else "not measured: retrained models know the class"
+    return mine.value / theirs if theirs else Unmeasured.KNOWN_AT_ONCE

@@ -11,6 +11,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from unlearning.audit.observation import spread_evenly
 from unlearning.data.dataset import Dataset
+from unlearning.words import Unmeasured
 
 SSIM_PAIRS = 64
 # Red, green, blue: luma of ITU-R BT.601.
@@ -68,9 +69,9 @@ def _grey(data: Dataset, indices: torch.Tensor) -> torch.Tensor:
 def rank_correlation(left: Mapping[str, float], right: Mapping[str, float]) -> float | str:
     """Return Spearman's rank correlation over the classes, in [-1, 1], or why there is none."""
     if len(left) < LEAST_CLASSES:
-        return f"not measured: needs {LEAST_CLASSES} kept classes"
+        return Unmeasured.NEEDS_4_CLASSES
     first = [left[name] for name in left]
     second = [right[name] for name in left]
     if len(set(first)) == 1 or len(set(second)) == 1:
-        return "not measured: all classes are equal"
+        return Unmeasured.ALL_EQUAL
     return float(spearmanr(first, second).statistic)

@@ -16,13 +16,10 @@ from itertools import permutations
 from typing import Generic, TypeVar
 
 from unlearning.audit.estimates import Estimate, Measured, average
-from unlearning.evaluation import NO_REFERENCE
+from unlearning.words import Distance, Unmeasured
 
 T = TypeVar("T")
 U = TypeVar("U")
-
-INSIDE, NEAR, OUTSIDE = "inside", "near", "outside"
-NO_FLOOR = "no floor: needs 2 retrained models"
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class Panel(Generic[T]):
 
 @dataclass(frozen=True)
 class Reading:
-    """How a subject's figure compares with the references; a string says why it does not."""
+    """How a subject's figure compares with the references; a word says why it does not."""
 
     distance: float | str
     floor: float | str
@@ -95,7 +92,7 @@ def relative(
 
     def value(model: T, others: Mapping[str, T]) -> Measured:
         if not others:
-            return NO_REFERENCE
+            return Unmeasured.NO_REFERENCE
         return average([compare(model, other) for other in others.values()])
 
     def apart(left: T, right: T) -> Measured:
@@ -121,11 +118,8 @@ def _readings(
 ) -> dict[str, Reading]:
     references = list(models.references.values())
     if not references:
-        return {
-            name: Reading(NO_REFERENCE, NO_REFERENCE, NO_REFERENCE, NO_REFERENCE)
-            for name in models.subjects
-        }
-    floor = average([apart(*pair) for pair in permutations(references, 2)] or [NO_FLOOR])
+        return {name: Reading(*[Unmeasured.NO_REFERENCE] * 4) for name in models.subjects}
+    floor = average([apart(*pair) for pair in permutations(references, 2)] or [Unmeasured.NO_FLOOR])
     return {
         name: _reading(average([apart(model, other) for other in references]), floor, resolution)
         for name, model in models.subjects.items()
@@ -140,13 +134,16 @@ def _reading(distance: Measured, floor: Measured, resolution: int | float | None
         return Reading(distance.value, floor, margin, floor)
     # 1e-9: figures that differ by rounding alone are equal.
     excess = distance.value - margin - 1e-9
-    word = INSIDE if excess <= floor.value else NEAR if excess <= 2 * floor.value else OUTSIDE
+    if excess <= floor.value:
+        word = Distance.INSIDE
+    else:
+        word = Distance.NEAR if excess <= 2 * floor.value else Distance.OUTSIDE
     return Reading(distance.value, floor.value, margin, word)
 
 
 def mean_of_references(values: Panel[Measured]) -> float | str:
     """Return the mean of the references' figures, or why there is none."""
     if not values.references:
-        return NO_REFERENCE
+        return Unmeasured.NO_REFERENCE
     mean = average(list(values.references.values()))
     return mean if isinstance(mean, str) else mean.value

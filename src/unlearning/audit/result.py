@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from unlearning.assessment import Accuracies
 from unlearning.audit import neighbours, relearning
 from unlearning.audit.estimates import Estimate, Measured
 from unlearning.audit.evidence import CONTROL, ORIGINAL, UNLEARNED, Views, relearn_ratio
@@ -13,9 +14,10 @@ from unlearning.audit.observation import FEATURES
 from unlearning.audit.outputs import hits, one_hot
 from unlearning.audit.panel import Figure, mean_of_references
 from unlearning.audit.series import plain
-from unlearning.audit.verdict import Accuracies, against_article, decides, sentence
+from unlearning.audit.verdict import against_article, decides, verdict
 from unlearning.data.dataset import Dataset
-from unlearning.evaluation import NO_REFERENCE, per_class_accuracy
+from unlearning.evaluation import per_class_accuracy
+from unlearning.words import Unmeasured, Verdict
 
 
 def metrics(
@@ -23,7 +25,7 @@ def metrics(
 ) -> dict[str, Any]:
     """Return audit.json: the unlearned model's figures at the top, the other models' under their names.
 
-    `article`: the article's reading of the unlearned model.
+    `article`: the band of the article's score of the unlearned model.
     """
     references = len(views.models.references)
     verdicts = {name: _verdict(figures, views, name) for name in views.models.subjects}
@@ -39,7 +41,9 @@ def metrics(
         **of(UNLEARNED),
         ORIGINAL: of(ORIGINAL),
         CONTROL: of(CONTROL),
-        "retrained": {**nested(retrained), "models": references} if references else NO_REFERENCE,
+        "retrained": {**nested(retrained), "models": references}
+        if references
+        else Unmeasured.NO_REFERENCE,
         "js_floor": figures["js_to_retrained"].readings[UNLEARNED].floor,
         "destination_tv_floor": figures["destination_tv"].readings[UNLEARNED].floor,
         "readings": {name: _reading(name, figure) for name, figure in figures.items()},
@@ -78,21 +82,24 @@ def _reading(name: str, figure: Figure) -> dict[str, Any]:
     value: Measured = figure.values.subjects[UNLEARNED]
     low, high = value.interval if isinstance(value, Estimate) else (value, value)
     if isinstance(value, Estimate) and len(value.resampled) == 1:
-        low = high = "not resampled"
+        low = high = Unmeasured.NOT_RESAMPLED
     reading = asdict(figure.readings[UNLEARNED])
     return {"low": low, "high": high, "decisive": decides(name), **reading}
 
 
-def _verdict(figures: Mapping[str, Figure], views: Views, subject: str) -> str:
-    retain = figures["retain_accuracy"].values.subjects
+def _verdict(figures: Mapping[str, Figure], views: Views, subject: str) -> Verdict:
+    retain, sample = figures["retain_accuracy"].values.subjects, views.sample
+    kept = sample.labels[sample.rows("retain", "test")]
     accuracies = Accuracies(
         forget=worst_forget_accuracy(views, subject),
         retain=_value(retain[subject]),
         original_forget=_value(figures["forget_accuracy"].values.subjects[ORIGINAL]),
         original_retain=_value(retain[ORIGINAL]),
+        forget_images=len(sample.rows("forget", "test")),
+        retain_images=len(kept),
+        chance=np.bincount(kept).max() / len(kept),
     )
-    readings = {name: figure.readings[subject] for name, figure in figures.items()}
-    return sentence(accuracies, readings, len(views.models.references))
+    return verdict(accuracies, {name: figure.readings[subject] for name, figure in figures.items()})
 
 
 def worst_forget_accuracy(views: Views, subject: str) -> float:
@@ -144,7 +151,7 @@ def related_classes(views: Views, data: Dataset) -> dict[str, Any]:
 
 
 def _mean(values: list[Any]) -> float | str:
-    return float(np.mean(values)) if values else NO_REFERENCE
+    return float(np.mean(values)) if values else Unmeasured.NO_REFERENCE
 
 
 def _correlations(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | str]]:
@@ -155,8 +162,8 @@ def _correlations(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, 
 
     def correlate(likeness: str, change: str) -> float | str:
         first, second = column(likeness), column(change)
-        if NO_REFERENCE in (*first.values(), *second.values()):
-            return NO_REFERENCE
+        if Unmeasured.NO_REFERENCE in (*first.values(), *second.values()):
+            return Unmeasured.NO_REFERENCE
         return neighbours.rank_correlation(first, second)
 
     changes = ("destination", "destination_retrained", "against_original")

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from unlearning import evaluation, gate, models
+from unlearning import evaluation, gate, models, summary
 from unlearning.certificate.record import (
     FORMAT,
     STATEMENT,
@@ -161,6 +161,7 @@ def audit(root: Path) -> dict[str, Any]:
 
     return {
         "verdict": figures["verdict"],
+        "verdict_in_words": summary.verdict(root / "metrics"),
         "decisive_figures_outside": sorted(
             name
             for name, reading in readings.items()

@@ -13,6 +13,7 @@ from unlearning.data.dataset import Dataset, shuffled_batches
 from unlearning.errors import UserError
 from unlearning.models import Discriminator
 from unlearning.settings import GameParams
+from unlearning.words import GameWarning
 
 # Bounds of the warnings (A20), ours.
 WON_OUTRIGHT = 0.98  # share of outputs that the discriminator tells apart in the last epoch
@@ -205,16 +206,10 @@ def effective_rank(features: Float[Tensor, "N D"]) -> float:
     return torch.special.entr(values / values.sum()).sum().exp().item()
 
 
-def warnings(last: dict[str, int | float]) -> list[str]:
-    """Return in plain words what went wrong by the last epoch; empty if nothing did."""
-    found = []
-    if last["discriminator_accuracy"] >= WON_OUTRIGHT:
-        found.append(
-            f"the discriminator won outright: it tells {last['discriminator_accuracy']:.0%} of the "
-            "outputs apart, so the generator still treats forget images in a way of their own"
-        )
-    if last["effective_classes"] < COLLAPSED:
-        found.append(
-            f"the generator collapsed: it predicts {last['effective_classes']:.1f} classes for retain images"
-        )
-    return found
+def warning(last: dict[str, int | float]) -> GameWarning:
+    """Return what went wrong by the last epoch, if anything did."""
+    won = last["discriminator_accuracy"] >= WON_OUTRIGHT
+    collapsed = last["effective_classes"] < COLLAPSED
+    if won and collapsed:
+        return GameWarning.WON_AND_COLLAPSED
+    return GameWarning.WON if won else GameWarning.COLLAPSED if collapsed else GameWarning.NONE

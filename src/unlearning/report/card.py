@@ -11,7 +11,7 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from unlearning.report import explanations
+from unlearning.report import explanations, sentences
 from unlearning.report.evidence import Evidence
 from unlearning.report.page import levels
 from unlearning.report.quoting import text_quoter
@@ -39,6 +39,7 @@ def render(evidence: Evidence) -> str:
         metric=text_quoter(evidence.metrics),
         metrics=evidence.metrics,
         figures=explanations,
+        sentences=sentences,
         levels=levels(evidence.metrics),
         front_matter=Markup(front_matter(evidence)),
     )

@@ -91,24 +91,24 @@ FIGURES = {
         AS_RETRAINED,
     ),
     "membership_auc": Explanation(
-        "AUC",
+        "Membership AUC",
         "How well an attacker tells forget images that were trained on from those that were not, as "
         "area under the ROC curve.",
         "0.5 is good: the attacker tosses a coin. Below, it errs, which an attacker can turn round.",
     ),
     "membership_tpr.at_1_percent": Explanation(
-        "TPR at 1 % FPR",
+        "Membership TPR at 1 % FPR",
         "True-positive rate: the share of the forget images trained on that an attacker names while it "
         "names 1 % of the others wrongly.",
         "Low is good: 0.01 is chance.",
     ),
     "membership_tpr.at_5_percent": Explanation(
-        "TPR at 5 % FPR",
+        "Membership TPR at 5 % FPR",
         "The same while it names 5 % of the others wrongly.",
         "Low is good: 0.05 is chance.",
     ),
     "membership_svc": Explanation(
-        "SVC variant",
+        "Membership by SVC",
         "What most papers call MIA: a support vector classifier learns from retain images what members "
         "look like; given is the share of the forget images trained on that it takes for non-members.",
         "1 reads as forgotten, but a low probability of the class alone brings it there.",
@@ -160,7 +160,7 @@ FIGURES = {
         f"Low is good: 0 means that it stays away; {ONE_SIDED}",
     ),
     "auditor_auc": Explanation(
-        "AUC of the auditor",
+        "Auditor's AUC",
         "How well a classifier fitted afterwards tells a held-out forget image seen by this model from "
         "one seen by a retrained model, as area under the ROC curve.",
         "Low is good, down to what it tells two retrained models apart by; 0.5 is a coin toss.",

@@ -9,7 +9,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from unlearning.report import charts, explanations
+from unlearning.report import charts, explanations, sentences
 from unlearning.report.charts import INK, ORIGINAL, RETRAINED, UNLEARNED, Style
 from unlearning.report.evidence import Evidence, parameters
 from unlearning.report.quoting import Metrics, html_quoter
@@ -52,6 +52,7 @@ def render(evidence: Evidence) -> str:
         metric=html_quoter(metrics),
         metrics=metrics,
         figures=explanations,
+        sentences=sentences,
         levels=levels(metrics),
         charts=draw(evidence),
         destinations=destinations(metrics),

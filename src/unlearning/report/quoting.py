@@ -12,8 +12,10 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from unlearning.files import read_metrics
+from unlearning.report.sentences import reason
+from unlearning.words import Distance
 
-READINGS = ("inside", "near", "outside")
+READINGS = tuple(Distance)
 
 
 class Metrics:
@@ -75,14 +77,14 @@ def shown(value: int | float, form: str = "") -> str:
 
 
 def html_quoter(metrics: Metrics) -> Callable[..., Markup]:
-    """Return the page's function `metric(*keys, form="", said=None)`.
+    """Return the page's function `metric(*keys, form="", said=None, sentence="")`.
 
     `form`: that of `shown`; or "reading", a word with its sign; "mark", the sign alone, with the word
-    for those who cannot see it; "verdict", what stands before the first colon or semicolon set off.
-    `said`: words that the row gives already, for which a dash then stands.
+    for those who cannot see it. `said`: a word that the row gives already, for which a dash then stands.
+    `sentence`: what to write in place of a word, its beginning set off.
     """
 
-    def metric(*keys: str, form: str = "", said: object = None) -> Markup:
+    def metric(*keys: str, form: str = "", said: object = None, sentence: str = "") -> Markup:
         path, value = metrics.find(*keys)
         if isinstance(value, int | float):
             return Markup('<data value="{}" data-metric="{}">{}</data>').format(
@@ -99,9 +101,9 @@ def html_quoter(metrics: Metrics) -> Callable[..., Markup]:
             return Markup('<span class="{} {}" data-metric="{}"><span>{}</span></span>').format(
                 form, kind, path, value
             )
-        if form == "verdict":
-            return Markup('<span data-metric="{}">{}</span>').format(path, _set_off(value))
-        return Markup('<span class="words" data-metric="{}">{}</span>').format(path, value)
+        return Markup('<data class="words" value="{}" data-metric="{}">{}</data>').format(
+            value, path, _set_off(sentence) if sentence else reason(value)
+        )
 
     return metric
 
@@ -118,6 +120,6 @@ def text_quoter(metrics: Metrics) -> Callable[..., str]:
         value = metrics.get(*keys)
         if isinstance(value, int | float):
             return shown(value, form)
-        return "–" if value == said else str(value)
+        return "–" if value == said else reason(str(value))
 
     return metric

@@ -10,7 +10,9 @@ from typing import Any
 from unlearning import gate
 from unlearning.errors import UserError, printable
 from unlearning.files import DIGITS
+from unlearning.report import sentences
 from unlearning.review.changes import Changed, Changes, Gate, Pair
+from unlearning.words import Distance
 
 # What decides a review: file, key, words. The original's and the retrained models' figure stands beside.
 HEADLINES = (
@@ -52,11 +54,32 @@ def markdown(changes: Changes) -> str:
 
 
 def _summary(changes: Changes) -> list[str]:
-    before, after = changes.metrics.get("metrics/audit.json", {}).get("verdict", NOTHING)
-    verdict = f"- **Audit**: {_words(after)}"
-    if before not in (None, after):
-        verdict += f" (base: {_words(before)})"
+    before, after = (
+        _verdict(changes.metrics.get("metrics/audit.json", {}), side) for side in (0, 1)
+    )
+    verdict = f"- **Audit**: {after}"
+    if before not in (_words(None), after):
+        verdict += f" (base: {before})"
     return [verdict, f"- **Limits**: {_outcome(changes.gate)}", f"- **Lock**: {_lock(changes)}"]
+
+
+def _verdict(audit: Changed, side: int) -> str:
+    """Return one side's verdict, with the decisive figures that lie outside the floor by name."""
+    outside = [
+        key.removeprefix("readings.").removesuffix(".reading")
+        for key, pair in audit.items()
+        if key.startswith("readings.")
+        and key.endswith(".reading")
+        and pair[side] == Distance.OUTSIDE
+    ]
+    decisive = [
+        name for name in outside if audit.get(f"readings.{name}.decisive", NOTHING)[side] is True
+    ]
+    word = _words(audit.get("verdict", NOTHING)[side])
+    try:
+        return word + (f", outside the floor: {sentences.named(decisive)}" if decisive else "")
+    except LookupError:  # a figure of another version
+        return word
 
 
 def _outcome(found: Gate | UserError) -> str:

@@ -1,0 +1,134 @@
+"""What so many images can tell: forgotten, kept, failed, or nothing."""
+
+import pytest
+
+from unlearning.assessment import Accuracies, assess, of_metrics
+from unlearning.words import Verdict
+
+CHANCE = 1 / 9
+
+
+def found(forget=0.0, retain=0.95, original_forget=0.9, original_retain=0.95, forget_images=40,
+          retain_images=200, chance=CHANCE):  # fmt: skip
+    return assess(
+        Accuracies(
+            forget,
+            retain,
+            original_forget,
+            original_retain,
+            forget_images,
+            retain_images,
+            chance,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("forget", "retain", "word"),
+    [
+        (0.0, 0.95, Verdict.FORGOTTEN_AND_KEPT),
+        (0.02, 0.94, Verdict.FORGOTTEN_AND_KEPT),
+        (0.0, 0.92, Verdict.DAMAGED),
+        (0.021, 0.95, Verdict.STILL_KNOWN),
+        (0.5, 0.5, Verdict.BOTH),
+    ],
+)
+def test_the_assessment_asks_for_both_forgetting_and_keeping(forget, retain, word):
+    """Must fail if one of the two conditions is dropped, or a bound moves."""
+    assert found(forget, retain) == word
+
+
+def test_a_loss_of_exactly_two_points_is_kept_whatever_the_original():
+    """Must fail if binary rounding of an accuracy decides on which side of the bound 0.02 lies."""
+    for thousandth in range(600, 1001):
+        word = found(
+            retain=(thousandth - 20) / 1000,
+            original_retain=thousandth / 1000,
+            retain_images=1000,
+        )
+        assert word == Verdict.FORGOTTEN_AND_KEPT, thousandth
+
+
+@pytest.mark.parametrize(
+    ("images", "original", "word"),
+    [
+        # All n right: the lower bound is 0.05^(1/n), the upper one of 0 right is 1 - 0.05^(1/n).
+        (1, 1.0, Verdict.TOO_FEW_IMAGES),  # 0.050 < 0.950
+        (4, 1.0, Verdict.TOO_FEW_IMAGES),  # 0.473 < 0.527
+        (5, 1.0, Verdict.FORGOTTEN_AND_KEPT),  # 0.549 > 0.451
+        # Half of them right: 5 of 10 have a lower bound of 0.222, 10 of 20 of 0.302.
+        (10, 0.5, Verdict.TOO_FEW_IMAGES),  # upper bound 0.259
+        (20, 0.5, Verdict.FORGOTTEN_AND_KEPT),  # upper bound 0.139
+        (20, 0.9, Verdict.FORGOTTEN_AND_KEPT),
+        (37, 34 / 37, Verdict.FORGOTTEN_AND_KEPT),
+    ],
+)
+def test_few_forget_images_make_no_success(images, original, word):
+    """Must fail if a class of one test image is called forgotten, or bounds are two-sided or Wald's."""
+    assert found(original_forget=original, forget_images=images) == word
+
+
+def test_few_images_do_not_hide_a_failure():
+    """Must fail if a model that knows all three images is not called so."""
+    assert found(forget=1.0, original_forget=1.0, forget_images=3) == Verdict.STILL_KNOWN
+
+
+@pytest.mark.parametrize(
+    ("original", "images", "word"),
+    [(0.0, 40, Verdict.NOTHING_TO_FORGET), (0.02, 50, Verdict.NOTHING_TO_FORGET),
+     (0.0, 5, Verdict.NOTHING_TO_FORGET), (0.0, 4, Verdict.TOO_FEW_IMAGES)],
+)  # fmt: skip
+def test_nothing_is_forgotten_where_nothing_was_known(original, images, word):
+    """Must fail if the original's own accuracy is not looked at, or four images tell that it knows nothing."""
+    assert found(original_forget=original, forget_images=images) == word
+
+
+@pytest.mark.parametrize(
+    ("original", "images", "chance", "word"),
+    [
+        (0.0, 20, 0.5, Verdict.ORIGINAL_AT_CHANCE),
+        # P(at least 14 of 20) = 0.058 by coin tosses, of 15 0.021.
+        (14 / 20, 20, 0.5, Verdict.ORIGINAL_AT_CHANCE),
+        (15 / 20, 20, 0.5, Verdict.FORGOTTEN_AND_KEPT),
+        # Always naming a class of nine tenths is no knowledge.
+        (0.9, 200, 0.9, Verdict.ORIGINAL_AT_CHANCE),
+        # Of 4 coin tosses all come right with probability 0.0625, of 5 with 0.031.
+        (1.0, 4, 0.5, Verdict.TOO_FEW_IMAGES),
+        (1.0, 5, 0.5, Verdict.FORGOTTEN_AND_KEPT),
+    ],
+)
+def test_an_original_at_chance_has_nothing_to_keep(original, images, chance, word):
+    """Must fail if retain accuracy 0.000 before and 0.500 after is called forgotten and kept."""
+    word_found = found(
+        retain=max(original, 0.5),
+        original_retain=original,
+        retain_images=images,
+        chance=chance,
+    )
+    assert word_found == word
+
+
+def test_the_articles_words_praise_what_ours_call_damage():
+    """Must fail if ours listens to the score, or the article's looks at retain images."""
+    forget = {
+        "images": 37,
+        "test_accuracy": 0.0,
+        "original": {"test_accuracy": 0.92},
+        "discriminator_score": {"mean": 0.074},
+    }
+    retain = {
+        "images": 333,
+        "chance": 1 / 9,
+        "test_accuracy": 0.11,
+        "original": {"test_accuracy": 0.95},
+    }
+    assert of_metrics(forget, retain) == {
+        "assessment": Verdict.DAMAGED,
+        "article_assessment": "excellent",
+    }
+    assert (
+        of_metrics(forget, retain | {"test_accuracy": 0.95})["assessment"] == "forgotten and kept"
+    )
+    assert of_metrics(forget | {"images": 2}, retain | {"test_accuracy": 0.95})["assessment"] == (
+        "too few images to tell"
+    )

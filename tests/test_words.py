@@ -1,0 +1,37 @@
+"""The words that may stand in metrics/: few, short, each once."""
+
+import pytest
+
+from unlearning import words
+
+
+def test_words_are_short_and_mean_one_thing():
+    """Must fail if a sentence becomes a word, or one word stands for two things."""
+    for kind in words.KINDS:
+        assert all(0 < len(word) <= words.LONGEST for word in kind)
+    everything = [word for kind in words.KINDS for word in kind]
+    assert len(everything) == len(set(everything))
+
+
+@pytest.mark.parametrize(
+    ("score", "word"),
+    [
+        (0.0, "excellent"), (0.0999, "excellent"), (0.1, "good"), (0.2999, "good"), (0.3, "partial"),
+        (0.4999, "partial"), (0.5, "weak"), (0.6999, "weak"), (0.7, "failed"), (1.0, "failed"),
+    ],
+)  # fmt: skip
+def test_a_score_has_the_word_of_its_band(score, word):
+    """Must fail if a bound moves, or belongs to the band below it."""
+    assert words.score_band(score) == word
+
+
+@pytest.mark.parametrize(
+    ("confidence", "word"),
+    [
+        (0.1, "low"), (0.345, "low"), (0.4999, "low"), (0.5, "medium"), (0.7999, "medium"),
+        (0.8, "high"), (1.0, "high"),
+    ],
+)  # fmt: skip
+def test_a_confidence_has_the_word_of_its_band(confidence, word):
+    """Must fail if a bound moves; 0.345 is "low" in the article (A18)."""
+    assert words.confidence_band(confidence) == word
