@@ -335,6 +335,20 @@ def test_examples_are_spread_over_the_forget_test_images_and_ranked(views):
     assert rows[0]["model"] == ORIGINAL
     assert rows[0]["class"] == "elephant"
     assert rows[0]["probability"] >= rows[1]["probability"] >= rows[2]["probability"]
+    assert [row["model"] for row in rows[:9:3]] == [ORIGINAL, UNLEARNED, "retrained"]
+
+
+def test_an_example_shows_the_mean_of_the_retrained_models(views):
+    """Must fail if one seed stands for all, or logits are averaged in place of probabilities."""
+    rows = series.example_rows(views, ("cat", "dog", "elephant", "horse"))
+    shown = next(row for row in rows if row["model"] == "retrained")
+    place = views.sample.rows("forget", "test")[0]
+    mean = np.mean([view.probs[place] for view in views.models.references.values()], axis=0)
+    assert shown["probability"] == pytest.approx(mean.max(), abs=1e-5)
+    alone = replace(views, models=Panel(views.models.subjects, {}))
+    assert {row["model"] for row in series.example_rows(alone, ("a", "b", "c", "d"))} == {
+        ORIGINAL, UNLEARNED
+    }  # fmt: skip
 
 
 def test_the_panel_holds_both_controls_beside_the_unlearned_model(trained, data):

@@ -1,6 +1,7 @@
 """The console command: tables and JSON on stdout, a person's mistake as one line and exit code 2."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,9 @@ def test_predict_shows_class_and_top_3_and_goes_past_broken_files(
     )
     assert code == 0
     lines = out.splitlines()
-    assert lines[0].split() == ["image", "predicted", "confidence", "top", "3", "score", "reading"]
+    assert re.split("  +", lines[0]) == [
+        "image", "predicted", "confidence", "top 3", "score", "if it is to be forgotten"
+    ]  # fmt: skip
     assert [line.split()[1] for line in lines[1:5]] == list(data.classes)
     for line, name in zip(lines[1:5], data.classes, strict=True):
         assert line.count(", ") == 2
@@ -68,7 +71,7 @@ def test_predict_gives_json_with_every_field(run, tmp_path, data, model_folder):
     assert bad.keys() == {"path", "reason"}
     assert good.keys() == {
         "path", "predicted", "confidence", "confidence_reading", "top", "discriminator_score",
-        "generator_score", "score_reading",
+        "generator_score", "reading_if_forgotten",
     }  # fmt: skip
     assert good["path"] == str(picture)
     assert good["predicted"] == "cat"

@@ -18,7 +18,7 @@ def test_the_cost_ratio_matches_hand_values(make_original):
 
 
 def test_work_from_one_retraining_on_is_called_dearer(make_original):
-    """Must fail if the bound moves, or forward passes are left out: 16 images and 30 forward only are 26 of 20."""
+    """Must fail if the bound moves, or forward passes are left out: 16 and 30 / 3 are 26 of 20."""
     assert assess(0.999) == "cheaper than retraining"
     assert assess(1.0) == "dearer than retraining"
     figures = of_game(16, 30, Sizes(forget=5, retain=20), make_original(epochs=1))

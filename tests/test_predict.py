@@ -53,7 +53,7 @@ def test_a_prediction_is_the_models_own(tmp_path, data, model_folder, cpu):
         assert abs(score - own) > 1e-3, (
             "the two scores must differ for this test to tell them apart"
         )
-        assert answer.score_reading == score_band(answer.discriminator_score)
+        assert answer.reading_if_forgotten == score_band(answer.discriminator_score)
         assert answer.confidence_reading == confidence_band(answer.confidence)
 
 
@@ -141,7 +141,7 @@ def test_a_folder_without_models_says_how_to_make_them(tmp_path, data, cpu):
 
 
 def test_the_table_lines_up_whatever_the_length_of_names():
-    """Must fail if columns have a fixed width, or the reason of a bad file is lost."""
+    """Must fail if columns have a fixed width, a reason is lost, or "failed" is said of any picture."""
     top = [("elephant", 0.345), ("a very long name", 0.3), ("cow", 0.2)]
     lines = predict.table(
         [
@@ -150,6 +150,9 @@ def test_the_table_lines_up_whatever_the_length_of_names():
         ]
     )
     assert len(lines) == 3
+    assert lines[0].endswith("score  if it is to be forgotten"), (
+        "a kept class's score is no failure"
+    )
     column = lines[0].index("predicted")
     assert lines[1][column:].startswith("elephant  ")
     assert lines[2][column:].startswith("-  ")

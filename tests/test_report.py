@@ -271,7 +271,7 @@ def write_data(folder: Path, classes: tuple[str, ...], forget: tuple[str, ...]) 
     shown = samples[samples["class"].isin(forget)]["id"]
     rows = [
         {"id": number, "model": model, "rank": rank, "class": classes[rank], "probability": 0.5 / rank}
-        for number in shown for model in ("original", "unlearned") for rank in (1,)
+        for number in shown for model in ("original", "unlearned", "retrained") for rank in (1,)
     ]  # fmt: skip
     write_series(folder / "data/audit_examples.csv", rows, list(rows[0]))
     figure = {"figure": "probe_recall", "original": 0.5, "unlearned": NEEDS, "retrained (1)": 0.4}
@@ -438,6 +438,25 @@ def test_every_figure_has_a_title_a_meaning_and_a_direction(page):
     assert sorted(shown) == sorted(names), "a figure belongs to no level, or to two"
     with pytest.raises(KeyError, match="does not explain"):
         explanations.family("new_figure")
+
+
+def test_the_page_shows_before_it_tells(page):
+    """Must fail if anything but the verdict stands above the pictures, or a text above the audit."""
+    sections = [tag["id"] for name, tag in page.tags if name == "section"]
+    assert sections[:5] == ["verdict", "seen", "audit", "reading", "figures"]
+    order = [tag.get("id") or name for name, tag in page.tags if name in ("section", "img", "svg")]
+    assert order[:3] == ["verdict", "seen", "img"]
+    assert "svg" in order[: order.index("audit")], "where the forgotten images went"
+    assert re.findall("original|unlearned|retrained", page.text[page.text.index("In bold") :])[
+        :3
+    ] == ["original", "unlearned", "retrained"]
+
+
+def test_the_verdict_speaks_in_names_and_keys_stay_in_the_tables(page):
+    """Must fail if a key of metrics/ stands in a sentence."""
+    said = [text for path, _, text in page.quotes if "verdict" in path or "assessment" in path]
+    assert len(said) >= 5
+    assert not [text for text in said if re.search(r"\w_\w|\w\.[a-z]", text)]
 
 
 def test_class_names_are_text_and_nothing_else(hostile):

@@ -32,7 +32,10 @@ def predict_command(
     ] = False,
     models: Annotated[Path, typer.Option(help="folder of the models")] = Path("models"),
 ) -> None:
-    """Say what a model makes of pictures: class, confidence, top 3, discriminator score and its reading."""
+    """Say what a model makes of pictures: class, confidence, top 3, the article's discriminator score.
+
+    The score's reading holds for pictures of a class to forget alone; of others it says nothing.
+    """
     from unlearning import hardware, predict  # here alone: PyTorch takes seconds to import
 
     answers = list(predict.predict(images, model, models, hardware.choose()))

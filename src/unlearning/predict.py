@@ -26,7 +26,9 @@ class Prediction:
 
     `top`: the three most probable classes with their probabilities. `discriminator_score`: of the
     feature extractor's output, as the article has it (A14); `generator_score`: of this model's own
-    output. Both in [0, 1], near 0 reads as forgotten, and say little without the retain accuracy.
+    output. Both in [0, 1], and say little without the retain accuracy. `reading_if_forgotten`: the
+    article's word for the first score, near 0 as forgotten. It holds only if the picture shows a class to
+    forget, which nobody but the asker knows: of any other picture a high score is as it should be.
     """
 
     path: str
@@ -36,7 +38,7 @@ class Prediction:
     top: list[tuple[str, float]]
     discriminator_score: float
     generator_score: float
-    score_reading: str
+    reading_if_forgotten: str
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def _prediction(
         top=top,
         discriminator_score=score.item(),
         generator_score=own_score.item(),
-        score_reading=score_band(score.item()),
+        reading_if_forgotten=score_band(score.item()),
     )
 
 
@@ -119,7 +121,7 @@ def _decoded(file: Path, size: int) -> np.ndarray | BadImage:
 def table(answers: Sequence[Prediction | Unreadable]) -> list[str]:
     """Return the answers as lines of a table, as wide as the longest name needs."""
     rows: list[tuple[str, ...]] = [
-        ("image", "predicted", "confidence", "top 3", "score", "reading")
+        ("image", "predicted", "confidence", "top 3", "score", "if it is to be forgotten")
     ]
     for answer in answers:
         if isinstance(answer, Unreadable):
@@ -134,7 +136,7 @@ def table(answers: Sequence[Prediction | Unreadable]) -> list[str]:
                 confidence,
                 top,
                 f"{answer.discriminator_score:.3f}",
-                answer.score_reading,
+                answer.reading_if_forgotten,
             )
         )
     rows = [tuple(printable(cell) for cell in row) for row in rows]

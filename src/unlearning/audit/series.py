@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
 from unlearning.audit.estimates import Measured
 from unlearning.audit.evidence import ORIGINAL, UNLEARNED, Probed, Views
@@ -95,11 +96,18 @@ def histogram_rows(views: Views) -> list[dict[str, Any]]:
 
 
 def example_rows(views: Views, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return the top 3 before and after of up to 10 forget test images, spread evenly over them."""
+    """Return the top 3 of up to 10 forget test images, spread evenly over them.
+
+    By the original, the unlearned model, and the mean probabilities of the retrained ones if there are any.
+    """
     forget = views.sample.rows("forget", "test")
     chosen = forget[
         np.arange(min(EXAMPLES, len(forget))) * len(forget) // min(EXAMPLES, len(forget))
     ]
+    logits = {name: views.models.subjects[name].logits for name in (ORIGINAL, UNLEARNED)}
+    if views.models.references:
+        probs = [view.logits.double().softmax(dim=1) for view in views.models.references.values()]
+        logits["retrained"] = torch.stack(probs).mean(dim=0).log()
     return [
         {
             "id": views.sample.indices[row].item(),
@@ -109,8 +117,6 @@ def example_rows(views: Views, classes: tuple[str, ...]) -> list[dict[str, Any]]
             "probability": probability,
         }
         for row in chosen
-        for model in (ORIGINAL, UNLEARNED)
-        for rank, (name, probability) in enumerate(
-            top_predictions(views.models.subjects[model].logits[row], classes), start=1
-        )
+        for model, outputs in logits.items()
+        for rank, (name, probability) in enumerate(top_predictions(outputs[row], classes), start=1)
     ]

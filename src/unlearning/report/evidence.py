@@ -53,15 +53,14 @@ PICTURE_SIDE, PICTURE_QUALITY = 256, 85
 
 @dataclass(frozen=True)
 class Example:
-    """A forget image as a data: URI, with its class and the top predictions before and after.
+    """A forget image as a data: URI, with its class and each model's top predictions.
 
-    `before` and `after` hold pairs of class and probability, as text, highest first.
+    `answers` holds, by model, pairs of class and probability as text, highest first.
     """
 
     actual: str
     picture: str
-    before: list[tuple[str, str]]
-    after: list[tuple[str, str]]
+    answers: dict[str, list[tuple[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -120,16 +119,14 @@ def examples(folder: Path, count: int) -> list[Example]:
     samples = samples.set_index("id").loc[chosen]
     images = read_images(folder / "images.npy")
 
-    def predictions(number: int, model: str) -> list[tuple[str, str]]:
-        rows = table[(table["id"] == number) & (table["model"] == model)]
-        return list(zip(rows["class"], rows["probability"], strict=True))
-
     return [
         Example(
             actual=samples.loc[number, "class"],
             picture=jpeg(images[samples.loc[number, "row"]]),
-            before=predictions(number, "original"),
-            after=predictions(number, "unlearned"),
+            answers={
+                str(model): list(zip(rows["class"], rows["probability"], strict=True))
+                for model, rows in table[table["id"] == number].groupby("model", sort=False)
+            },
         )
         for number in chosen
     ]

@@ -97,13 +97,13 @@ FIGURES = {
         "0.5 is good: the attacker tosses a coin. Below, it errs, which an attacker can turn round.",
     ),
     "membership_tpr.at_1_percent": Explanation(
-        "Membership TPR at 1 % FPR",
+        "TPR at 1 % FPR",
         "True-positive rate: the share of the forget images trained on that an attacker names while it "
         "names 1 % of the others wrongly.",
         "Low is good: 0.01 is chance.",
     ),
     "membership_tpr.at_5_percent": Explanation(
-        "Membership TPR at 5 % FPR",
+        "TPR at 5 % FPR",
         "The same while it names 5 % of the others wrongly.",
         "Low is good: 0.05 is chance.",
     ),
