@@ -1,15 +1,16 @@
 """Refuse an impossible request before anything is touched.
 
 DVC deletes a stage's outputs before it runs the stage: a mistake that is found only there costs the
-last good outputs. So all other stages wait for this one. It writes the same bytes for every valid
-request, so that an edit of one parameter does not make every stage run again.
+last good outputs. So all other stages wait for this one. It runs every time, since DVC does not see
+all that a folder of photographs gives (links), and writes the same bytes for every valid request on the
+same images, so that an edit of one parameter does not make every stage run again.
 
-Reads: params.yaml, the names of the files in data.path. Writes: data/request.json.
+Reads: params.yaml, the files in data.path. Writes: data/request.json.
 Run: `dvc repro check_request`.
 """
 
 from unlearning import costs, errors, progress, stage
-from unlearning.data import split, tree
+from unlearning.data import contents, split, tree
 from unlearning.files import write_metrics
 from unlearning.settings import load_params
 
@@ -25,8 +26,10 @@ def main() -> None:
         progress.say(f"check_request: about {sizes.forget} images to forget are trained on; {line}")
     if params.device == "cuda":
         require_gpu()
+    for remark in tree.remarks(params.data):
+        progress.say(f"check_request: {remark}")
 
-    write_metrics("data/request.json", {"valid": True})
+    write_metrics("data/request.json", {"valid": True} | contents.of(params.data))
 
 
 def require_gpu() -> None:

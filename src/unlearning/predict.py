@@ -15,6 +15,7 @@ from unlearning.errors import UserError, choices, printable
 from unlearning.evaluation import top_predictions
 from unlearning.hardware import Hardware
 from unlearning.models import load_classifier, load_discriminator, scores
+from unlearning.reading import as_on_disk, composed
 from unlearning.words import confidence_band, score_band
 
 BATCH_SIZE = 64
@@ -158,12 +159,14 @@ def _model_file(model: str, folder: Path) -> Path:
     names = model_names(folder)
     if not names:
         raise UserError(f"{folder} holds no model: run `dvc repro` or `dvc pull` first")
-    if model not in names:
+    spelled = {composed(name): name for name in names}
+    if composed(model) not in spelled:
         raise UserError(f"--model is {model!r}, but the models are {choices(names)}")
-    return folder / f"{model}.safetensors"
+    return folder / f"{spelled[composed(model)]}.safetensors"
 
 
 def _pictures(path: Path) -> list[Path]:
+    path = as_on_disk(path)
     if path.is_dir():
         files = sorted(files_below(path))
         if not files:

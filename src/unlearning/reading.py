@@ -1,6 +1,7 @@
-"""Files that may come from anyone: read up to a limit, or refused in one line."""
+"""Files and names that may come from anyone: files read up to a limit, names compared in one form."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 from unlearning.errors import UserError
@@ -31,3 +32,22 @@ def read_text(path: Path, most_bytes: int) -> str:
     Raises: as `read_bytes`; UnicodeDecodeError.
     """
     return read_bytes(path, most_bytes).decode("utf-8-sig")
+
+
+def composed(name: str) -> str:
+    """Return a name in Unicode's composed form (NFC), in which all names of this project are compared.
+
+    A keyboard writes "é" as one character, a folder unpacked on a Mac may have "e" and an accent.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def as_on_disk(path: Path) -> Path:
+    """Return the path as the disk spells it, should that be another Unicode form; else as it was given."""
+    if path.exists() or path == path.parent:
+        return path
+    folder = as_on_disk(path.parent)
+    if not folder.is_dir():
+        return path
+    alike = [entry for entry in folder.iterdir() if composed(entry.name) == composed(path.name)]
+    return alike[0] if len(alike) == 1 else path

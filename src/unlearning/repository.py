@@ -42,6 +42,9 @@ GIT_SETTINGS = (
     "protocol.allow=never",
 )
 
+# The stage that runs every time: DVC alone would call no run finished.
+GUARD = "check_request"
+
 
 def git(root: Path, *command: str) -> str:
     """Return what a git command prints, without the spaces around it.

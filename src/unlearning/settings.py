@@ -5,19 +5,32 @@ The knobs of the game stand at the top level, as people sweep them (`dvc exp run
 the rest has a section per stage. A stage is handed only its own part, see `tests/test_pipeline.py`.
 """
 
+import json
 import math
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from unlearning.errors import UserError, nearest
-from unlearning.reading import read_text
+from unlearning.reading import composed, read_text
 
 PARAMS_FILE = Path("params.yaml")
 MOST_BYTES = 2**20
+TEXT = "tag:yaml.org,2002:str"
+# Truth values and numbers in YAML 1.1, which PyYAML reads, but words in YAML 1.2, which DVC reads and writes.
+WORDS = re.compile(r"(?i)yes|no|on|off|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 
 
 def _exponent_to_float(value: object) -> object:
@@ -35,6 +48,7 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 ImageSize = Annotated[int, Field(ge=32, le=1024)]
+Name = Annotated[str, AfterValidator(composed)]
 
 
 class _Strict(BaseModel):
@@ -46,7 +60,7 @@ class DataParams(_Strict):
 
     source: Literal["synthetic", "folder"]
     path: Annotated[str, Field(min_length=1)]
-    classes: dict[str, str]
+    classes: dict[Name, Name]
     image_size: ImageSize
     on_bad_image: Literal["skip", "fail"]
     images_per_class: Annotated[int, Field(ge=10, le=100_000)]
@@ -72,7 +86,7 @@ class SplitParams(_Strict):
 class ForgetParams(_Strict):
     """What is to be forgotten."""
 
-    classes: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+    classes: Annotated[list[Annotated[Name, Field(min_length=1)]], Field(min_length=1)]
 
 
 class OriginalParams(_Strict):
@@ -156,10 +170,16 @@ class Params(GameParams):
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """PyYAML's safe loader without two things that hide what a file says.
+    """PyYAML's safe loader without three things that hide what a file says.
 
     A key that stands twice: PyYAML takes the last. An alias: a few hundred bytes stand for gigabytes.
+    A word that DVC takes for a word and PyYAML for a truth value or a number, such as no and 12:30.
     """
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        if kind is yaml.ScalarNode and implicit[0] and WORDS.fullmatch(value):
+            return TEXT
+        return super().resolve(kind, value, implicit)
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -169,7 +189,8 @@ class _PlainLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
-        for name in (key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+        keys = (key for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for name in (composed(key.value) for key in keys):
             if name in seen:
                 raise yaml.YAMLError(f"key {_shown(name)} stands twice")
             seen.add(name)
@@ -187,25 +208,33 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raise UserError(f"{path} does not exist: run from the project's root") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
+    values, node = _parse(text, path)
     try:
-        return Params.model_validate(parse_params(text, path))
+        return Params.model_validate(values)
     except ValidationError as error:
-        raise UserError(_explain(error, path)) from None
+        raise UserError(_explain(error, path, node)) from None
 
 
 def parse_params(text: str, path: Path) -> dict[Any, Any]:
     """Return the keys and values of a params.yaml, unchecked. Raises: UserError that names `path`."""
+    return _parse(text, path)[0]
+
+
+def _parse(text: str, path: Path) -> tuple[dict[Any, Any], yaml.MappingNode]:
+    """Return keys and values, and the same as they were written."""
     try:
-        values = yaml.load(text, _PlainLoader)
+        loader = _PlainLoader(text)
+        node = loader.get_single_node()
+        values = loader.construct_document(node) if node else None
     # PyYAML's parsers raise all sorts: ValueError, KeyError, AttributeError, RecursionError, ...
     except Exception as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} must hold keys and values, not {type(values).__name__}")
-    return values
+    return values, node
 
 
-def _explain(error: ValidationError, path: Path) -> str:
+def _explain(error: ValidationError, path: Path, node: yaml.MappingNode) -> str:
     """Return one line about the first mistake and the number of the others."""
     # Unknown keys first: a misspelt key is also a missing one, and only its own name helps.
     first, *others = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
@@ -216,7 +245,48 @@ def _explain(error: ValidationError, path: Path) -> str:
     if first["type"] == "missing":
         return f"{path}: key {key!r} is missing: restore it from the committed file{more}"
     allowed = first["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
-    return f"{path}: {key} is {_shown(first['input'])}, but {allowed}{more}"
+    advice = ""
+    if first["type"] == "string_type" and not isinstance(first["input"], list | dict):
+        names = node
+        for part in first["loc"][:2]:
+            names = next(value for name, value in names.value if name.value == part)
+        advice = _quoting(first["loc"], names)
+    return f"{path}: {key} is {_shown(first['input'])}, but {allowed}{advice}{more}"
+
+
+def _quoting(location: tuple[int | str, ...], names: yaml.Node) -> str:
+    """Return what to type for a class whose name YAML reads as something else; "" if it is none.
+
+    `names` is what stands in the file under forget.classes or data.classes.
+    """
+    if location[:2] == ("forget", "classes"):
+        wrong = names.value[location[2]]
+        if not all(isinstance(name, yaml.ScalarNode) for name in names.value) or not wrong.value:
+            return ""
+        line = f"- {_in_yaml(wrong)}"
+        override = f"forget.classes=[{','.join(map(_in_override, names.value))}]"
+    elif location[:2] == ("data", "classes"):
+        pairs = [pair for pair in names.value if not all(each.tag == TEXT for each in pair)]
+        folder, name = pairs[0]
+        if not all(isinstance(each, yaml.ScalarNode) and each.value for each in (folder, name)):
+            return ""
+        line = f"{_in_yaml(folder)}: {_in_yaml(name)}"
+        # `-S` knows no other keys, and leaves a key that it finds as it is.
+        plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", folder.value) and folder.tag == TEXT
+        override = f"data.classes.{folder.value}={_in_override(name)}" if plain else ""
+    else:
+        return ""
+    words = f", or say dvc exp run -S {shlex.quote(override)}" if override else ""
+    return f"; quotes make it a name: write {line} in {PARAMS_FILE}{words}"
+
+
+def _in_yaml(name: yaml.ScalarNode) -> str:
+    return json.dumps(name.value, ensure_ascii=False)
+
+
+def _in_override(name: yaml.ScalarNode) -> str:
+    """Return a name as a string of Hydra's grammar, in which a backslash stands for itself."""
+    return '"' + name.value.replace('"', '\\"') + '"'
 
 
 def _shown(value: Any) -> str:

@@ -19,11 +19,11 @@ from unlearning.certificate.record import (
     ForgottenImage,
     Model,
 )
-from unlearning.data import dataset
+from unlearning.data import contents, dataset
 from unlearning.errors import UserError, choices
 from unlearning.files import DIGITS, read_metrics, read_table, rounded
 from unlearning.hardware import Hardware, available_cores
-from unlearning.repository import dvc, git
+from unlearning.repository import GUARD, dvc, git
 from unlearning.settings import load_params
 from unlearning.tensors import read_tensors
 
@@ -200,8 +200,16 @@ def file_hashes(root: Path) -> dict[str, str]:
 
 
 def _require_finished_run(root: Path) -> None:
-    """Raise UserError if DVC finds an output that dvc.lock does not know, or an input changed since."""
+    """Raise UserError if an output is not the one that dvc.lock knows, or an input has changed since."""
     changed = json.loads(dvc(root, "status", "--json"))
+    # It runs every time, to look at the images: so that is done here.
+    if changed.get(GUARD) == ["always changed"]:
+        del changed[GUARD]
+        request = read_metrics(root / "data/request.json")
+        if request != {"valid": True} | contents.of(load_params(root / "params.yaml").data, root):
+            raise UserError(
+                "the images in data.path are not those of the last run: run `dvc repro` first"
+            )
     if changed:
         raise UserError(
             f"the workspace is not what dvc.lock says in {choices(sorted(changed))}: "

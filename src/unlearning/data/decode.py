@@ -8,6 +8,7 @@ greyscale is scaled to 8 bit (torchvision clips it to white). Colour profiles ar
 """
 
 import logging
+import stat
 import warnings
 from pathlib import Path
 
@@ -44,7 +45,11 @@ def decode(path: Path, size: int) -> UInt8[np.ndarray, "{size} {size} 3"]:
     than `MAX_PIXELS` pixels; the last is seen in the header, before any pixel is decoded.
     """
     try:
-        if path.stat().st_size == 0:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            # To open a pipe may block for ever, to read a device never end.
+            raise BadImage("no file, but a folder, pipe, socket or device")
+        if status.st_size == 0:
             raise BadImage("empty file")
         with warnings.catch_warnings():
             # Pillow warns of odd metadata and of large pictures; we judge both ourselves.

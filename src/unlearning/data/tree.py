@@ -1,8 +1,9 @@
 """What a tree of images holds: one folder per class, files anywhere below it; no picture is opened.
 
-Like torchvision's `ImageFolder`, with three differences: every file counts, whatever its suffix (a
+Like torchvision's `ImageFolder`, with four differences: every file counts, whatever its suffix (a
 file that is no image is later named in data/skipped.csv, not passed over), `data.classes` selects
-and renames folders, and a person's mistake is told in one line.
+and renames folders, class names are in Unicode's composed form (paths stay as the disk has them),
+and a person's mistake is told in one line.
 """
 
 import os
@@ -14,13 +15,22 @@ from typing import NoReturn
 
 from unlearning.animals import SPECIES
 from unlearning.errors import UserError, choices, nearest, printable
+from unlearning.reading import as_on_disk, composed
 from unlearning.settings import DataParams
 
 DRAWING = "src/unlearning/animals"
 DRAWN = Path("data/animals")
 LONGEST_NAME = 255  # of a class
-# Left behind by operating systems and Python, in lower case; hidden files are left out anyway.
-CLUTTER = frozenset({"thumbs.db", "desktop.ini", "icon\r", "__macosx", "__pycache__", "@eadir"})
+# Left behind by systems, in lower case; hidden files and folders are left out anyway.
+CLUTTER = frozenset(
+    {
+        *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini"),  # Windows
+        *("$recycle.bin", "recycler", "system volume information", "found.000"),
+        *("icon\r", "__macosx", "network trash folder", "temporary items"),  # macOS
+        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot"),  # network storage
+        *("lost+found", "__pycache__"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +54,13 @@ def root_of(params: DataParams) -> Path:
             )
         return DRAWN
     try:
-        root, drawn = Path(params.path).resolve(), DRAWN.resolve()
+        given = as_on_disk(Path(params.path))
+        root, drawn = given.resolve(), DRAWN.resolve()
     except (ValueError, RuntimeError, OSError) as error:  # a NUL, links in a ring, a name too long
         _refuse(params, f"that is no path: {error}")
     if root.is_relative_to(drawn) or drawn.is_relative_to(root):
         _refuse(params, f"{DRAWN} is emptied by each run: keep your images in a folder apart")
-    return Path(params.path)
+    return given
 
 
 def count_classes(params: DataParams) -> dict[str, int]:
@@ -69,18 +80,29 @@ def count_classes(params: DataParams) -> dict[str, int]:
 def list_images(params: DataParams, root: Path) -> list[Listed]:
     """Return every file of every class, by class name and then by path.
 
-    Raises: UserError if `root` is no folder, holds no class or only one, or a class holds no file.
+    Folders of clutter and hidden ones are no classes, unless `data.classes` names them.
+
+    Raises: UserError if `root` is no folder, holds no class or only one, a class holds no file, or
+    two folders have the same name in two Unicode forms.
     """
     try:
         if not root.is_dir():
             fault = "that is a file" if root.exists() else "there is no such folder"
             _refuse(params, f"{fault}: give the folder that holds one folder per class")
-        folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
-        folders = [name for name in folders if _is_content(name)]
+        spelled = _folders(root)
+        folders = [name for name in spelled if _is_content(name) or name in params.classes]
         if not folders:
             _refuse(params, "it holds no folder: the images of each class stand in their own")
         listed = []
-        for folder, class_name in select(params.classes, folders).items():
+        for name, class_name in select(params.classes, folders).items():
+            folder, *others = spelled[name]
+            if others:
+                # As escapes: what is shown of both looks the same.
+                _refuse(
+                    params,
+                    f"its folders {folder!a} and {others[0]!a} have one name, {name!r}, in "
+                    "two Unicode forms: put their files into one folder",
+                )
             files = list(files_below(root / folder))
             if not files:
                 _refuse(params, f"its folder {folder!r} holds no file: fill it or leave it out")
@@ -90,8 +112,34 @@ def list_images(params: DataParams, root: Path) -> list[Listed]:
     return sorted(listed, key=lambda image: (image.class_name, image.path))
 
 
+def remarks(params: DataParams) -> list[str]:
+    """Return what a person should hear of a folder that is taken: folders left out, names alike."""
+    if params.source == "synthetic":
+        return []
+    folders = _folders(root_of(params))
+    chosen = select(params.classes, [name for name in folders if _is_content(name)])
+    lines = []
+    left_out = [name for name in folders if not _is_content(name)]
+    if left_out and not params.classes:
+        lines.append(
+            f"left out of {params.path}, as hidden or a system's own: {choices(left_out)} "
+            "(to take one as a class, name it in data.classes)"
+        )
+    by_case: dict[str, list[str]] = {}
+    for name in sorted(set(chosen.values())):
+        by_case.setdefault(name.casefold(), []).append(name)
+    lines += [
+        f"classes {choices(names)} differ in upper and lower case alone: they are kept apart"
+        for names in by_case.values()
+        if len(names) > 1
+    ]
+    return lines
+
+
 def select(classes: Mapping[str, str], folders: Sequence[str]) -> dict[str, str]:
     """Return the class name of each folder to use; empty `classes`: all, under their own names.
+
+    All names are composed.
 
     Raises: UserError if a name in `classes` is no folder, a class has no name or one that cannot be
     shown as it is, or one class is left.
@@ -108,8 +156,9 @@ def select(classes: Mapping[str, str], folders: Sequence[str]) -> dict[str, str]
         # Names go into CSV files, pages, pictures and terminals: what acts there is no name.
         if printable(class_name) != class_name or len(class_name) > LONGEST_NAME:
             raise UserError(
-                f"class {class_name[:LONGEST_NAME]!r} has a control character or more than "
-                f"{LONGEST_NAME} characters: rename the folder, or the class by data.classes"
+                f"class {class_name[:LONGEST_NAME]!r} has a control character, a byte that is no "
+                f"UTF-8, or more than {LONGEST_NAME} characters: rename the folder, or the class by "
+                "data.classes"
             )
     names = sorted(set(chosen.values()))
     if len(names) == 1:
@@ -123,8 +172,8 @@ def select(classes: Mapping[str, str], folders: Sequence[str]) -> dict[str, str]
 def files_below(folder: Path) -> Iterator[Path]:
     """Yield the files at any depth, links followed, each real folder once: links may run in a ring.
 
-    A link that leads nowhere is yielded too: it is named later, like any file that cannot be read.
-    Pipes and devices are not: to open one may block for ever.
+    What is no file (a link that leads nowhere, a pipe, a device) is yielded too: it is named later,
+    like any file that cannot be read.
     """
     seen = set()
     for here, subfolders, names in os.walk(folder, followlinks=True, onerror=_raise):
@@ -134,9 +183,16 @@ def files_below(folder: Path) -> Iterator[Path]:
             subfolders.clear()
             continue
         seen.add(real)
-        for file in (Path(here, name) for name in sorted(filter(_is_content, names))):
-            if file.is_file() or not file.exists():
-                yield file
+        for name in sorted(filter(_is_content, names)):
+            yield Path(here, name)
+
+
+def _folders(root: Path) -> dict[str, list[str]]:
+    """Return the names of the subfolders, sorted, as the disk spells them, by their composed form."""
+    spelled: dict[str, list[str]] = {}
+    for name in sorted(entry.name for entry in root.iterdir() if entry.is_dir()):
+        spelled.setdefault(composed(name), []).append(name)
+    return spelled
 
 
 def _is_content(name: str) -> bool:

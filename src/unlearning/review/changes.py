@@ -16,7 +16,7 @@ from unlearning import gate
 from unlearning.errors import UserError
 from unlearning.files import MOST_BYTES, parse_json
 from unlearning.reading import read_bytes
-from unlearning.repository import committed, dvc, git, tracked
+from unlearning.repository import GUARD, committed, dvc, git, tracked
 from unlearning.settings import GateParams, load_params, parse_params
 
 # By name: a file or parameter, then a key. A side that has no such value holds None.
@@ -200,10 +200,18 @@ def _stages_to_run(root: Path) -> list[str]:
         (copy / ".dvc").mkdir(parents=True, exist_ok=True)
         (copy / ".dvc/config").write_text(OWN_CONFIG.format(folder=folder), encoding="utf-8")
         said = dvc(copy, "repro", "--allow-missing", "--dry")
-    stages = RUNS.findall(said)
-    if not stages and IN_SYNC not in said:
-        raise UserError("dvc repro --dry says neither that a stage would run nor that none would")
-    return stages
+        stages = RUNS.findall(said)
+        if not stages and IN_SYNC not in said:
+            raise UserError(
+                "dvc repro --dry says neither that a stage would run nor that none would"
+            )
+        return [stage for stage in stages if stage != GUARD or _guard_is_stale(copy)]
+
+
+def _guard_is_stale(root: Path) -> bool:
+    """Return whether code or parameters of the stage that always runs are not those of dvc.lock."""
+    entries = parse_json(dvc(root, "status", "--json", GUARD)).get(GUARD, [])
+    return any(entry != "always changed" and "changed outs" not in entry for entry in entries)
 
 
 def _matters(name: str) -> bool:
