@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_project import run
+from tiny_project import run, stages_run
+
+from unlearning.certificate import workspace
+from unlearning.errors import UserError
+from unlearning.review import changes
 
 from unlearning import words
 
@@ -62,8 +66,27 @@ def test_no_sentence_stands_among_the_metrics(clone):
 
 def test_a_second_repro_does_nothing_and_leaves_git_clean(clone):
     """Must fail if a stage writes what it depends on, or an output is missing from .gitignore."""
-    assert "Running stage" not in run(clone, "dvc", "repro")
+    assert stages_run(run(clone, "dvc", "repro")) == {"check_request"}
     assert run(clone, "git", "status", "--porcelain") == ""
+
+
+def test_a_finished_run_is_called_up_to_date(clone):
+    """Must fail if the stage that always runs is told as a change, or hides one of its own code."""
+    assert json.loads(run(clone, "dvc", "status", "--json")) == {
+        "check_request": ["always changed"]
+    }
+    assert stages_run(run(clone, "dvc", "repro", "--dry")) == {"check_request"}
+    assert changes._stages_to_run(clone) == []
+    workspace._require_finished_run(clone)
+    code = clone / "stages/check_request.py"
+    before = code.read_bytes()
+    code.write_bytes(before + b"# edited\n")
+    try:
+        assert changes._stages_to_run(clone) == ["check_request"]
+        with pytest.raises(UserError, match="check_request: run `dvc repro`"):
+            workspace._require_finished_run(clone)
+    finally:
+        code.write_bytes(before)
 
 
 def test_the_summary_shows_all_three_versions(clone):
@@ -114,8 +137,7 @@ def test_a_bad_value_is_refused_before_any_output_is_touched(clone):
 def test_an_experiment_reruns_only_what_depends_on_its_parameter(clone):
     """Must fail if lr is declared by a stage that does not need it, or -S rewrites params.yaml."""
     shown = run(clone, "dvc", "exp", "run", "-S", "lr=1e-5")
-    ran = set(re.findall(r"Running stage '(\w+)'", shown))
-    assert ran == {
+    assert stages_run(shown) == {
         "check_request", "adversarial_train", "evaluate_retain", "evaluate_forget", "audit",
         "report",
     }  # fmt: skip

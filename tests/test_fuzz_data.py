@@ -105,7 +105,7 @@ def test_links_out_of_the_folder_are_read_as_pictures_and_never_written(tmp_path
     counts = prepare.pack(listed, tmp_path / "top", params, tmp_path / "out")
     skipped = read_table(tmp_path / "out" / "skipped.csv")
     assert {path.split("/")[-1] for path in skipped["path"]} == {
-        "passwords.png", "nowhere.png", "itself.png"
+        "passwords.png", "nowhere.png", "itself.png", "zero.png", "pipe.png"
     }  # fmt: skip
     assert counts["skipped"] == len(skipped)
     assert "cat/picture.png" in set(read_table(tmp_path / "out" / "samples.csv")["path"])

@@ -40,7 +40,7 @@ ACTING = [
 def test_a_class_name_that_acts_where_it_is_shown_is_refused(name):
     """Must fail if a line break ends a row of a CSV file, or an escape sequence reaches a terminal."""
     with pytest.raises(
-        UserError, match="has a control character or more than 255 characters"
+        UserError, match="has a control character, a byte that is no UTF-8, or more than 255"
     ) as caught:
         tree.select({"a": name, "b": "dog"}, ["a", "b"])
     assert printable(str(caught.value)) == str(caught.value)

@@ -108,6 +108,21 @@ def test_every_stage_runs_its_own_script_and_every_script_is_a_stage():
     assert all(stage["cmd"] == f"python -m stages.{name}" for name, stage in STAGES.items())
 
 
+def test_the_guard_runs_every_time_and_every_other_stage_waits_for_it():
+    """Must fail if a stage could run on a request, or on images, that the guard did not see."""
+    assert [name for name, stage in STAGES.items() if stage.get("always_changed")] == [
+        "check_request"
+    ]
+    guarded = {"check_request"}
+    made = set(outputs(STAGES["check_request"]))
+    for _ in STAGES:
+        for name, stage in STAGES.items():
+            if made & set(stage["deps"]):
+                guarded.add(name)
+                made |= set(outputs(stage))
+    assert guarded == set(STAGES)
+
+
 def test_metrics_and_series_stand_in_git_and_everything_else_in_the_cache():
     """Must fail if a metrics file is cached, or an out is not (that switches the run cache off)."""
     for stage in STAGES.values():

@@ -8,7 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
-from tiny_project import run
+from tiny_project import run, stages_run
 
 BUCKET = "unlearning"
 KEY = {"access_key_id": "somebody", "secret_access_key": "secret", "region": "us-east-1"}
@@ -69,24 +69,23 @@ def test_a_second_clone_pulls_the_run_and_has_nothing_to_do(
 
     second = cloned(first, tmp_path / "second", settings)
     run(second, "dvc", "pull")
-    assert "Running stage" not in run(second, "dvc", "repro")
+    assert stages_run(run(second, "dvc", "repro")) == {"check_request"}
     assert outputs(second) == outputs(first)
     assert run(second, "git", "status", "--porcelain") == ""
 
     # DVC 3.67 sends the run cache's list of runs but not their metrics, which are in Git (see the README).
     run(second, "dvc", "pull", "--run-cache")
     (second / "dvc.lock").unlink()  # as on a branch that goes back to earlier parameters
-    without_metrics = ("check_request", "init_models")
-    shown = run(second, "dvc", "repro", "--single-item", *without_metrics)
-    for stage in without_metrics:
-        assert f"Stage '{stage}' is cached - skipping run" in shown
+    without_metrics = "init_models"
+    shown = run(second, "dvc", "repro", "--single-item", without_metrics)
+    assert f"Stage '{without_metrics}' is cached - skipping run" in shown
 
 
 def test_a_run_made_before_is_not_made_again(tmp_path, finished_clone):
     """Must fail if a stage's outputs switch DVC's run cache off."""
     clone = shutil.copytree(finished_clone, tmp_path / "clone", symlinks=True)
     (clone / "dvc.lock").unlink()
-    assert "Running stage" not in run(clone, "dvc", "repro")
+    assert stages_run(run(clone, "dvc", "repro")) == {"check_request"}
     assert outputs(clone) == outputs(finished_clone)
 
 

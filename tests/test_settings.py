@@ -2,11 +2,13 @@
 
 import copy
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 
 from unlearning.errors import UserError
 from unlearning.settings import load_params
@@ -188,3 +190,94 @@ def test_a_file_that_is_no_yaml_mapping_is_refused(tmp_path, content, said):
 def test_a_missing_file_is_refused(tmp_path):
     """Must fail if FileNotFoundError escapes."""
     assert "does not exist: run from the project's root" in refusal(tmp_path / "params.yaml")
+
+
+READ_AS_SOMETHING_ELSE = [
+    "7", "007", "-1", "+1", "null", "~", "0x1F", "0b11", "2024-01-01", "true", "False", ".5", "1.0",
+    "1_000", ".inf", ".nan",
+]  # fmt: skip
+
+
+def with_lines(folder: Path, old: str, new: str) -> Path:
+    """Return the committed parameters with one piece replaced, as a file in `folder`."""
+    text = COMMITTED.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    path = folder / "params.yaml"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    return path
+
+
+def advice(path: Path) -> tuple[str, str | None]:
+    """Return the line and the argument of -S that the refusal tells a person to type."""
+    found = re.search(
+        r"write (.*?) in params\.yaml(?:, or say dvc exp run -S (.*))?$", refusal(path)
+    )
+    assert found
+    return found[1], shlex.split(found[2])[0] if found[2] else None
+
+
+@pytest.mark.parametrize("name", READ_AS_SOMETHING_ELSE)
+def test_a_class_that_yaml_takes_for_no_name_is_refused_with_what_to_type(tmp_path, name):
+    """Must fail if the number's value (31) is shown for its name (0x1F), or the advice is read as 31 again."""
+    path = with_lines(tmp_path, "  - elephant\n", f"  - cow\n  - {name}\n")
+    line, override = advice(path)
+    apply_overrides(path, [override])
+    assert load_params(path).forget.classes == ["cow", name]
+    path = with_lines(tmp_path, "  - elephant\n", f"  - cow\n  {line}\n")
+    assert load_params(path).forget.classes == ["cow", name]
+
+    path = with_lines(tmp_path, "classes: {}\n", f"classes:\n    cane: dog\n    gatto: {name}\n")
+    line, override = advice(path)
+    apply_overrides(path, [override])
+    assert load_params(path).data.classes == {"cane": "dog", "gatto": name}
+    path = with_lines(tmp_path, "classes: {}\n", f"classes:\n    cane: dog\n    {line}\n")
+    assert load_params(path).data.classes == {"cane": "dog", "gatto": name}
+
+    path = with_lines(tmp_path, "classes: {}\n", f"classes:\n    cane: dog\n    {name}: cat\n")
+    line, override = advice(path)
+    assert override is None  # -S leaves a key as it stands
+    path = with_lines(tmp_path, "classes: {}\n", f"classes:\n    cane: dog\n    {line}\n")
+    assert load_params(path).data.classes == {"cane": "dog", name: "cat"}
+
+
+@pytest.mark.parametrize("name", ["no", "Yes", "ON", "off", "y", "12:30", "1:2:3", "1e3", "0o17"])
+def test_words_that_dvc_writes_without_quotes_are_names(tmp_path, name):
+    """Must fail if PyYAML's older rules make a truth value or a number of what DVC takes for a word."""
+    path = tmp_path / "params.yaml"
+    path.write_text(COMMITTED.read_text(encoding="utf-8"), encoding="utf-8")
+    apply_overrides(path, [f'forget.classes=["{name}"]', f'+data.classes.x="{name}"'])
+    params = load_params(path)
+    assert params.forget.classes == [name]
+    assert params.data.classes == {"x": name}
+    path = with_lines(tmp_path, "classes: {}\n", f"classes:\n    {name}: {name}\n")
+    assert load_params(path).data.classes == {name: name}
+
+
+def test_a_quote_in_another_name_survives_the_advice(tmp_path):
+    """Must fail if the argument of -S is not quoted for the shell or for Hydra."""
+    names = ["it's", 'a "b"', "a b"]
+    listed = "".join(f"  - {name}\n" for name in names)
+    path = with_lines(tmp_path, "  - elephant\n", listed + "  - 7\n")
+    _, override = advice(path)
+    apply_overrides(path, [override])
+    assert load_params(path).forget.classes == [*names, "7"]
+
+
+@pytest.mark.parametrize("item", ["[7]", "{a: 7}", "", '""'])
+def test_what_is_no_name_at_all_gets_no_such_advice(tmp_path, item):
+    """Must fail if a list or an empty item ends in a traceback or in a name that nobody meant."""
+    said = refusal(with_lines(tmp_path, "  - elephant\n", f"  - {item}\n  - [8]\n"))
+    assert "quotes" not in said
+
+
+def test_names_are_compared_in_one_unicode_form(tmp_path):
+    """Must fail if a name typed in one form misses the folder that has the other, or stands twice unseen."""
+    decomposed, composed = "e\u0301", "\xe9"
+    path = write_params(
+        tmp_path, forget__classes=[decomposed], data__classes={decomposed: decomposed}
+    )
+    params = load_params(path)
+    assert params.forget.classes == [composed]
+    assert params.data.classes == {composed: composed}
+    twice = write_params(tmp_path, data__classes={decomposed: "a", composed: "b"})
+    assert "stands twice" in refusal(twice)

@@ -254,17 +254,22 @@ def photos(root: Path, **counts: int) -> None:
             Image.new("L", (4, 4), i).save(root / name / f"{i}.png")
 
 
-def test_every_valid_request_gives_the_same_file(tmp_path, monkeypatch):
+def test_every_valid_request_on_the_same_images_gives_the_same_file(tmp_path, monkeypatch):
     """Must fail if the guard's output tells requests apart: all stages would run anew."""
     monkeypatch.chdir(tmp_path)
     photos(Path("photos"), elephant=3, dog=3, cat=4)
     write_params(tmp_path)
     check_request.main()
     first = Path("data/request.json").read_bytes()
-    assert json.loads(first) == {"valid": True}
-    write_params(tmp_path, data__source="synthetic", data__path=tree.DRAWING, lr=0.1, device="auto")
+    write_params(tmp_path, lr=0.1, device="auto", forget__classes=["dog"])
     check_request.main()
     assert Path("data/request.json").read_bytes() == first
+    (Path("photos") / "dog" / "2.png").write_bytes(b"another")
+    check_request.main()
+    assert Path("data/request.json").read_bytes() != first
+    write_params(tmp_path, data__source="synthetic", data__path=tree.DRAWING)
+    check_request.main()
+    assert json.loads(Path("data/request.json").read_bytes()) == {"valid": True}
 
 
 @pytest.mark.parametrize(

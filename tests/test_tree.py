@@ -69,13 +69,88 @@ def test_linked_folders_are_followed_and_a_ring_ends(tmp_path):
     assert [image.path for image in listed] == ["cat/2.jpg", "cat/more/1.jpg", "dog/3.jpg"]
 
 
-def test_a_pipe_is_left_out_and_a_dead_link_is_not(tmp_path):
-    """Must fail if a pipe is listed (to open it blocks), or a dead link vanishes unnamed."""
+def test_what_is_no_file_is_listed_to_be_named_later(tmp_path):
+    """Must fail if a pipe or a dead link vanishes unnamed."""
     touch(tmp_path, "cat/1.jpg", "dog/1.jpg")
     os.mkfifo(tmp_path / "cat/pipe.jpg")
     (tmp_path / "dog/dead.jpg").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "dog/self.jpg").symlink_to(tmp_path / "dog/self.jpg")
     listed = tree.list_images(data_params(), tmp_path)
-    assert [image.path for image in listed] == ["cat/1.jpg", "dog/1.jpg", "dog/dead.jpg"]
+    assert [image.path for image in listed] == [
+        "cat/1.jpg", "cat/pipe.jpg", "dog/1.jpg", "dog/dead.jpg", "dog/self.jpg"
+    ]  # fmt: skip
+
+
+SYSTEMS = [
+    "$RECYCLE.BIN", "$Recycle.Bin", "RECYCLER", "System Volume Information", "FOUND.000",
+    "__MACOSX", ".Trashes", ".Spotlight-V100", ".fseventsd", ".TemporaryItems", "Network Trash Folder",
+    "Temporary Items", "lost+found", "@eaDir", "#recycle", "#snapshot", "@Recycle",
+    "@Recently-Snapshot", ".ipynb_checkpoints", "__pycache__",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_folder_that_a_system_left_is_no_class_unless_it_is_named(tmp_path, name):
+    """Must fail if the name leaves the list of clutter, if that is not said, or data.classes cannot take it."""
+    touch(tmp_path, "cat/1.jpg", "dog/1.jpg")
+    (tmp_path / name).mkdir()
+    params = data_params(path=str(tmp_path))
+    assert {image.class_name for image in tree.list_images(params, tmp_path)} == {"cat", "dog"}
+    (said,) = tree.remarks(params)
+    assert f"as hidden or a system's own: {name} (to take" in said
+
+    touch(tmp_path, f"{name}/1.jpg")
+    named = data_params(path=str(tmp_path), classes={"cat": "cat", name: "junk"})
+    assert {image.class_name for image in tree.list_images(named, tmp_path)} == {"cat", "junk"}
+    assert tree.remarks(named) == []
+
+
+def test_files_that_a_system_left_are_no_images(tmp_path):
+    """Must fail if a name leaves the list."""
+    touch(
+        tmp_path, "cat/1.jpg", "dog/1.jpg", "cat/ehthumbs.db", "cat/ehthumbs_vista.db", "cat/Icon\r"
+    )
+    touch(tmp_path, "dog/Desktop.ini", "dog/._1.jpg", "dog/.DS_Store", "dog/THUMBS.DB")
+    listed = tree.list_images(data_params(), tmp_path)
+    assert [image.path for image in listed] == ["cat/1.jpg", "dog/1.jpg"]
+
+
+NFC, NFD = "\xe9l\xe9phant", "e\u0301le\u0301phant"
+
+
+def test_class_names_are_composed_and_paths_are_as_on_the_disk(tmp_path):
+    """Must fail if a class keeps the disk's Unicode form, or a path loses it and is not found any more."""
+    touch(tmp_path, f"{NFD}/{NFD}.jpg", "dog/1.jpg")
+    by_itself = tree.list_images(data_params(), tmp_path)
+    assert by_itself[-1] == Listed(f"{NFD}/{NFD}.jpg", NFC)
+    for key in (NFC, NFD):
+        params = data_params(classes={key: NFD, "dog": "dog"})
+        assert tree.list_images(params, tmp_path)[-1] == Listed(f"{NFD}/{NFD}.jpg", NFC)
+
+
+def test_two_folders_of_one_name_are_refused_and_told_apart(tmp_path):
+    """Must fail if one of them is passed over, or if both are shown alike."""
+    touch(tmp_path, f"{NFC}/1.jpg", f"{NFD}/1.jpg", "cat/1.jpg", "dog/1.jpg")
+    said = refusal(tmp_path)
+    assert r"'e\u0301le\u0301phant' and '\xe9l\xe9phant' have one name, 'éléphant'" in said
+    chosen = tree.list_images(data_params(classes={"cat": "cat", "dog": "dog"}), tmp_path)
+    assert len(chosen) == 2
+
+
+def test_a_data_path_is_found_in_either_unicode_form(tmp_path):
+    """Must fail if what a person types must have the disk's form."""
+    touch(tmp_path, f"{NFD}/photos/cat/1.jpg", f"{NFD}/photos/dog/1.jpg")
+    params = data_params(path=str(tmp_path / NFC / "photos"))
+    assert tree.count_classes(params) == {"cat": 1, "dog": 1}
+    assert tree.root_of(params) == tmp_path / NFD / "photos"
+
+
+def test_names_that_differ_in_case_alone_are_remarked(tmp_path):
+    """Must fail if a person who asks to forget `cat` does not hear of `Cat`."""
+    touch(tmp_path, "cat/1.jpg", "Cat/1.jpg", "dog/1.jpg")
+    assert tree.remarks(data_params(path=str(tmp_path))) == [
+        "classes Cat, cat differ in upper and lower case alone: they are kept apart"
+    ]
 
 
 def test_a_folder_that_cannot_be_read_is_refused(tmp_path, monkeypatch):

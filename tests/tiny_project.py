@@ -41,6 +41,11 @@ def run(clone: Path, *command: str, fails: bool = False) -> str:
     return done.stdout
 
 
+def stages_run(shown: str) -> set[str]:
+    """Return the stages that DVC ran, by what it printed."""
+    return set(re.findall(r"^Running stage '(\w+)'", shown, re.MULTILINE))
+
+
 def make_clone(folder: Path, changes: Mapping[str, str] = TINY) -> Path:
     """Return `folder` as a Git repository with this tree's files and small parameters, nothing run yet."""
     listed = subprocess.run(

@@ -86,7 +86,9 @@ class SplitParams(_Strict):
 class ForgetParams(_Strict):
     """What is to be forgotten."""
 
-    classes: Annotated[list[Annotated[Name, Field(min_length=1)]], Field(min_length=1)]
+    classes: Annotated[
+        list[Annotated[str, Field(min_length=1), AfterValidator(composed)]], Field(min_length=1)
+    ]
 
 
 class OriginalParams(_Strict):

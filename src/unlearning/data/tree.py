@@ -117,7 +117,7 @@ def remarks(params: DataParams) -> list[str]:
     if params.source == "synthetic":
         return []
     folders = _folders(root_of(params))
-    chosen = select(params.classes, [name for name in folders if _is_content(name)])
+    class_names = params.classes.values() or [name for name in folders if _is_content(name)]
     lines = []
     left_out = [name for name in folders if not _is_content(name)]
     if left_out and not params.classes:
@@ -126,7 +126,7 @@ def remarks(params: DataParams) -> list[str]:
             "(to take one as a class, name it in data.classes)"
         )
     by_case: dict[str, list[str]] = {}
-    for name in sorted(set(chosen.values())):
+    for name in sorted(set(class_names)):
         by_case.setdefault(name.casefold(), []).append(name)
     lines += [
         f"classes {choices(names)} differ in upper and lower case alone: they are kept apart"
