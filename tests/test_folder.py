@@ -75,7 +75,6 @@ BREAKS: dict[str, Break] = {
     "shrunk": (lambda photos, store: only(store / "elephant", 2), "class 'elephant' has 2"),
     "emptied": (lambda photos, store: only(store / "elephant", 0), "'elephant' holds no file"),
     "all emptied": (lambda photos, store: [(photos / name).unlink() for name in CLASSES], "it holds no folder"),
-    "a name that is no UTF-8": (lambda photos, store: (photos / os.fsdecode(b"\xff")).mkdir(), "holds no file"),
     "a class name that is no UTF-8": (
         lambda photos, store: draw(photos / os.fsdecode(b"\xff"), range(4)), "a byte that is no UTF-8"
     ),
@@ -106,8 +105,6 @@ def test_a_refusal_leaves_every_output_as_it_was(clone, change):
 def test_what_changes_behind_a_link_is_seen_once(clone):
     """Must fail if pictures that were taken away stay in training, or an unchanged folder is packed again."""
     elephants = clone.parent / "store/elephant"
-    assert stages_run(split(clone)) == {"check_request"}
-    taken = (elephants / "3.png").read_bytes()
     (elephants / "3.png").unlink()
     with pytest.raises(UserError, match="are not those of the last run"):
         workspace._require_finished_run(clone)
@@ -115,9 +112,6 @@ def test_what_changes_behind_a_link_is_seen_once(clone):
     assert "elephant/3.png" not in set(read_table(clone / "data/samples.csv")["path"])
     workspace._require_finished_run(clone)
     assert stages_run(split(clone)) == {"check_request"}
-    (elephants / "3.png").write_bytes(taken)
-    split(clone)
-    assert "elephant/3.png" in set(read_table(clone / "data/samples.csv")["path"])
 
 
 def test_a_pipe_and_a_name_that_is_no_utf_8_are_skipped_and_named(clone):
