@@ -60,9 +60,10 @@ def digest(paths: Sequence[str], root: Path, memory: Path) -> str:
         for path, stamp in stamps.items()
         if (entry := known.get(f"{root}/{path}")) and entry[:-1] == stamp
     }
+    hashes |= {path: stamp for path, stamp in stamps.items() if isinstance(stamp, str)}
     unknown = [path for path in paths if path not in hashes]
     with ThreadPoolExecutor() as pool:
-        read = pool.map(lambda path: _sha256(root / path, stamps[path]), unknown)
+        read = pool.map(lambda path: _sha256(root / path), unknown)
         hashes |= zip(unknown, bar(read, len(unknown), "files compared"), strict=True)
     if unknown:
         settled = {
@@ -88,9 +89,7 @@ def _stamp(file: Path) -> Stamp | str:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
-def _sha256(path: Path, stamp: Stamp | str) -> str:
-    if isinstance(stamp, str):
-        return stamp
+def _sha256(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
