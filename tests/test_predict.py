@@ -1,5 +1,6 @@
 """What is said of single pictures is what the models say of the same pixels in the data set."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,21 @@ def test_the_table_lines_up_whatever_the_length_of_names():
     assert "elephant 0.3450, a very long name 0.3000, cow 0.2000" in lines[1]
     assert lines[1].endswith("0.087  excellent")
     assert "empty file" in lines[2]
+
+
+def test_a_path_and_a_model_are_found_in_either_unicode_form(tmp_path, model_folder):
+    """Must fail if what a person types must have the form that the disk has."""
+    composed, decomposed = "\xe9t\xe9", "e\u0301te\u0301"
+    for folder, typed in (("a", composed), ("b", decomposed)):
+        disk = {composed: decomposed, decomposed: composed}[typed]
+        picture = tmp_path / folder / disk / f"{disk}.png"
+        picture.parent.mkdir(parents=True)
+        picture.write_bytes(b"x")
+        assert predict._pictures(tmp_path / folder / typed / f"{typed}.png") == [picture]
+        assert predict._pictures(tmp_path / folder / typed) == [picture]
+        shutil.copy(
+            model_folder / "original.safetensors", tmp_path / f"{folder}/{disk}.safetensors"
+        )
+        assert predict._model_file(typed, tmp_path / folder).is_file()
+    with pytest.raises(UserError, match="does not exist"):
+        predict._pictures(tmp_path / "c" / typed / "x.png")
