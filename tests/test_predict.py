@@ -1,6 +1,5 @@
 """What is said of single pictures is what the models say of the same pixels in the data set."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -163,7 +162,7 @@ def test_the_table_lines_up_whatever_the_length_of_names():
     assert "empty file" in lines[2]
 
 
-def test_a_path_and_a_model_are_found_in_either_unicode_form(tmp_path, model_folder):
+def test_a_path_and_a_model_are_found_in_either_unicode_form(tmp_path):
     """Must fail if what a person types must have the form that the disk has."""
     composed, decomposed = "\xe9t\xe9", "e\u0301te\u0301"
     for folder, typed in (("a", composed), ("b", decomposed)):
