@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from tiny_project import run, stages_run
 
+from unlearning import words
 from unlearning.certificate import workspace
 from unlearning.errors import UserError
 from unlearning.review import changes
-
-from unlearning import words
 
 
 @pytest.fixture(scope="module")
