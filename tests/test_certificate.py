@@ -1,5 +1,7 @@
 """A certificate says what the workspace says, and nothing else goes through its verification."""
 
+import base64
+import hashlib
 import json
 import shutil
 import subprocess
@@ -25,7 +27,7 @@ from tiny_project import ENVIRONMENT, ROOT
 from typer.testing import CliRunner
 
 from unlearning import cli
-from unlearning.certificate import record, signature, verification, workspace
+from unlearning.certificate import envelope, record, signature, verification, workspace
 from unlearning.errors import UserError
 from unlearning.files import read_metrics, write_metrics, write_table
 
@@ -162,7 +164,7 @@ def test_a_model_more_or_less_is_found(run, content, cpu):
     """Must fail if only what both sides have is compared."""
     (run / "models/retrained/2.safetensors").rename(run / "models/retrained/3.safetensors")
     found = " ".join(differences(content, run, cpu))
-    assert "models.retrained/2.sha256" in found
+    assert "models.retrained/2: the certificate says" in found
     assert "models.retrained/3.sha256: the certificate says nothing" in found
 
 
@@ -200,20 +202,69 @@ def test_an_image_left_out_is_found_and_no_other_is_named(finished, content, cpu
     (line, *_) = found = differences(
         changed(content, ("forgotten", "images"), images[1:]), finished, cpu
     )
-    assert f"forgotten.images.{images[0]['id']}." in line
-    assert len(found) == 3  # id, subset, sha256
+    assert line.startswith(f"forgotten.images[{images[0]['id']}]: the certificate says nothing, ")
+    assert len(found) == 1
 
 
 def test_an_accuracy_may_be_one_image_off_and_no_more(content):
     """Must fail if the tolerance is left out, or counted on the wrong images."""
-    of = {
-        "forget": "accuracies.models.unlearned.forget",
-        "retain": "accuracies.models.unlearned.retain",
-    }
+    of = {role: ("accuracies", "models", "unlearned", role) for role in ("forget", "retain")}
     assert verification._close(of["retain"], 0.3333, 0.6667, content)
     assert not verification._close(of["retain"], 0.3333, 0.7, content)
     assert verification._close(of["forget"], 0.0, 1.0, content)
-    assert not verification._close("audit.unlearned.js_to_retrained", 0.1, 0.101, content)
+    assert not verification._close(
+        ("audit", "unlearned", "js_to_retrained", "x"), 0.1, 0.101, content
+    )
+
+
+def test_a_key_with_a_dot_does_not_stand_for_a_nested_one(finished, content, cpu):
+    """Must fail if sections are flattened before they are compared: what is shown is not what is checked."""
+    audit = content.model_dump(mode="json")["audit"]
+    true = audit["unlearned"]["js_to_retrained"]
+    forged = replaced(audit, ("unlearned", "js_to_retrained"), 0.0)
+    forged |= {"unlearned.js_to_retrained": true}
+    found = differences(changed(content, ("audit",), forged), finished, cpu)
+    assert found == [
+        f"audit.unlearned.js_to_retrained: the certificate says 0.0, the workspace {true}",
+        f'audit."unlearned.js_to_retrained": the certificate says {true}, the workspace nothing',
+    ]
+
+
+def test_a_key_with_a_bracket_does_not_stand_for_an_entry_of_a_list(finished, content, cpu):
+    """Must fail if lists are flattened before they are compared."""
+    classes = {"classes": ["nothing at all"], "classes[0]": "elephant"}
+    forged = content.model_dump(mode="json")["params"]
+    forged = forged | {"forget": classes}
+    found = differences(changed(content, ("params",), forged), finished, cpu)
+    assert len(found) == 2
+    assert found[0].startswith("params.forget.classes[0]: the certificate says nothing at all, ")
+    assert found[1].startswith('params.forget."classes[0]": ')
+
+
+@pytest.mark.parametrize(
+    ("says", "has", "line"),
+    [
+        (1, True, "the certificate says 1, the workspace true"),
+        (1, 1.0, "the certificate says 1, the workspace 1.0"),
+        ("1", 1, "the certificate says '1', the workspace '1'"),
+        (None, "null", "the certificate says 'null', the workspace 'null'"),
+        ("caf\u00e9", "cafe\u0301", r"the certificate says 'caf\xe9', the workspace 'cafe\u0301'"),
+        ("A", "a", "the certificate says A, the workspace a"),
+        ("a", "a ", "the certificate says a, the workspace a "),
+        (0.1, 0.10001, "the certificate says 0.1, the workspace 0.10001"),
+        ([], {}, "the certificate says [], the workspace {}"),
+        ([1, 2], [2, 1], "[0]: the certificate says 1, the workspace 2"),
+        ([1], [1, 1], "the certificate says [1], the workspace [1, 1]"),
+        ({}, None, "the certificate says {}, the workspace null"),
+        (-0.0, 0, "the certificate says -0.0, the workspace 0"),
+    ],
+    ids=str,
+)
+def test_values_are_compared_as_they_are(content, says, has, line):
+    """Must fail if they are compared as text, as Python's == has it, or in another form, case or order."""
+    found = list(verification._compare(("params",), {"x": says}, {"x": has}, content))
+    assert found
+    assert found[0] == f"params.x{'' if line[0] == '[' else ': '}{line}"
 
 
 def test_the_images_may_be_gone(run, content, cpu):
@@ -306,6 +357,8 @@ def test_a_damaged_certificate_is_taken_or_refused(tmp_path, content, draw):
         ('"signature":', '"signature": null, "signature":', "stands twice"),
         ('"retain":1.0', '"retain":NaN', "no number"),
         ('"retain":1.0', '"retain":1.5', "less than or equal to 1"),
+        ('"retain":1.0', '"retain":0.99999999999999999999', "shortest form"),
+        ('"retain":1.0', '"retain":1e400', "shortest form"),
         ('"format":"unlearning-certificate/1"', '"format":"other/1"', "format"),
         ('"statement":', '"addition":1,"statement":', "addition"),
     ],
@@ -381,3 +434,117 @@ def test_the_commands_sign_and_verify(run, key, monkeypatch):
     assert code == 1
     assert "changed afterwards" in text
     assert answer("verify", "missing.json")[0] == 2
+
+
+# --- the certificate as others verify it --------------------------------------------------------------
+
+
+@pytest.fixture
+def statement_file(tmp_path, content, key) -> Path:
+    """Return a signed statement."""
+    envelope.write(tmp_path / "c.intoto.json", content, key)
+    return tmp_path / "c.intoto.json"
+
+
+def reseal(path: Path, key: Ed25519PrivateKey, change: Any) -> None:
+    """Change a statement and sign it again by hand: by the specification's own words, without the library."""
+    sealed = json.loads(path.read_text())
+    values = json.loads(base64.b64decode(sealed["payload"]))
+    change(values)
+    payload = json.dumps(values).encode()
+    kind = b"application/vnd.in-toto+json"
+    encoded = b"DSSEv1 28 " + kind + b" " + str(len(payload)).encode() + b" " + payload
+    sealed["payload"] = base64.b64encode(payload).decode()
+    sealed["signatures"][0]["sig"] = base64.b64encode(key.sign(encoded)).decode()
+    path.write_text(json.dumps(sealed))
+
+
+def test_the_envelope_is_signed_as_the_specification_says(statement_file, key):
+    """Must fail if the payload alone is signed, or another type: bytes by hand, checked by `cryptography`."""
+    sealed = json.loads(statement_file.read_text())
+    assert sealed["payloadType"] == "application/vnd.in-toto+json"
+    payload = base64.b64decode(sealed["payload"])
+    encoded = b"DSSEv1 28 application/vnd.in-toto+json %d %s" % (len(payload), payload)
+    (signed,) = sealed["signatures"]
+    key.public_key().verify(base64.b64decode(signed["sig"]), encoded)
+
+
+def test_a_statement_names_every_model_and_file_by_its_hash(statement_file, content, finished):
+    """Must fail if a subject is left out, or its hash is not that of the file on the disk."""
+    values = json.loads(base64.b64decode(json.loads(statement_file.read_text())["payload"]))
+    assert values["_type"] == "https://in-toto.io/Statement/v1"
+    assert len(values["subject"]) == len(content.models) + len(content.files)
+    for subject in values["subject"]:
+        digest = hashlib.sha256((finished / subject["name"]).read_bytes()).hexdigest()
+        assert subject["digest"] == {"sha256": digest}, subject["name"]
+
+
+@pytest.mark.parametrize("signer", [True, False])
+def test_a_statement_read_back_is_the_certificate(tmp_path, content, key, signer, finished, cpu):
+    """Must fail if a form loses a figure, or verifies less than the plain one."""
+    path = tmp_path / "s.json"
+    envelope.write(path, content, key if signer else None)
+    read = envelope.read(path)
+    assert read.content == content
+    public = key.public_key() if signer else None
+    assert verification.verify(read, finished, cpu, public).differences == []
+    record.write(tmp_path / "plain.json", record.Certificate(content=content, signature=None))
+    assert envelope.read(tmp_path / "plain.json").content == content
+
+
+def test_another_key_or_a_changed_payload_breaks_the_envelope(statement_file, key, finished, cpu):
+    """Must fail if the key is ignored, or the key id that the envelope itself names is believed."""
+    read = envelope.read(statement_file)
+    other = Ed25519PrivateKey.generate()
+    assert envelope.fits(read.signature, key.public_key())
+    assert not envelope.fits(read.signature, other.public_key())
+    reseal(statement_file, other, lambda values: None)  # still names the first key
+    read = envelope.read(statement_file)
+    found = verification.verify(read, finished, cpu, key.public_key()).differences
+    assert found == [
+        "signature: it was not made by this key, or the content was changed afterwards"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda values: values["subject"].pop(), "subjects"),
+        (lambda values: values["subject"][0].update(name="models/other.safetensors"), "subjects"),
+        (lambda values: values["subject"][0]["digest"].update(sha256="0" * 64), "subjects"),
+        (lambda values: values.update(predicateType="other"), "type"),
+        (lambda values: values.update(_type="other"), "type"),
+        (lambda values: values.update(addition=1), "type or subjects"),
+        (lambda values: values.pop("predicate"), "predicate"),
+        (lambda values: values["predicate"].update(addition=1), "addition"),
+    ],
+)
+def test_a_statement_that_shows_what_its_predicate_does_not_say_is_refused(
+    statement_file, key, change, fault
+):
+    """Must fail if subjects are not compared: a reader of in-toto sees these alone."""
+    reseal(statement_file, key, change)
+    with pytest.raises(UserError, match=fault):
+        envelope.read(statement_file)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda sealed: sealed["signatures"].append(sealed["signatures"][0]),
+        lambda sealed: sealed.update(signatures=[]),
+        lambda sealed: sealed.update(payloadType="text/plain"),
+        lambda sealed: sealed.update(payload=sealed["payload"] + "\n"),
+        lambda sealed: sealed.update(payload="*" + sealed["payload"]),
+        lambda sealed: sealed.update(payload=7),
+        lambda sealed: sealed["signatures"][0].update(sig="A"),
+        lambda sealed: sealed.update(content={}),
+    ],
+)
+def test_an_envelope_of_another_form_is_refused_in_one_line(statement_file, change):
+    """Must fail if lax base64, several signatures or unknown keys are taken, or end in a traceback."""
+    sealed = json.loads(statement_file.read_text())
+    change(sealed)
+    statement_file.write_text(json.dumps(sealed))
+    with pytest.raises(UserError, match="is not a certificate"):
+        envelope.read(statement_file)

@@ -114,13 +114,16 @@ def certificate_command(
 
 def _certify(out: Path, key: Path | None) -> None:
     from unlearning import hardware  # here alone: PyTorch takes seconds to import
-    from unlearning.certificate import record, signature, workspace
+    from unlearning.certificate import envelope, record, signature, workspace
 
+    statement = envelope.path_beside(out)
     record.require_new(out)
+    record.require_new(statement)
     private_key = signature.read_private_key(key) if key else None
     content = workspace.describe(Path(), hardware.choose())
     signed = signature.sign(content, private_key) if private_key else None
     record.write(out, record.Certificate(content=content, signature=signed))
+    envelope.write(statement, content, private_key)
     say(
         f"{out}: {len(content.forgotten.images)} images of {', '.join(content.forgotten.classes)}, "
         f"{'signed' if signed else 'not signed'}; audit: {content.audit['verdict_in_words']}"
@@ -129,7 +132,7 @@ def _certify(out: Path, key: Path | None) -> None:
 
 @certificates.command("verify")
 def verify_command(
-    file: Annotated[Path, typer.Argument(help="certificate")],
+    file: Annotated[Path, typer.Argument(help="certificate, plain or as in-toto statement")],
     public_key: Annotated[
         Path | None, typer.Option(help="the signer's public Ed25519 key in PEM")
     ] = None,
@@ -139,10 +142,10 @@ def verify_command(
 ) -> None:
     """Recompute hashes and figures from the workspace; exit code 1 if anything differs."""
     from unlearning import hardware
-    from unlearning.certificate import record, signature, verification
+    from unlearning.certificate import envelope, signature, verification
 
     found = verification.verify(
-        record.read(file),
+        envelope.read(file),
         Path(),
         hardware.choose(),
         signature.read_public_key(public_key) if public_key else None,

@@ -1,6 +1,7 @@
 """The certificate as a file: JSON of a strict schema, with one canonical form that is signed."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -95,11 +96,20 @@ class Signature(_Strict):
     value: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{86}==$")]
 
 
+class Sealed(_Strict):
+    """A DSSE envelope that was read; payload and signature in base64. Source: DSSE v1.0.2, envelope.md."""
+
+    payload: str
+    payload_type: Literal["application/vnd.in-toto+json"]
+    keyid: str
+    sig: str
+
+
 class Certificate(_Strict):
-    """The file."""
+    """The file. `signature`: of the content itself, or of the in-toto statement that it was read from."""
 
     content: Content
-    signature: Signature | None
+    signature: Signature | Sealed | None
 
 
 def canonical(content: Content) -> bytes:
@@ -131,13 +141,13 @@ def write(path: Path, certificate: Certificate) -> None:
 
 def read(path: Path) -> Certificate:
     """Return a certificate. Raises: UserError if there is none, or if anything in it is not of the schema."""
+    return parse(path, lambda values: Certificate.model_validate(values))
+
+
+def parse(path: Path, of_values: Callable[[Any], Certificate]) -> Certificate:
+    """Return what `of_values` makes of a JSON file. Raises: UserError as `read`."""
     try:
-        values = json.loads(
-            read_text(path, MOST_BYTES),
-            object_pairs_hook=_each_key_once,
-            parse_constant=_no_constant,
-        )
-        certificate = Certificate.model_validate(values)
+        certificate = of_values(strict_json(read_text(path, MOST_BYTES)))
         canonical(certificate.content)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
@@ -148,6 +158,24 @@ def read(path: Path) -> Certificate:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not a certificate: {error}") from None
     return certificate
+
+
+def strict_json(text: str) -> Any:
+    """Return what JSON says, if a person reads the same in it. Raises: ValueError, RecursionError."""
+    return json.loads(
+        text,
+        object_pairs_hook=_each_key_once,
+        parse_constant=_no_constant,
+        parse_float=_exact,
+    )
+
+
+def _exact(digits: str) -> float:
+    """Refuse a number of which a program would keep another: 0.10000000000000000001 is 0.1 to it."""
+    value = float(digits)
+    if json.dumps(value) != digits:
+        raise ValueError(f"{digits[:40]} is not the shortest form of its number")
+    return value
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,9 +1,11 @@
-"""Whether a workspace still says what a certificate says: each section recomputed, leaf by leaf.
+"""Whether a workspace still says what a certificate says: each section recomputed and compared as it is nested.
 
 No path is taken from the certificate: what it names and the workspace has not is a difference, unopened.
+Nothing is flattened or written out before it is compared: a key "a.b" is not the key "b" of "a".
 """
 
 import json
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +13,15 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from unlearning.certificate import signature, workspace
-from unlearning.certificate.record import Certificate, Content
+from unlearning.certificate import envelope, signature, workspace
+from unlearning.certificate.record import Certificate, Content, Sealed
 from unlearning.errors import UserError
 from unlearning.hardware import Hardware
 
 # Of a recomputed accuracy: bf16, threads and versions move an image or two across a boundary.
 TOLERANCE = 0.01
-ABSENT = "nothing"
-
-Leaves = dict[str, Any]
+# Keys of objects and places in lists that lead to a value.
+Keys = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,13 @@ def verify(
     differences = _signature_differences(certificate, public_key)
     for name, recompute in sections.items():
         try:
-            actual = _leaves(name, recompute())
+            says, has = _plain(name, getattr(content, name)), _plain(name, recompute())
         except UserError as error:
             differences.append(f"{name} cannot be recomputed: {error}")
             continue
-        differences += _compare(_leaves(name, getattr(content, name)), actual, content)
-    if without_data:
-        differences = [line for line in differences if not line.startswith("files.data/")]
+        if without_data and name == "files":
+            says, has = (_without_data(files) for files in (says, has))
+        differences += list(_compare((name,), says, has, content))
     return Verification(differences, _notes(certificate, machine, public_key, without_data))
 
 
@@ -73,58 +74,82 @@ def _signature_differences(
         return []
     if certificate.signature is None:
         return ["signature: the certificate has none, so the key cannot vouch for it"]
-    if not signature.fits(certificate.content, certificate.signature, public_key):
+    signed = certificate.signature
+    if isinstance(signed, Sealed):
+        fits = envelope.fits(signed, public_key)
+    else:
+        fits = signature.fits(certificate.content, signed, public_key)
+    if not fits:
         return ["signature: it was not made by this key, or the content was changed afterwards"]
     return []
 
 
-def _compare(expected: Leaves, actual: Leaves, content: Content) -> list[str]:
-    """Return one line for each leaf that differs or is on one side only."""
-    lines = []
-    for path in sorted(expected.keys() | actual.keys()):
-        says, has = expected.get(path, ABSENT), actual.get(path, ABSENT)
-        if json.dumps(says) != json.dumps(has) and not _close(path, says, has, content):
-            lines.append(
-                f"{path}: the certificate says {_shown(says)}, the workspace {_shown(has)}"
-            )
-    return lines
+def _compare(path: Keys, says: Any, has: Any, content: Content) -> Iterator[str]:
+    """Yield one line for each value that differs, or that is on one side only."""
+    if isinstance(says, dict) and isinstance(has, dict):
+        for key in sorted(says.keys() | has.keys(), key=str):
+            if key not in has:
+                yield f"{_named((*path, key))}: the certificate says {_shown(says[key])}, the workspace nothing"
+            elif key not in says:
+                yield f"{_named((*path, key))}: the certificate says nothing, the workspace {_shown(has[key])}"
+            else:
+                yield from _compare((*path, key), says[key], has[key], content)
+    elif isinstance(says, list) and isinstance(has, list) and len(says) == len(has):
+        for place, (left, right) in enumerate(zip(says, has, strict=True)):
+            yield from _compare((*path, place), left, right, content)
+    # To Python 1 == True == 1.0.
+    elif (type(says) is not type(has) or says != has) and not _close(path, says, has, content):
+        left, right = _told_apart(_shown(says), _shown(has))
+        yield f"{_named(path)}: the certificate says {left}, the workspace {right}"
 
 
-def _close(path: str, says: Any, has: Any, content: Content) -> bool:
+def _close(path: Keys, says: Any, has: Any, content: Content) -> bool:
     """Return whether both are accuracies that lie within the tolerance, or one image apart."""
-    if not path.startswith("accuracies.models.") or ABSENT in (says, has):
+    if len(path) != 4 or path[:2] != ("accuracies", "models"):
         return False
-    role = path.rsplit(".", 1)[1]
-    images = getattr(content.accuracies, f"{role}_images")
+    images = getattr(content.accuracies, f"{path[3]}_images")
     # Accuracies have four digits: half of the last one on each side.
     return abs(says - has) <= max(TOLERANCE, 1 / max(images, 1)) + 1e-4
 
 
-def _leaves(name: str, section: Any) -> Leaves:
-    """Return every value in a section by its path; images by their id, so that one less moves no other."""
-    values = section
-    if hasattr(section, "model_dump"):
-        values = section.model_dump(mode="json")
-    elif name == "models":
-        values = {model: each.model_dump(mode="json") for model, each in section.items()}
+def _plain(name: str, section: Any) -> Any:
+    """Return a section as JSON has it; images by their id, so that one less moves no other."""
+    if name == "models":
+        return {model: each.model_dump(mode="json") for model, each in section.items()}
     if name == "forgotten":
-        values = values | {"images": {str(image["id"]): image for image in values["images"]}}
-    return dict(_walk(values, name))
+        images = {image.id: image.model_dump(mode="json") for image in section.images}
+        return {"classes": section.classes, "images": images}
+    if name == "accuracies":
+        return section.model_dump(mode="json")
+    # What is recomputed may hold tuples, which JSON has not.
+    return json.loads(json.dumps(section))
 
 
-def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _walk(inner, f"{path}.{key}")
-    elif isinstance(value, list | tuple) and value:
-        for place, inner in enumerate(value):
-            yield from _walk(inner, f"{path}[{place}]")
-    else:
-        yield path, value
+def _without_data(files: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in files.items() if not name.startswith("data/")}
+
+
+def _named(path: Keys) -> str:
+    """Return how a person finds a value: audit.floors.js_floor, audit."a.b", images[3]."""
+    words = ""
+    for part in path:
+        if isinstance(part, int):
+            words += f"[{part}]"
+        else:
+            plain = part.replace("_", "").replace("/", "").replace("-", "").isalnum()
+            words += f".{part if plain or words in ('.files', '.models') else json.dumps(part)}"
+    return words[1:]
 
 
 def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _told_apart(left: str, right: str) -> tuple[str, str]:
+    """Return both as they are, or written out where they would look alike: 1 and "1", two forms of é."""
+    if unicodedata.normalize("NFKC", left) == unicodedata.normalize("NFKC", right):
+        return ascii(left), ascii(right)
+    return left, right
 
 
 def _notes(
@@ -137,7 +162,7 @@ def _notes(
     notes = [f"issued at {content.issued_at} for commit {content.commit}"]
     here = workspace.environment(machine)
     notes += [
-        f"{name} was {content.environment.get(name, ABSENT)}, is {here.get(name, ABSENT)} here"
+        f"{name} was {content.environment.get(name, 'nothing')}, is {here.get(name, 'nothing')} here"
         for name in sorted(content.environment.keys() | here.keys())
         if content.environment.get(name) != here.get(name)
     ]
