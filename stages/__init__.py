@@ -1,7 +1,7 @@
 """One script per stage of dvc.yaml.
 
 Ctrl-C ends a stage in one line also before `unlearning.stage.run` is reached: importing PyTorch takes seconds.
-Nothing is imported here but sys, so that this holds from the first milliseconds on.
+Nothing is imported before that but sys, so that it holds from the first milliseconds on.
 """
 
 import sys
@@ -15,3 +15,8 @@ def _one_line(kind, error, traceback):  # type: ignore[no-untyped-def]
 
 
 sys.excepthook = _one_line
+
+from unlearning import waiting  # noqa: E402
+
+if sys.argv[0] == "-m":  # a stage is being started, and has not yet loaded torch
+    waiting.settle()

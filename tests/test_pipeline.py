@@ -79,7 +79,9 @@ def outputs(stage: dict) -> list[str]:
 def test_deps_name_exactly_the_modules_that_a_stage_imports(name):
     """Must fail if a module is missing from deps (stale results) or stands there for nothing."""
     declared = {dep for dep in STAGES[name]["deps"] if dep.endswith(".py")}
-    needed = import_closure(ROOT / "stages" / f"{name}.py") | {"stages/__init__.py"}
+    needed = import_closure(ROOT / "stages" / f"{name}.py") | import_closure(
+        ROOT / "stages/__init__.py"
+    )
     assert declared == needed
 
 

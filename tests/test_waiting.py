@@ -1,0 +1,81 @@
+"""Threads spin on an idle machine and sleep beside others; a person's own setting wins."""
+
+import subprocess
+import sys
+
+import pytest
+from tiny_project import ENVIRONMENT, ROOT
+
+from unlearning import waiting
+from unlearning.waiting import settle, taken, ticks
+
+STATISTICS = """cpu  300 0 100 600 0 0 0 0 0 0
+cpu0 {busy0} 0 20 {idle0} 30 1 2 3 0 0
+cpu1 200 5 20 500 0 0 0 0 0 0
+cpu2 {busy2} 0 0 0 0 0 0 0 0 0
+intr 12 3
+"""
+
+
+def readings(busy: int, idle: int) -> list[str]:
+    """Return two readings; between them core 0 was busy and idle for so many ticks, core 2 always busy."""
+    start = {"busy0": 100, "idle0": 50, "busy2": 0}
+    end = {"busy0": 100 + busy, "idle0": 50 + idle, "busy2": 1000}
+    return [STATISTICS.format(**each) for each in (start, end)]
+
+
+def test_ticks_match_hand_values():
+    """Must fail if waiting for a disk is busy, the sum of all cores a core, or a foreign core ours."""
+    assert ticks(readings(0, 0)[0], {0, 1}) == {0: (126, 80), 1: (225, 500)}
+    before, after = (ticks(text, {0, 1}) for text in readings(6, 4))
+    assert taken(before, after) == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(
+    ("busy", "environment", "policy"),
+    [
+        (9, {}, "passive"),
+        (4, {}, None),
+        (9, {"OMP_WAIT_POLICY": "active"}, "active"),
+        (9, {"GOMP_SPINCOUNT": "7"}, None),
+    ],
+    ids=["beside others", "idle", "own policy", "own spin count"],
+)
+def test_the_policy_follows_the_machine_unless_a_person_has_chosen(
+    monkeypatch, tmp_path, busy, environment, policy
+):
+    """Must fail if threads sleep on an idle machine, spin beside others, or a choice is overwritten."""
+
+    class Statistics:
+        texts = readings(busy, 10 - busy)
+
+        def read_text(self, encoding: str) -> str:
+            return self.texts.pop(0)
+
+    monkeypatch.setattr(waiting, "STATISTICS", Statistics())
+    monkeypatch.setattr(waiting.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    settle(environment)
+    assert environment.get("OMP_WAIT_POLICY") == policy
+
+
+def test_without_statistics_nothing_is_set(monkeypatch, tmp_path):
+    """Must fail if another system than Linux ends in a traceback."""
+    monkeypatch.setattr(waiting, "STATISTICS", tmp_path / "nothing")
+    environment: dict[str, str] = {}
+    settle(environment)
+    assert environment == {}
+
+
+def test_it_is_settled_before_torch_is_loaded_and_for_stages_alone():
+    """Must fail if a stage loads torch first, where the setting comes too late; or importing a stage waits."""
+    program = (
+        "import sys; from unlearning import waiting;"
+        "waiting.settle = lambda: print('settled', 'torch' in sys.modules); sys.argv[0] = {name!r};"
+        "import stages.train_original"
+    )
+    for name, said in (("-m", "settled False"), ("pytest", "")):
+        done = subprocess.run(
+            [sys.executable, "-c", program.format(name=name)],
+            cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout.strip() == said
