@@ -1,5 +1,6 @@
 """Every mode comes out as the picture a person sees; every broken file as one reason."""
 
+import base64
 import io
 import os
 import struct
@@ -12,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torchvision
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 
-from unlearning.data.decode import MAX_PIXELS, BadImage, decode
+from unlearning.data import decode as decoding
+from unlearning.data.decode import MAX_PIXELS, BadImage, decode, span
+from unlearning.data.depth import Depth, Span
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -54,9 +57,9 @@ def refusal(path: Path) -> str:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "CMYK", "YCbCr"])
-@pytest.mark.parametrize(("width", "height"), [(640, 480), (20, 30), (32, 32), (999, 33)])
+@pytest.mark.parametrize(("width", "height"), [(500, 180), (20, 30), (32, 32), (999, 33)])
 def test_pixels_are_those_of_torchvision(tmp_path, mode, width, height):
-    """Must fail if the filter, antialiasing, JPEG draft mode or the order of steps changes."""
+    """Must fail if the filter, antialiasing or the order of steps changes; large JPEGs are another rule's."""
     path = tmp_path / ("x.png" if mode in ("1", "P") else "x.tif" if mode == "YCbCr" else "x.jpg")
     photo(width, height, mode).save(path)
     loaded = torchvision.datasets.folder.default_loader(str(path))
@@ -268,3 +271,218 @@ def test_same_file_same_pixels(tmp_path):
     photo().save(tmp_path / "x.jpg")
     os.link(tmp_path / "x.jpg", tmp_path / "y.png")
     np.testing.assert_array_equal(decode(tmp_path / "x.jpg", 48), decode(tmp_path / "y.png", 48))
+
+
+# --- large JPEGs, deep greyscale, colour profiles, phones, metadata --------------------------------------
+
+# 24 x 16, left half blue, right half red, with the orientation "turn right" in EXIF data and container.
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAcdtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAA"
+    "ADRpbG9jAAAAAERAAAIAAQAAAAAB6wABAAAAAAAAAEsAAgAAAAACNgABAAAAAAAAACQAAAA4aWluZgAAAAAAAgAAABVpbmZlAgAA"
+    "AAABAABodmMxAAAAABVpbmZlAgAAAQACAABFeGlmAAAAAA5waXRtAAAAAAABAAABBmlwcnAAAADlaXBjbwAAAHVodmNDAQNwAAAA"
+    "kAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQApQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq"
+    "rprm4CGgwIAAAAyAAAADAIRiAAEABkQBwXPBiQAAABNjb2xybmNseAABAA0ABoAAAAAUaXNwZQAAAAAAAABAAAAAQAAAAChjbGFw"
+    "AAAAGAAAAAEAAAAQAAAAAf///9gAAAAC////0AAAAAIAAAAQcGl4aQAAAAADCAgIAAAACWlyb3QDAAAAGWlwbWEAAAAAAAAAAQAB"
+    "BoECAwWEhgAAABppcmVmAAAAAAAAAA5jZHNjAAIAAQABAAAAd21kYXQAAABHKAGvCchqCBojm1H/cI5GlV/uWuze9nX2n8Vy6NKq"
+    "8L4LSM46/aDlWAAbeRhvJt+b6IUJSxiJKfg+gOolNqrm/sDjUfbQXZwAAAAGRXhpZgAATU0AKgAAAAgAAQESAAMAAAABAAYAAAAA"
+    "AAA="
+)
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (1000, 192), (2000, 1500)])
+def test_a_large_jpeg_is_decoded_at_reduced_size_and_looks_the_same(
+    tmp_path, monkeypatch, width, height
+):
+    """Must fail if the mean difference from full decoding reaches one level of 255, or nothing is reduced."""
+    photo(width, height).save(tmp_path / "x.jpg", quality=92)
+    loaded = torchvision.datasets.folder.default_loader(str(tmp_path / "x.jpg"))
+    whole = np.asarray(torchvision.transforms.Resize((32, 32))(loaded)).astype(int)
+    sizes = []
+    resized = decoding._resized
+    monkeypatch.setattr(
+        decoding, "_resized", lambda image, size: sizes.append(image.size) or resized(image, size)
+    )
+    actual = decode(tmp_path / "x.jpg", 32)
+    assert abs(actual - whole).mean() < 1
+    assert 3 * 32 <= min(sizes[0]) <= height // 2
+
+
+def test_a_jpeg_of_108_megapixels_is_taken_and_a_progressive_one_is_not(tmp_path):
+    """Must fail if phones' largest photographs are refused; or a progressive one, held as a whole, is not."""
+    image = Image.new("L", (12_000, 9_000), 200)
+    image.paste(50, (0, 0, 6000, 9000))
+    image.save(tmp_path / "x.jpg")
+    actual = decode(tmp_path / "x.jpg", 32)
+    assert abs(actual[:, 5].astype(int) - 50).max() <= 2
+    assert abs(actual[:, 28].astype(int) - 200).max() <= 2
+    image.save(tmp_path / "x.jpg", progressive=True)
+    assert refusal(tmp_path / "x.jpg") == "more than 67,108,864 pixels"
+
+
+@pytest.mark.parametrize(
+    ("spans", "expected"),
+    [
+        ([(0, 3000), (0, 4000)], (0, 4095)),
+        ([(0, 100)], (0, 255)),
+        ([(0, 4095), (12, 4096)], (0, 16383)),
+        ([(0, 900)], (0, 1023)),
+        ([(0, 65535)], (0, 65535)),
+        ([(-1000, 3000), (-1024, 2000)], (-1024, 3000)),
+        ([(0, 70_000)], (0, 70_000)),
+    ],
+)
+def test_black_and_white_follow_from_the_range_of_the_whole_data_set(spans, expected):
+    """Must fail if each file has a rule of its own, or the values of another file or end are taken."""
+    assert Depth.of(Span(*map(float, each), False) for each in spans) == Depth(
+        tuple(map(float, expected))
+    )
+    rule = Depth.of([*(Span(*map(float, each), False) for each in spans), Span(0.0, 0.5, True)])
+    assert rule == Depth(tuple(map(float, expected)), (0.0, 1.0))
+    assert Depth.loads(rule.dumps()) == rule
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_twelve_bits_in_a_file_of_sixteen_keep_their_contrast(tmp_path, suffix):
+    """Must fail if 4095 is taken for nearly black."""
+    values = np.repeat(np.array([[0, 1365, 4095]], np.uint16), 3, axis=0)
+    Image.fromarray(values).save(tmp_path / f"x.{suffix}")
+    (found,) = [span(tmp_path / f"x.{suffix}")]
+    assert found == Span(0.0, 4095.0, False)
+    assert decode(tmp_path / f"x.{suffix}", 3, Depth.of([found]))[0, :, 0].tolist() == [0, 85, 255]
+    # Beside a picture of 16 bits its contrast is what a viewer of both would show.
+    both = Depth.of([found, Span(0.0, 65535.0, False)])
+    assert decode(tmp_path / f"x.{suffix}", 3, both)[0, :, 0].tolist() == [0, 5, 16]
+
+
+def test_plain_files_have_no_span_and_none_is_decoded_for_it(tmp_path, monkeypatch):
+    """Must fail if looking for deep greyscale costs a pass over all pixels."""
+    photo().save(tmp_path / "x.png")
+    monkeypatch.setattr(Image.Image, "load", None)
+    assert span(tmp_path / "x.png") is None
+    (tmp_path / "x.txt").write_text("no picture")
+    assert span(tmp_path / "x.txt") is None
+    assert span(tmp_path) is None
+
+
+def adobe_rgb() -> bytes:
+    """Return a profile with other primaries than sRGB: matrix and gamma written by hand."""
+
+    def fixed(*values: float) -> bytes:
+        return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
+
+    tags = {
+        b"desc": b"desc\0\0\0\0\0\0\0\x05wide\0" + bytes(78),
+        b"wtpt": b"XYZ \0\0\0\0" + fixed(0.9642, 1.0, 0.8249),
+        b"rXYZ": b"XYZ \0\0\0\0" + fixed(0.60974, 0.31111, 0.01947),
+        b"gXYZ": b"XYZ \0\0\0\0" + fixed(0.20528, 0.62567, 0.06087),
+        b"bXYZ": b"XYZ \0\0\0\0" + fixed(0.14919, 0.06322, 0.74457),
+        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), b"curv" + bytes(7) + b"\x01\x02\x33"),
+    }
+    table, body = b"", b""
+    start = 128 + 4 + 12 * len(tags)
+    for name, value in tags.items():
+        value += bytes(-len(value) % 4)
+        table += name + struct.pack(">II", start + len(body), len(value))
+        body += value
+    size = start + len(body)
+    head = struct.pack(">I4sI4s4s4s", size, b"none", 0x02100000, b"mntr", b"RGB ", b"XYZ ")
+    head += bytes(12) + b"acsp" + bytes(28) + fixed(0.9642, 1.0, 0.8249) + bytes(48)
+    return head + struct.pack(">I", len(tags)) + table + body
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_an_embedded_profile_is_followed(tmp_path, suffix):
+    """Must fail if colours of a wider profile are shown as if they were sRGB's; by littlecms, at full size."""
+    profile = adobe_rgb()
+    image = Image.new("RGB", (32, 32), (60, 200, 60))
+    options = {"quality": 100} if suffix in ("jpg", "webp") else {}
+    image.save(tmp_path / f"x.{suffix}", icc_profile=profile, **options)
+    with Image.open(tmp_path / f"x.{suffix}") as stored:
+        shown = ImageCms.profileToProfile(
+            stored.convert("RGB"),
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+        )
+    actual = decode(tmp_path / f"x.{suffix}", 32)
+    assert abs(actual[16, 16].astype(int) - shown.getpixel((16, 16))).max() <= 1
+    assert abs(actual[16, 16].astype(int) - (60, 200, 60)).max() > 20
+
+
+@pytest.mark.parametrize(
+    "profile", [b"nonsense", adobe_rgb()[:200], adobe_rgb()[:-40] + bytes(40), b"\0" * 500]
+)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_broken_profile_or_one_of_another_kind_costs_no_picture(tmp_path, mode, profile):
+    """Must fail if littlecms's complaint is a reason to skip a picture."""
+    image = photo(32, 32, mode)
+    image.save(tmp_path / "plain.tif")
+    image.save(tmp_path / "x.tif", icc_profile=profile)
+    np.testing.assert_array_equal(
+        decode(tmp_path / "x.tif", 32), decode(tmp_path / "plain.tif", 32)
+    )
+
+
+def png_with(image: Image.Image, name: bytes, body: bytes, crc: int | None = None) -> bytes:
+    """Return a PNG with another chunk before its pixels."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    whole = buffer.getvalue()
+    check = zlib.crc32(name + body) if crc is None else crc
+    chunk = struct.pack(">I", len(body)) + name + body + struct.pack(">I", check)
+    return whole[:33] + chunk + whole[33:]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "crc"),
+    [
+        (b"eXIf", b"this is no TIFF", None),
+        (b"eXIf", b"", None),
+        (b"eXIf", b"II*\0\xff\xff\xff\xff", None),
+        (b"tEXt", b"no zero byte", None),
+        (b"zTXt", b"k\0\0" + zlib.compress(bytes(10**8)), None),
+        (b"iTXt", b"k\0\1\0\0\0" + zlib.compress(bytes(10**8)), None),
+        (b"iCCP", b"n\0\0" + zlib.compress(bytes(10**8)), None),
+        (b"iCCP", b"n\0\0no zlib", None),
+        (b"gAMA", b"1", None),
+        (b"cHRM", b"1", None),
+        (b"pHYs", b"1", None),
+        (b"tIME", b"1", 7),
+    ],
+)
+def test_no_metadata_of_a_png_costs_its_picture(tmp_path, name, body, crc):
+    """Must fail if EXIF data that are no TIFF, a text that is a bomb or a wrong checksum skip whole pixels."""
+    image = photo(40, 30)
+    (tmp_path / "x.png").write_bytes(png_with(image, name, body, crc))
+    image.save(tmp_path / "plain.png")
+    np.testing.assert_array_equal(
+        decode(tmp_path / "x.png", 32), decode(tmp_path / "plain.png", 32)
+    )
+
+
+@pytest.mark.parametrize("suffix", ["webp", "jpg", "png"])
+@pytest.mark.parametrize(
+    "exif", [b"no TIFF at all", b"Exif\0\0II*\0", b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12"]
+)
+def test_broken_exif_data_leave_the_picture_as_stored(tmp_path, suffix, exif):
+    """Must fail if a parser's SyntaxError or struct.error skips a picture whose pixels are whole."""
+    image = photo(40, 30)
+    image.save(tmp_path / f"plain.{suffix}")
+    image.save(tmp_path / f"x.{suffix}", exif=exif)
+    np.testing.assert_array_equal(
+        decode(tmp_path / f"x.{suffix}", 32), decode(tmp_path / f"plain.{suffix}", 32)
+    )
+
+
+def test_a_phones_heic_is_read_and_turned_once(tmp_path):
+    """Must fail if the format is not known, or the container's turn and the EXIF data's are both followed."""
+    (tmp_path / "x.heic").write_bytes(HEIC)
+    actual = decode(tmp_path / "x.heic", 32).astype(int)
+    assert abs(actual[3, 16] - (30, 60, 220)).max() < 12
+    assert abs(actual[28, 16] - (200, 30, 40)).max() < 12
+
+
+@pytest.mark.parametrize("length", [8, 40, 100, 300, 560])
+def test_a_heic_cut_short_is_refused_in_one_line(tmp_path, length):
+    """Must fail if libheif's own exceptions end the run."""
+    (tmp_path / "x.heic").write_bytes(HEIC[:length])
+    assert refusal(tmp_path / "x.heic")

@@ -19,11 +19,12 @@ from test_settings import write_params
 from test_tree import data_params
 
 from stages import prepare_data
-from unlearning import animals
-from unlearning.data import prepare, tree
+from unlearning import animals, models
+from unlearning.data import dataset, prepare, tree
 from unlearning.data.decode import decode
+from unlearning.data.depth import Depth
 from unlearning.errors import UserError
-from unlearning.files import read_metrics, read_table
+from unlearning.files import read_metrics, read_table, write_table
 from unlearning.settings import DataParams
 
 
@@ -368,3 +369,22 @@ def test_real_photographs_are_prepared_without_complaint(tmp_path, folder, image
     counts = pack(root, tmp_path, image_size=size)
     assert (counts["images"], counts["skipped"]) == (images, 0)
     assert len(counts["classes"]) == 10
+
+
+def test_deep_greyscale_is_shown_by_one_rule_from_the_pictures_to_the_weights(tmp_path):
+    """Must fail if the rule is lost on its way: `predict` would show a picture as no model was trained on."""
+    for number, name in enumerate(("a", "b")):
+        (tmp_path / "tree" / name).mkdir(parents=True)
+        for count in range(3):
+            values = np.full((40, 40), 1000 * number + count, np.uint16)
+            values[0, 0] = 4095 if number else 0
+            Image.fromarray(values).save(tmp_path / "tree" / name / f"{count}.png")
+    counts = pack(tmp_path / "tree", tmp_path, image_size=32)
+    assert counts["deep_integers"] == {"black": 0.0, "white": 4095.0}
+    samples = read_table(tmp_path / "samples.csv", ["id", "depth"])
+    write_table(tmp_path / "split.csv", samples[["id"]].assign(subset="train", role="retain"))
+    images = dataset.load(tmp_path)
+    assert images.images[3:, 20, 20, 0].tolist() == [62, 62, 62]  # 1000 to 1002 of 4095
+    models.save(models.new_classifier(2, 0), images.labelling, tmp_path / "m.safetensors")
+    assert models.load_classifier(tmp_path / "m.safetensors")[1] == images.labelling
+    assert images.labelling.depth == Depth((0.0, 4095.0))

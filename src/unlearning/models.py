@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from unlearning.data.dataset import Dataset, Labelling, normalised
+from unlearning.data.depth import PLAIN, Depth
 from unlearning.errors import UserError
 from unlearning.files import atomic
 from unlearning.hardware import Hardware
@@ -35,6 +36,7 @@ class Header(BaseModel):
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     image_size: ImageSize
     fingerprint: str | None = None
+    depth: str | None = None
 
 
 class Discriminator(nn.Module):
@@ -134,6 +136,7 @@ def save(
             "image_size": labelling.image_size,
             "fingerprint": fingerprint,
         }
+        | ({} if labelling.depth == PLAIN else {"depth": labelling.depth.dumps()})
     )
     with atomic(path) as temporary:
         temporary.write_bytes(to_bytes(weights, metadata={"labelling": header}))
@@ -160,7 +163,8 @@ def _load(new: Callable[[int], Network], path: Path | str) -> tuple[Network, Lab
     try:
         text, weights = read_tensors(path, "labelling")
         header = Header.model_validate_json(text)
-    except ValueError as error:
+        depth = PLAIN if header.depth is None else Depth.loads(header.depth)
+    except (ValueError, TypeError) as error:
         fault = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise UserError(
             f"{path} is not a weights file of this project ({fault}): make it anew with `dvc repro`"
@@ -175,7 +179,7 @@ def _load(new: Callable[[int], Network], path: Path | str) -> tuple[Network, Lab
         raise UserError(f"{path} holds weights that are not finite: make it anew with `dvc repro`")
     model = new(class_count)
     model.load_state_dict(weights)
-    return model, Labelling(header.classes, header.image_size)
+    return model, Labelling(header.classes, header.image_size, depth)
 
 
 def _misfit(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlearning.data.dataset import normalised
+from unlearning.data.dataset import Labelling, normalised
 from unlearning.data.decode import BadImage, decode
 from unlearning.data.tree import files_below
 from unlearning.errors import UserError, choices, printable
@@ -66,10 +66,7 @@ def predict(
     discriminator = load_discriminator(folder / "discriminator.safetensors")
 
     for start in range(0, len(files), BATCH_SIZE):
-        read = [
-            (file, _decoded(file, labelling.image_size))
-            for file in files[start : start + BATCH_SIZE]
-        ]
+        read = [(file, _decoded(file, labelling)) for file in files[start : start + BATCH_SIZE]]
         pixels = [picture for _, picture in read if not isinstance(picture, BadImage)]
         if pixels:
             images = normalised(torch.from_numpy(np.stack(pixels)), hardware.device)
@@ -112,9 +109,9 @@ def _prediction(
     )
 
 
-def _decoded(file: Path, size: int) -> np.ndarray | BadImage:
+def _decoded(file: Path, labelling: Labelling) -> np.ndarray | BadImage:
     try:
-        return decode(file, size)
+        return decode(file, labelling.image_size, labelling.depth)
     except BadImage as bad:
         return bad
 

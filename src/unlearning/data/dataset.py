@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from unlearning.data import ROLES, SUBSETS
+from unlearning.data.depth import PLAIN, Depth
 from unlearning.errors import UserError
 from unlearning.files import read_images, read_table
 
@@ -23,10 +25,14 @@ CHANNEL_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Labelling:
-    """What a classifier's outputs mean and which input it expects; stands in the weights' file."""
+    """What a classifier's outputs mean and which input it expects; stands in the weights' file.
+
+    `depth`: which values of deep greyscale are black and white.
+    """
 
     classes: tuple[str, ...]
     image_size: int
+    depth: Depth = PLAIN
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Dataset:
     paths: tuple[str, ...]
     subsets: np.ndarray
     roles: np.ndarray
+    depth: Depth = PLAIN
 
     def select(self, *, role: str | None = None, subset: str | None = None) -> Int[Tensor, " K"]:
         """Return the indices of the images with this role (forget/retain) in this subset, in order."""
@@ -57,7 +64,7 @@ class Dataset:
     @property
     def labelling(self) -> Labelling:
         """Return what a classifier trained on these images must carry with it."""
-        return Labelling(self.classes, self.image_size)
+        return Labelling(self.classes, self.image_size, self.depth)
 
     @property
     def image_size(self) -> int:
@@ -95,7 +102,20 @@ def load(folder: Path | str) -> Dataset:
         paths=tuple(samples["path"]),
         subsets=split["subset"].to_numpy(dtype=str),
         roles=split["role"].to_numpy(dtype=str),
+        depth=_depth(samples, folder),
     )
+
+
+def _depth(samples: pd.DataFrame, folder: Path) -> Depth:
+    if "depth" not in samples:
+        return PLAIN
+    try:
+        (text,) = samples["depth"].unique()
+        return Depth.loads(text)
+    except (ValueError, TypeError):
+        raise UserError(
+            f"{folder}/samples.csv: depth is not what a run writes: run `dvc repro`"
+        ) from None
 
 
 def normalised(pixels: UInt8[Tensor, "N H W 3"], device: torch.device) -> Float[Tensor, "N 3 H W"]:

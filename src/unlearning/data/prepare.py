@@ -24,13 +24,15 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 
 from unlearning import animals
-from unlearning.data.decode import BadImage, decode
+from unlearning.data.decode import BadImage, decode, span
+from unlearning.data.depth import PLAIN, Depth
 from unlearning.data.tree import Listed, select
 from unlearning.errors import UserError
 from unlearning.files import atomic
 from unlearning.progress import bar
 from unlearning.settings import DataParams
 
+COLUMNS = ["id", "path", "sha256", "pixels", "class"]
 JPEG_QUALITY = 90
 CHUNK_BYTES = 2**21  # of pixels, handed over at once: enough to hide the cost of the hand-over
 
@@ -110,8 +112,9 @@ def pack(listed: Sequence[Listed], root: Path, params: DataParams, out: Path) ->
     """Write `out`/images.npy, samples.csv and skipped.csv, all three or none; return the counts.
 
     images.npy is N x H x W x 3 uint8; the row of an image is its id. samples.csv has id, path (from
-    the root), sha256 (of the file), pixels (SHA-256 of the packed pixels) and class; skipped.csv
-    has path and reason.
+    the root), sha256 (of the file), pixels (SHA-256 of the packed pixels) and class, and if there is deep
+    greyscale, `depth`: the values that are black and white, the same in every row. skipped.csv has path
+    and reason.
 
     Raises: UserError if a class has no image that can be read, or with `data.on_bad_image: fail`
     if any file cannot.
@@ -120,13 +123,15 @@ def pack(listed: Sequence[Listed], root: Path, params: DataParams, out: Path) ->
     tally = Tally(dict.fromkeys(sorted({image.class_name for image in listed}), 0))
     files = [root / image.path for image in listed]
     chunk = max(1, min(64, CHUNK_BYTES // (size * size * 3)))
-    reading = _on_all_cores(partial(_read, size=size), files, chunk)
+    depth = PLAIN if params.source == "synthetic" else _depth(files)
+    rule = [] if depth == PLAIN else [depth.dumps()]
+    reading = _on_all_cores(partial(_read, size=size, depth=depth), files, chunk)
     with (
         atomic(out / "images.npy") as images_file,
         atomic(out / "samples.csv") as samples_file,
         atomic(out / "skipped.csv") as skipped_file,
         images_file.open("wb") as images,
-        _table(samples_file, ["id", "path", "sha256", "pixels", "class"]) as add_sample,
+        _table(samples_file, COLUMNS + ["depth"] * len(rule)) as add_sample,
         _table(skipped_file, ["path", "reason"]) as add_skipped,
         closing(reading),
     ):
@@ -143,14 +148,33 @@ def pack(listed: Sequence[Listed], root: Path, params: DataParams, out: Path) ->
                 add_skipped([image.path, str(read)])
             else:
                 add_sample(
-                    [tally.images, image.path, read.sha256, read.pixels_sha256, image.class_name]
+                    [
+                        tally.images,
+                        image.path,
+                        read.sha256,
+                        read.pixels_sha256,
+                        image.class_name,
+                        *rule,
+                    ]
                 )
                 tally.add(image.class_name, read.pixels_sha256)
                 images.write(read.pixels)
         _refuse_empty_classes(tally, params)
         images.seek(0)
         _write_header(images, tally.images, size)
-    return tally.metrics()
+    ranges = {"integers": depth.integers, "floats": depth.floats}
+    return tally.metrics() | {
+        f"deep_{kind}": {"black": found[0], "white": found[1]}
+        for kind, found in ranges.items()
+        if found is not None
+    }
+
+
+def _depth(files: list[Path]) -> Depth:
+    """Return which values are black and white in all deep greyscale; of other files the header is read."""
+    found = _on_all_cores(span, files, chunk=256)
+    with closing(found):
+        return Depth.of(each for each in found if each is not None)
 
 
 def _refuse_empty_classes(tally: Tally, params: DataParams) -> None:
@@ -162,11 +186,11 @@ def _refuse_empty_classes(tally: Tally, params: DataParams) -> None:
             )
 
 
-def _read(path: Path, size: int) -> Read | BadImage:
+def _read(path: Path, size: int, depth: Depth) -> Read | BadImage:
     """Return the picture, or the reason why there is none: one bad file must not end its chunk."""
     try:
         str(path).encode()
-        pixels = decode(path, size).tobytes()
+        pixels = decode(path, size, depth).tobytes()
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except UnicodeEncodeError:
