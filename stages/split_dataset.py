@@ -1,23 +1,40 @@
 """Split the images into train, validation and test, and into those to forget and those to keep.
 
-Reads: data/samples.csv. Writes: data/split.csv, metrics/split_dataset.json.
+Images of a class to keep that show an image to forget are found first: they are withdrawn or listed, as
+`forget` says.
+
+Reads: data/images.npy, data/samples.csv. Writes: data/split.csv, data/copies.csv, metrics/split_dataset.json.
 Run: `dvc repro split_dataset`.
 """
 
 from unlearning import stage
-from unlearning.data import split
-from unlearning.files import read_table, write_metrics, write_table
+from unlearning.data import copies, split
+from unlearning.files import read_images, read_table, write_metrics, write_table
+from unlearning.progress import say
 from unlearning.settings import load_params
 
 
 def main() -> None:
     params = load_params()
-    samples = read_table("data/samples.csv", ["id", "pixels", "class"])
+    samples = read_table("data/samples.csv", ["id", "path", "pixels", "class"])
+    images = read_images("data/images.npy")
 
-    assigned = split.assign(samples, params.split, params.forget)
+    found = copies.find(samples, images, params.forget)
+    withdrawn = copies.withdrawn(found)
+    # Before the split, which may refuse what is left: this says why.
+    write_table("data/copies.csv", found)
+    assigned = split.assign(samples, params.split, params.forget, withdrawn)
 
     write_table("data/split.csv", assigned)
-    write_metrics("metrics/split_dataset.json", split.count(samples, assigned))
+    write_metrics(
+        "metrics/split_dataset.json",
+        split.count(samples, assigned) | {"copies": copies.count(found)},
+    )
+    if len(found):
+        say(
+            f"{len(found)} images under classes to keep show images to forget (data/copies.csv): "
+            f"{len(withdrawn)} withdrawn, {len(found) - len(withdrawn)} kept"
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What needs a network: observing it, relearning with it, and classes that resemble one another."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -31,6 +32,25 @@ def test_a_sample_holds_all_test_images_and_as_many_training_images_per_class(
     # cat's 8 training images are 0 to 7; every second one is taken.
     assert capped.indices[:5].tolist() == [0, 2, 4, 6, 9]
     assert capped.forget_labels == (2,)
+
+
+def test_a_withdrawn_image_is_not_audited(data):
+    """Must fail if it enters the sample, makes its class one to forget, or stands for its class in SSIM."""
+    cat = data.select(subset="train")[data.labels[data.select(subset="train")] == 0]
+    held_out = data.select(subset="test")[:1]
+    gone = torch.cat([cat[:3], held_out]).numpy()
+    roles = data.roles.astype("<U9")
+    roles[gone] = "withdrawn"
+    images = data.images.copy()
+    images[gone] = np.random.default_rng(0).integers(0, 256, images[gone].shape)
+    left = dataclasses.replace(data, roles=roles, images=images)
+    found = sample(left)
+    assert not set(gone) & set(found.indices.tolist())
+    assert len(found.indices) == 4 * 9 - 4
+    assert found.forget_labels == (2,)
+    assert len(data.select(role=("forget", "retain"))) == len(data.labels)
+    unchanged = neighbours.structural_similarity(data, 0)
+    assert neighbours.structural_similarity(left, 0) == pytest.approx(unchanged, abs=0.02)
 
 
 def test_a_probe_is_given_as_many_images_of_every_class(make_data, monkeypatch):

@@ -29,7 +29,7 @@ from typer.testing import CliRunner
 from unlearning import cli
 from unlearning.certificate import envelope, record, signature, verification, workspace
 from unlearning.errors import UserError
-from unlearning.files import read_metrics, write_metrics, write_table
+from unlearning.files import read_metrics, read_table, write_metrics, write_table
 
 DVC_YAML = """
 stages:
@@ -131,6 +131,19 @@ def flip(path: Path, place: int) -> None:
     damaged[place] ^= 1
     path.unlink()
     path.write_bytes(damaged)
+
+
+def test_withdrawn_images_are_covered_and_make_no_class_one_to_forget(finished, tmp_path):
+    """Must fail if an image that was withdrawn is left out, or its class is said to be forgotten."""
+    (tmp_path / "data").mkdir()
+    shutil.copy(finished / "data/samples.csv", tmp_path / "data")
+    split = read_table(finished / "data/split.csv")
+    split.loc[:1, "role"] = "withdrawn"
+    write_table(tmp_path / "data/split.csv", split)
+    covered = workspace.forgotten(tmp_path)
+    assert covered.classes == ["elephant"]
+    assert [image.id for image in covered.images][:2] == [0, 1]
+    assert len(covered.images) == 12
 
 
 def test_a_finished_run_fits_its_certificate(finished, content, cpu):

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_settings import forgetting
 from test_tree import data_params
 
 from unlearning.data import prepare, split, tree
 from unlearning.data.dataset import crop_and_flip, load, normalised, shuffled_batches
 from unlearning.files import read_table, write_table
-from unlearning.settings import ForgetParams, SplitParams
+from unlearning.settings import SplitParams
 
 CPU = torch.device("cpu")
 
@@ -36,7 +37,7 @@ def test_load_reads_what_the_stages_before_it_wrote(tmp_path, monkeypatch):
     prepare.pack(tree.list_images(params, root), root, params, tmp_path)
     samples = read_table(tmp_path / "samples.csv")
     assigned = split.assign(
-        samples, SplitParams(validation=0.2, test=0.2, seed=0), ForgetParams(classes=["c"])
+        samples, SplitParams(validation=0.2, test=0.2, seed=0), forgetting(classes=["c"])
     )
     write_table(tmp_path / "split.csv", assigned.iloc[::-1])
 

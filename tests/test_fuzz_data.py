@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from test_decode import HEIC, photo, png_header
 from test_models import Bomb
 from test_prepare import contents, photos
+from test_settings import forgetting
 from test_tree import data_params
 
 from unlearning.data import dataset, prepare, split, tree
 from unlearning.data.decode import FORMATS, BadImage, decode
 from unlearning.errors import UserError
 from unlearning.files import atomic, read_images, read_table, write_table
-from unlearning.settings import ForgetParams, SplitParams
+from unlearning.settings import SplitParams
 
 
 def encoded() -> dict[str, bytes]:
@@ -141,7 +142,7 @@ def packed(tmp_path_factory) -> Path:
         params = data_params(path=str(root), image_size=32)
         prepare.pack(tree.list_images(params, root), root, params, folder)
     samples = read_table(folder / "samples.csv")
-    forget = ForgetParams(classes=["cat"])
+    forget = forgetting(classes=["cat"])
     write_table(
         folder / "split.csv",
         split.assign(samples, SplitParams(validation=0.2, test=0.2, seed=0), forget),
@@ -188,7 +189,7 @@ def test_any_table_is_taken_or_refused(tmp_path, packed, rows, header, name):
     text = "\n".join([header, *(",".join(row) for row in rows)])
     (folder / name).write_bytes(text.encode("utf-8", "replace"))
     outcome(lambda: dataset.load(folder))
-    shares, forget = SplitParams(validation=0.2, test=0.2, seed=0), ForgetParams(classes=["cat"])
+    shares, forget = SplitParams(validation=0.2, test=0.2, seed=0), forgetting(classes=["cat"])
     outcome(
         lambda: split.assign(
             read_table(folder / "samples.csv", ["id", "pixels", "class"]), shares, forget

@@ -17,6 +17,7 @@ from test_settings import write_params
 
 from stages import report as stage
 from unlearning.audit import membership, observation, verdict
+from unlearning.data import copies
 from unlearning.errors import UserError
 from unlearning.files import read_metrics, write_metrics, write_series, write_table
 from unlearning.report import charts, explanations
@@ -202,7 +203,7 @@ def write_run(
         },
         "split_dataset": {
             **{role: {"train": 15, "validation": 3, "test": 7} for role in ("forget", "retain")},
-            "forget_images_also_retained": 2,
+            "withdrawn": {"train": 1, "validation": 0, "test": 0}, "forget_images_also_retained": 2,
         },
         "train_original": {"validation_accuracy": 0.9692},
         "retrain": {"validation_accuracy": {str(seed): 0.906 for seed in seeds}},
@@ -268,6 +269,10 @@ def write_data(folder: Path, classes: tuple[str, ...], forget: tuple[str, ...]) 
     write_table(folder / "data/split.csv", samples[["id"]])
     skipped = pd.DataFrame({"path": [f"<i>{n}.jpg" for n in range(60)], "reason": "empty file"})
     write_table(folder / "data/skipped.csv", skipped)
+    found = pd.DataFrame({"id": range(60), "path": [f"<b>{n}.jpg" for n in range(60)]})
+    for column in copies.COLUMNS[1:]:
+        found[column] = found.get(column, f"<u>{column}")
+    write_table(folder / "data/copies.csv", found)
     shown = samples[samples["class"].isin(forget)]["id"]
     rows = [
         {"id": number, "model": model, "rank": rank, "class": classes[rank], "probability": 0.5 / rank}
@@ -569,6 +574,17 @@ def test_skipped_files_are_listed_up_to_fifty(page):
     """Must fail if a file's name is read as markup, or thousands of names fill the page."""
     assert "<i>0.jpg" in page.text and "<i>49.jpg" in page.text
     assert "<i>50.jpg" not in page.text
+
+
+def test_copies_of_images_to_forget_are_listed_up_to_fifty(page, tmp_path):
+    """Must fail if a file's name is read as markup, thousands of names fill the page, or none make a table."""
+    assert "<b>0.jpg" in page.text and "<b>49.jpg" in page.text and "<u>shows_path" in page.text
+    assert "<b>50.jpg" not in page.text
+    assert "The closest 50 of 60" in page.text
+    folder = write_run(tmp_path)
+    header = pd.DataFrame(columns=list(copies.COLUMNS))
+    write_table(folder / "data/copies.csv", header)
+    assert "show images to forget" not in make(folder)[0]
 
 
 @pytest.mark.parametrize("which", ["run", "hostile"])

@@ -11,14 +11,14 @@ import yaml
 from dvc.utils.hydra import apply_overrides
 
 from unlearning.errors import UserError
-from unlearning.settings import load_params
+from unlearning.settings import ForgetParams, load_params
 
 COMMITTED = Path(__file__).parents[1] / "params.yaml"
 # The project's keys with the values that tests rely on; other test files start from it too.
 VALID: dict[str, Any] = yaml.safe_load(COMMITTED.read_text(encoding="utf-8")) | {
     "lr": 0.0002,
     "device": "cpu",
-    "forget": {"classes": ["elephant"]},
+    "forget": {"equal_pixels": "withdraw", "near_copies": "list", "classes": ["elephant"]},
     "data": {
         "source": "folder",
         "path": "photos",
@@ -44,6 +44,11 @@ def write_params(folder: Path, **changes: Any) -> Path:
     path = folder / "params.yaml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     return path
+
+
+def forgetting(**values: Any) -> ForgetParams:
+    """Return the forget section of VALID with these values."""
+    return ForgetParams(**VALID["forget"] | values)
 
 
 def refusal(path: Path) -> str:

@@ -3,20 +3,21 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_settings import write_params
+from test_settings import forgetting, write_params
 
 from stages import check_request, split_dataset
 from unlearning.data import split, tree
 from unlearning.errors import UserError
 from unlearning.files import read_metrics, read_table, write_table
-from unlearning.settings import ForgetParams, SplitParams
+from unlearning.settings import SplitParams
 
-FORGET = ForgetParams(classes=["b"])
+FORGET = forgetting(classes=["b"])
 CLASSES = ("a", "b", "c", "d")
 
 
@@ -195,7 +196,7 @@ def test_sizes_by_hand(images, validation, test, expected):
 def test_an_impossible_request_is_refused(counts, forget, said):
     """Must fail if the request passes, or the message does not name what is wrong."""
     with pytest.raises(UserError) as caught:
-        split.check_request(counts, ForgetParams(classes=forget))
+        split.check_request(counts, forgetting(classes=forget))
     assert said in str(caught.value)
 
 
@@ -227,22 +228,74 @@ def test_counts_by_hand():
     assert split.count(images, assigned) == {
         "forget": {"train": 1, "validation": 0, "test": 1},
         "retain": {"train": 1, "validation": 1, "test": 0},
+        "withdrawn": {"train": 0, "validation": 0, "test": 0},
         "forget_images_also_retained": 1,
     }
+
+
+def equal_ones(images: pd.DataFrame) -> dict[int, int]:
+    """Return the images of kept classes with the pixels of an image to forget, and the first such image."""
+    shown = images[images["class"] == "b"].drop_duplicates("pixels")
+    both = images[images["class"] != "b"].merge(shown, on="pixels", suffixes=("", "_shown"))
+    return dict(zip(both["id"], both["id_shown"], strict=True))
+
+
+@settings(deadline=None, max_examples=60)
+@given(samples(), splits)
+def test_what_is_withdrawn_stands_with_the_image_it_shows_and_is_retained_nowhere(images, params):
+    """Must fail if a copy is retained, or stands in another subset than the image to forget that it shows.
+
+    Or if classes are split by counts that the withdrawn images still enter.
+    """
+    withdrawn = equal_ones(images)
+    left = images[~images["id"].isin(list(withdrawn))]
+    owners = left.groupby("pixels")["class"].min().value_counts()
+    assume(all(owners.get(name, 0) >= 3 for name in images["class"].unique()))
+
+    table = images.merge(split.assign(images, params, FORGET, withdrawn), on="id").set_index("id")
+
+    assert set(table.index[table["role"] == "withdrawn"]) == set(withdrawn)
+    assert (table["role"] == "forget").equals(table["class"] == "b")
+    by_role = {role: set(rows["pixels"]) for role, rows in table.groupby("role")}
+    assert not by_role["retain"] & by_role["forget"]
+    assert table.groupby("pixels")["subset"].nunique().max() == 1
+    pd.testing.assert_frame_equal(
+        split.assign(images, params, FORGET, withdrawn).set_index("id").loc[left["id"]],
+        split.assign(left, params, FORGET).set_index("id").loc[left["id"]],
+    )
+
+
+def test_a_near_copy_that_is_withdrawn_stands_with_the_image_it_shows():
+    """Must fail if a withdrawn image keeps a lot of its own: an image held out would be trained on as well."""
+    images = distinct(a=40, b=40, c=40)
+    copies = dict(zip(range(40), range(40, 80), strict=True))
+    with pytest.raises(UserError, match=r"class 'a' has 0 distinct images.*; 40 more show images"):
+        split.assign(images, shares(), FORGET, copies)
+    copies = {number: shown for number, shown in copies.items() if number < 30}
+    assigned = split.assign(images, shares(), FORGET, copies).set_index("id")
+    for number, shown in copies.items():
+        assert assigned.loc[number, "subset"] == assigned.loc[shown, "subset"]
+        assert assigned.loc[number, "role"] == "withdrawn"
+    retained = assigned[(assigned["role"] == "retain") & (assigned.index < 40)]
+    assert retained["subset"].value_counts().to_dict() == {"train": 6, "validation": 2, "test": 2}
 
 
 def test_the_split_stage_writes_the_split_and_its_counts(tmp_path, monkeypatch):
     """Must fail if the stage writes another split than `assign` gives."""
     monkeypatch.chdir(tmp_path)
     write_params(tmp_path, forget__classes=["b"])
-    images = distinct(a=10, b=10, c=10)
+    images = distinct(a=10, b=10, c=10).assign(path="x.png")
     write_table("data/samples.csv", images)
+    noise = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3), dtype=np.uint8)
+    np.save("data/images.npy", noise)
     split_dataset.main()
     written = read_table("data/split.csv")
     pd.testing.assert_frame_equal(written, split.assign(images, shares(), FORGET))
     assert read_metrics("metrics/split_dataset.json") == {
         "forget": {"train": 6, "validation": 2, "test": 2},
         "retain": {"train": 12, "validation": 4, "test": 4},
+        "withdrawn": {"train": 0, "validation": 0, "test": 0},
+        "copies": {"equal_pixels": {}, "near_copies": {}},
         "forget_images_also_retained": 0,
     }
 

@@ -84,8 +84,10 @@ class SplitParams(_Strict):
 
 
 class ForgetParams(_Strict):
-    """What is to be forgotten."""
+    """What is to be forgotten, and what becomes of its copies under classes to keep."""
 
+    equal_pixels: Literal["withdraw", "keep"]
+    near_copies: Literal["list", "withdraw"]
     classes: Annotated[
         list[Annotated[str, Field(min_length=1), AfterValidator(composed)]], Field(min_length=1)
     ]

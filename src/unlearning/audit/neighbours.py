@@ -44,8 +44,8 @@ def structural_similarity(data: Dataset, label: int) -> float:
     background), not whether they show related animals.
     Source: Wang et al. 2004, "Image Quality Assessment", IEEE Transactions on Image Processing 13(4).
     """
-    train = data.select(subset="train")
-    others = train[data.labels[train] == label]
+    retain = data.select(role="retain", subset="train")
+    others = retain[data.labels[retain] == label]
     forget = data.select(role="forget", subset="train")
     pairs = min(SSIM_PAIRS, max(len(others), len(forget)))
     left = _grey(data, _spread(others, pairs))

@@ -71,9 +71,10 @@ class Observation:
 
 
 def sample(data: Dataset) -> Sample:
-    """Return the images that an audit looks at, in the data set's order."""
-    train = data.select(subset="train")
-    chosen = [data.select(subset="test")]
+    """Return the images that an audit looks at, in the data set's order; none that was withdrawn."""
+    audited = ("forget", "retain")
+    train = data.select(role=audited, subset="train")
+    chosen = [data.select(role=audited, subset="test")]
     for label in range(len(data.classes)):
         of_class = train[data.labels[train] == label]
         most = FORGET_TRAINING_IMAGES if label in data.forget_labels else RETAIN_TRAINING_IMAGES

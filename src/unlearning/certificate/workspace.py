@@ -83,13 +83,13 @@ def environment(machine: Hardware) -> dict[str, str]:
 
 
 def forgotten(root: Path) -> Forgotten:
-    """Return the classes of the request and every image it covers, held-out ones too."""
+    """Return the classes of the request and every image it covers: held-out and withdrawn ones too."""
     _require(root, DATA_FILES[1:])
     samples = read_table(root / "data/samples.csv", ["id", "class", "sha256"])
     split = read_table(root / "data/split.csv", ["id", "subset", "role"])
-    rows = samples.merge(split[split["role"] == "forget"], on="id").sort_values("id")
+    rows = samples.merge(split[split["role"] != "retain"], on="id").sort_values("id")
     return Forgotten(
-        classes=sorted(rows["class"].unique()),
+        classes=sorted(rows[rows["role"] == "forget"]["class"].unique()),
         images=[
             ForgottenImage(id=id_, subset=subset, sha256=sha256)
             for id_, subset, sha256 in zip(

@@ -47,18 +47,20 @@ class Dataset:
     roles: np.ndarray
     depth: Depth = PLAIN
 
-    def select(self, *, role: str | None = None, subset: str | None = None) -> Int[Tensor, " K"]:
-        """Return the indices of the images with this role (forget/retain) in this subset, in order."""
+    def select(
+        self, *, role: str | tuple[str, ...] | None = None, subset: str | None = None
+    ) -> Int[Tensor, " K"]:
+        """Return the indices of the images with this role, or one of these, in this subset, in order."""
         chosen = np.ones(len(self.labels), dtype=bool)
         if role is not None:
-            chosen &= self.roles == role
+            chosen &= np.isin(self.roles, role)
         if subset is not None:
             chosen &= self.subsets == subset
         return torch.from_numpy(np.flatnonzero(chosen))
 
     @property
     def forget_labels(self) -> list[int]:
-        """Return the labels of the classes to forget, in order."""
+        """Return the labels of the classes to forget, in order; not those that withdrawn images stand under."""
         return sorted(set(self.labels[self.select(role="forget")].tolist()))
 
     @property

@@ -1,22 +1,30 @@
 """Who trains, who validates, who tests, and who is to be forgotten.
 
 Images with the same pixels always stand in the same subset, so what is split are distinct images.
-A distinct image that stands under several classes is counted for the first of them by name.
+A distinct image that stands under several classes is counted for the first of them by name. An image that is
+withdrawn, for it shows one to forget, is counted for no class and stands in that one's subset.
 """
 
 import hashlib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
-from unlearning.data import SUBSETS
+from unlearning.data import ROLES, SUBSETS
 from unlearning.errors import UserError, choices, nearest
 from unlearning.settings import ForgetParams, SplitParams
 
 
-def check_request(class_counts: Mapping[str, int], forget: ForgetParams) -> None:
+def check_request(
+    class_counts: Mapping[str, int],
+    forget: ForgetParams,
+    withdrawn: Mapping[str, int] = MappingProxyType({}),
+) -> None:
     """Check that classes of so many distinct images can be split, and the named ones forgotten.
+
+    `withdrawn`: how many images of a class do not count, since they show images to forget.
 
     Raises: UserError if a class to forget does not exist or is named twice, if fewer than two
     classes would stay, or if a class has too few images.
@@ -41,12 +49,26 @@ def check_request(class_counts: Mapping[str, int], forget: ForgetParams) -> None
             raise UserError(
                 f"params.yaml: class {name!r} has {class_counts[name]} distinct images, but needs "
                 f"{len(SUBSETS)}, one each to train, validate and test: add images, or leave the "
-                "class out by data.classes"
+                f"class out by data.classes{_without(name, withdrawn)}"
             )
 
 
-def assign(samples: pd.DataFrame, split: SplitParams, forget: ForgetParams) -> pd.DataFrame:
-    """Return a row per image, by id: id, subset (train, validation, test), role (forget, retain).
+def _without(name: str, withdrawn: Mapping[str, int]) -> str:
+    if name not in withdrawn:
+        return ""
+    return f"; {withdrawn[name]} more show images to forget and are withdrawn (data/copies.csv)"
+
+
+def assign(
+    samples: pd.DataFrame,
+    split: SplitParams,
+    forget: ForgetParams,
+    withdrawn: Mapping[int, int] = MappingProxyType({}),
+) -> pd.DataFrame:
+    """Return a row per image, by id: id, subset (train, validation, test), role (see `ROLES`).
+
+    `withdrawn`: the id of each image of a kept class that is to be withdrawn, with the id of the image to
+    forget that it shows (`copies.withdrawn`).
 
     Each class's distinct images are drawn by lot: an image's lot is a hash of `split.seed` and its
     pixels. So neither the order of rows, nor other classes, nor a class's name change a subset, and
@@ -54,10 +76,17 @@ def assign(samples: pd.DataFrame, split: SplitParams, forget: ForgetParams) -> p
 
     Raises: UserError, see `check_request`.
     """
-    distinct = samples.groupby("pixels").agg(owner=("class", "min"), copies=("id", "size"))
+    is_withdrawn = samples["id"].isin(list(withdrawn))
+    distinct = (
+        samples[~is_withdrawn].groupby("pixels").agg(owner=("class", "min"), copies=("id", "size"))
+    )
     owned = distinct["owner"].value_counts()
     names = samples["class"].unique()
-    check_request({name: int(owned.get(name, 0)) for name in names}, forget)
+    check_request(
+        {name: int(owned.get(name, 0)) for name in names},
+        forget,
+        samples[is_withdrawn]["class"].value_counts().to_dict(),
+    )
 
     distinct["lot"] = [_lot(split.seed, pixels) for pixels in distinct.index]
     # Images with copies come last and so train, unless there are few others: an image that counts
@@ -69,12 +98,14 @@ def assign(samples: pd.DataFrame, split: SplitParams, forget: ForgetParams) -> p
         subsets = [name for name in ("test", "validation", "train") for _ in range(sizes[name])]
         subset_of |= dict(zip(images.index, subsets, strict=True))
 
-    is_forgotten = samples["class"].isin(forget.classes)
+    pixels_of = dict(zip(samples["id"], samples["pixels"], strict=True))
+    stands_with = [pixels_of[withdrawn.get(number, number)] for number in samples["id"]]
+    role = samples["class"].isin(forget.classes).map({True: "forget", False: "retain"})
     assigned = pd.DataFrame(
         {
             "id": samples["id"],
-            "subset": samples["pixels"].map(subset_of),
-            "role": is_forgotten.map({True: "forget", False: "retain"}),
+            "subset": [subset_of[pixels] for pixels in stands_with],
+            "role": role.mask(is_withdrawn, "withdrawn"),
         }
     )
     return assigned.sort_values("id", ignore_index=True)
@@ -113,13 +144,16 @@ def training_images(
 def count(samples: pd.DataFrame, assigned: pd.DataFrame) -> dict[str, Any]:
     """Return the number of images by role and subset.
 
-    `forget_images_also_retained` are images to forget whose pixels stand under a class to keep as
-    well: a model that never saw the forget set has seen these.
+    `forget_images_also_retained` are images to forget whose pixels are retained under another class as
+    well: a model that never saw the forget set has seen these. 0 unless `forget.equal_pixels` is keep.
     """
     table = samples.merge(assigned, on="id", validate="one_to_one")
     counts: dict[str, Any] = {
-        role: {subset: int((of_role["subset"] == subset).sum()) for subset in SUBSETS}
-        for role, of_role in table.groupby("role")
+        role: {
+            subset: int(((table["role"] == role) & (table["subset"] == subset)).sum())
+            for subset in SUBSETS
+        }
+        for role in ROLES
     }
     forget, retain = (table[table["role"] == role]["pixels"] for role in ("forget", "retain"))
     return counts | {"forget_images_also_retained": int(forget.isin(retain).sum())}

@@ -72,6 +72,7 @@ class Evidence:
     series: Mapping[str, pd.DataFrame]
     per_model: pd.DataFrame
     skipped: pd.DataFrame
+    copies: pd.DataFrame
     examples: list[Example]
     fingerprints: Mapping[str, str]
     versions: Mapping[str, str]
@@ -102,6 +103,7 @@ def read(root: Path, params: Params) -> Evidence:
         series={name: read_table(root / "plots" / f"{name}.csv") for name in SERIES},
         per_model=read_table(root / "data/audit_figures.csv"),
         skipped=read_table(root / "data/skipped.csv"),
+        copies=read_table(root / "data/copies.csv"),
         examples=examples(root / "data", params.report.forget_images),
         fingerprints=fingerprints(root, FINGERPRINTED),
         versions=versions(),

@@ -18,6 +18,7 @@ TEMPLATE = "page.html.j2"
 # Rows of the longer tables; what is left out is counted, and stands in the file that is named there.
 MOST_NEIGHBOURS = 30
 MOST_SKIPPED = 50
+MOST_COPIES = 50
 NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
 
 GAME = {
@@ -59,6 +60,7 @@ def render(evidence: Evidence) -> str:
         neighbours=neighbours(metrics),
         most_neighbours=MOST_NEIGHBOURS,
         most_skipped=MOST_SKIPPED,
+        most_copies=MOST_COPIES,
         most_drawn=charts.MOST_CLASSES,
         parameters=parameters(evidence.params),
         per_model=evidence.per_model.map(digits, count=4),

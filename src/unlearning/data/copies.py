@@ -1,0 +1,133 @@
+"""Images to be forgotten that also stand under a class to keep: with equal pixels, or altered a little.
+
+Altered ones (encoded anew, resized, mirrored, brighter, slightly cropped) are found by a perceptual hash: of
+the picture's low frequencies, which of them are above their median. Hash, length and limit were chosen by how
+many altered photographs they find, and how many pairs of different ones (docs/experiments.md).
+"""
+
+from collections.abc import Iterable, Mapping
+
+import imagehash
+import numpy as np
+import pandas as pd
+from jaxtyping import UInt8, UInt64
+from PIL import Image
+
+from unlearning.errors import UserError
+from unlearning.progress import bar
+from unlearning.settings import ForgetParams
+
+HASH_SIDE = 12  # 144 bits
+HASH_WORDS = -(-(HASH_SIDE**2) // 64)  # of 64 bits
+MOST_BITS = 32  # that may differ between a picture and its near copy
+# Compared at once: 16 MB, whatever the number of images.
+PAIRS_AT_ONCE = 2**20
+
+EQUAL, NEAR, MIRRORED = "equal pixels", "near copy", "near copy, mirrored"
+WITHDRAWN, KEPT = "withdrawn", "kept"
+COLUMNS = (
+    "id", "class", "path", "kind", "bits", "treatment", "shows", "shows_class", "shows_path"
+)  # fmt: skip
+
+Hashes = UInt64[np.ndarray, "_ words"]
+
+
+def find(
+    samples: pd.DataFrame, images: UInt8[np.ndarray, "N H W 3"], forget: ForgetParams
+) -> pd.DataFrame:
+    """Return a row per image of a kept class that shows an image to forget, the closest first.
+
+    `shows`: the id of the image to forget, of several the closest and of these the first; `bits` of the hash
+    that differ, 0 to `MOST_BITS`; `treatment`: whether the image is withdrawn or kept, as `forget` says.
+    A row of `images` belongs to the row of `samples` at the same place.
+
+    Raises: UserError if their numbers differ.
+    """
+    if len(samples) != len(images):
+        raise UserError("data/samples.csv and images.npy do not belong together: run `dvc repro`")
+    samples = samples.assign(row=range(len(samples))).sort_values("id", ignore_index=True)
+    to_forget = samples["class"].isin(forget.classes)
+    originals = samples[to_forget].drop_duplicates("pixels").reset_index(drop=True)
+    kept = samples[~to_forget]
+    shown = dict(zip(originals["pixels"], originals.index, strict=True))
+    is_equal = kept["pixels"].isin(list(shown))
+
+    equal = kept[is_equal].assign(
+        place=kept[is_equal]["pixels"].map(shown),
+        bits=0,
+        kind=EQUAL,
+        treatment=KEPT if forget.equal_pixels == "keep" else WITHDRAWN,
+    )
+    near = _near(kept[~is_equal], originals, images).assign(
+        treatment=KEPT if forget.near_copies == "list" else WITHDRAWN
+    )
+    found = pd.concat([equal, near]).sort_values(["bits", "kind", "id"], ignore_index=True)
+    about = originals.loc[found["place"].astype(int), ["id", "class", "path"]].set_axis(found.index)
+    return found.assign(shows=about["id"], shows_class=about["class"], shows_path=about["path"])[
+        list(COLUMNS)
+    ]
+
+
+def withdrawn(found: pd.DataFrame) -> dict[int, int]:
+    """Return the id of each image to withdraw with the id of the image to forget that it shows."""
+    rows = found[found["treatment"] == WITHDRAWN]
+    return dict(zip(rows["id"].tolist(), rows["shows"].tolist(), strict=True))
+
+
+def count(found: pd.DataFrame) -> dict[str, Mapping[str, int]]:
+    """Return the number of copies by kind and by the class that they stand under."""
+    is_equal = found["kind"] == EQUAL
+    return {
+        name: {str(key): int(value) for key, value in rows["class"].value_counts().items()}
+        for name, rows in (("equal_pixels", found[is_equal]), ("near_copies", found[~is_equal]))
+    }
+
+
+def _near(
+    kept: pd.DataFrame, originals: pd.DataFrame, images: UInt8[np.ndarray, "N H W 3"]
+) -> pd.DataFrame:
+    """Return the rows of `kept` that are near copies, with `place` in `originals`, `bits` and `kind`."""
+    if originals.empty:  # a class that does not exist: the split refuses it by name
+        return kept[:0].assign(place=0, bits=0, kind=NEAR)
+    distinct = kept.drop_duplicates("pixels")
+    # A mirrored copy: of an image to forget the mirror image is hashed too.
+    plain, mirrored = (_hashes(images, originals["row"], mirror) for mirror in (False, True))
+    rows = bar(distinct["row"], len(distinct), "images compared with those to forget")
+    others = _hashes(images, rows)
+    places, bits = nearest(np.concatenate([plain, mirrored]), others)
+    table = pd.DataFrame(
+        {
+            "pixels": distinct["pixels"].to_numpy(),
+            "place": places % len(originals),
+            "bits": bits,
+            "kind": np.where(places < len(originals), NEAR, MIRRORED),
+        }
+    )
+    return kept.merge(table[table["bits"] <= MOST_BITS], on="pixels")
+
+
+def nearest(originals: Hashes, others: Hashes) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each of the others the first place of the closest original, and the bits that differ."""
+    places = np.zeros(len(others), dtype=np.int64)
+    bits = np.zeros(len(others), dtype=np.int64)
+    at_once = max(1, PAIRS_AT_ONCE // len(originals))
+    for start in range(0, len(others), at_once):
+        part = slice(start, start + at_once)
+        distance = np.zeros((len(others[part]), len(originals)), dtype=np.uint16)
+        for mine, theirs in zip(others[part].T, originals.T, strict=True):
+            distance += np.bitwise_count(mine[:, None] ^ theirs[None])
+        places[part] = distance.argmin(axis=1)
+        bits[part] = distance.min(axis=1)
+    return places, bits
+
+
+def _hashes(
+    images: UInt8[np.ndarray, "N H W 3"], rows: Iterable[int], mirror: bool = False
+) -> Hashes:
+    """Return the hashes of these images, or of their mirror images."""
+    hashed = []
+    for row in rows:
+        picture = Image.fromarray(images[row, :, ::-1] if mirror else images[row])
+        packed = np.packbits(imagehash.phash(picture, HASH_SIDE).hash).tobytes()
+        hashed.append(packed.ljust(HASH_WORDS * 8, b"\0"))
+    return np.frombuffer(b"".join(hashed), dtype=np.uint64).reshape(-1, HASH_WORDS)
