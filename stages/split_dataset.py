@@ -1,7 +1,8 @@
 """Split the images into train, validation and test, and into those to forget and those to keep.
 
 Images of a class to keep that show an image to forget are found first: they are withdrawn or listed, as
-`forget` says.
+`forget` says. A class of which too few images are left is refused here: check_request, which decodes none,
+cannot know. What later stages made in an earlier run stays.
 
 Reads: data/images.npy, data/samples.csv. Writes: data/split.csv, data/copies.csv, metrics/split_dataset.json.
 Run: `dvc repro split_dataset`.

@@ -21,7 +21,7 @@ from stages import (
     split_dataset,
     train_original,
 )
-from unlearning import animals
+from unlearning import animals, models
 from unlearning.data import copies, dataset
 from unlearning.data.dataset import Dataset
 from unlearning.errors import UserError
@@ -85,7 +85,7 @@ FORGET = forgetting(classes=["elephant"])
         (lambda picture: scaled(picture, 2), "near copy"),
         (lambda picture: ImageEnhance.Brightness(picture).enhance(1.1), "near copy"),
         (lambda picture: ImageEnhance.Brightness(picture).enhance(0.9), "near copy"),
-        (lambda picture: cropped(picture, 0.03), "near copy"),
+        (lambda picture: cropped(picture, 0.05), "near copy"),
         (lambda picture: mirrored(picture), "near copy, mirrored"),
         (lambda picture: scaled(encoded(mirrored(picture), 75), 1 / 2), "near copy, mirrored"),
     ],
@@ -97,7 +97,7 @@ FORGET = forgetting(classes=["elephant"])
 def test_an_altered_copy_under_a_kept_class_is_found(
     alter: Callable[[Image.Image], Image.Image], kind: str
 ):
-    """Must fail if MOST_BITS falls to 8, no mirror image is hashed, or another image is said to be shown."""
+    """Must fail if MOST_BITS falls to 15, no mirror image is hashed, or another image is said to be shown."""
     pictures = drawn(10)
     altered = [alter(picture) for picture in pictures]
     images = packed([*pictures, *altered])
@@ -117,7 +117,7 @@ def test_an_altered_copy_under_a_kept_class_is_found(
 
 
 def test_different_pictures_are_no_copies():
-    """Must fail if MOST_BITS is raised to 50: drawings of one kind look alike by construction."""
+    """Must fail if MOST_BITS is raised to 90: drawings of one kind look alike by construction."""
     images = packed(drawn(120, seed=1))
     names = [animals.SPECIES[i % len(animals.SPECIES)] for i in range(120)]
     assert copies.find(table(images, *names), images, FORGET).empty
@@ -129,7 +129,7 @@ def test_equal_pixels_are_found_under_every_kept_class_and_no_class_to_forget():
     Or if an image's row is taken for its id.
     """
     first, second, other, more = packed(drawn(4))
-    images = np.stack([more, first, first, first, second, second, other, first])
+    images = np.stack([more, second, first, first, second, second, other, first])
     names = ("horse", "cat", "dog", "elephant", "elephant", "elephant", "cat", "ant")
     samples = table(images, *names).assign(id=range(100, 108))
     forget = forgetting(classes=["elephant", "ant"])
@@ -137,9 +137,9 @@ def test_equal_pixels_are_found_under_every_kept_class_and_no_class_to_forget():
     found = copies.find(samples, images, forget)
 
     assert found["id"].tolist() == [101, 102]
-    assert found["shows"].tolist() == [103, 103]
+    assert found["shows"].tolist() == [104, 103]
     assert set(found["kind"]) == {"equal pixels"}
-    assert copies.withdrawn(found) == {101: 103, 102: 103}
+    assert copies.withdrawn(found) == {101: 104, 102: 103}
     assert copies.count(found) == {"equal_pixels": {"cat": 1, "dog": 1}, "near_copies": {}}
 
 
@@ -206,13 +206,14 @@ def project(folder: Path, **params: object) -> None:
 
 
 def test_no_stage_but_the_originals_training_reads_an_image_that_was_withdrawn(
-    tmp_path, monkeypatch, restored_torch
+    tmp_path, monkeypatch, make_network, restored_torch
 ):
     """Must fail if copies keep the role retain, or retraining, the game or an evaluation reads withdrawn ones.
 
     Or if the original is no longer trained on what it is to forget.
     """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(models, "_classifier", lambda class_count: make_network(0, class_count))
     shared_folder(tmp_path / "photos", "cat", 8)
     project(tmp_path, retrain__seeds=[1], original__epochs=1, epochs=1)
     prepare_data.main()

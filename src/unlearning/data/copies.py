@@ -1,8 +1,9 @@
 """Images to be forgotten that also stand under a class to keep: with equal pixels, or altered a little.
 
-Altered ones (encoded anew, resized, mirrored, brighter, slightly cropped) are found by a perceptual hash: of
-the picture's low frequencies, which of them are above their median. Hash, length and limit were chosen by how
-many altered photographs they find, and how many pairs of different ones (docs/experiments.md).
+Altered ones (encoded anew, resized, mirrored, brighter, slightly cropped) are found by two perceptual hashes
+put together, since they err on different pictures: which low frequencies are above their median, and which
+pixels of a tiny grey version are brighter than their neighbours. Lengths and limit were chosen by how many
+altered photographs they find, and how many pairs of different ones (docs/experiments.md).
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,9 +18,9 @@ from unlearning.errors import UserError
 from unlearning.progress import bar
 from unlearning.settings import ForgetParams
 
-HASH_SIDE = 12  # 144 bits
-HASH_WORDS = -(-(HASH_SIDE**2) // 64)  # of 64 bits
-MOST_BITS = 32  # that may differ between a picture and its near copy
+FREQUENCIES, NEIGHBOURS = 12, 8  # a side: 144 bits, and twice 64
+HASH_WORDS = -(-(FREQUENCIES**2 + 2 * NEIGHBOURS**2) // 64)  # of 64 bits
+MOST_BITS = 56  # that may differ between a picture and its near copy
 # Compared at once: 16 MB, whatever the number of images.
 PAIRS_AT_ONCE = 2**20
 
@@ -128,6 +129,11 @@ def _hashes(
     hashed = []
     for row in rows:
         picture = Image.fromarray(images[row, :, ::-1] if mirror else images[row])
-        packed = np.packbits(imagehash.phash(picture, HASH_SIDE).hash).tobytes()
+        parts = (
+            imagehash.phash(picture, FREQUENCIES),
+            imagehash.dhash(picture, NEIGHBOURS),
+            imagehash.dhash_vertical(picture, NEIGHBOURS),
+        )
+        packed = np.packbits(np.concatenate([part.hash.ravel() for part in parts])).tobytes()
         hashed.append(packed.ljust(HASH_WORDS * 8, b"\0"))
     return np.frombuffer(b"".join(hashed), dtype=np.uint64).reshape(-1, HASH_WORDS)
