@@ -279,3 +279,14 @@ def test_a_class_that_holds_nothing_but_images_to_forget_is_refused(tmp_path, mo
     assert "\n" not in said
     assert not Path("data/split.csv").exists()
     assert set(read_table("data/copies.csv")["class"]) == {other}
+
+
+def test_the_hash_sees_both_directions():
+    """Must fail if rows or columns are left out, or compared twice."""
+    ramp = np.broadcast_to(np.arange(0, 256, 4, dtype=np.uint8)[:, None, None], (SIDE, SIDE, 3))
+    images = np.stack([ramp, ramp.transpose(1, 0, 2)])
+    bits = np.unpackbits(copies._hashes(images, [0, 1]).view(np.uint8), axis=1)
+    neighbours = bits[:, copies.FREQUENCIES**2 :][:, : 2 * copies.NEIGHBOURS**2]
+    along, across = np.split(neighbours, 2, axis=1)
+    assert along.mean(axis=1).tolist() == [0, 1]
+    assert across.mean(axis=1).tolist() == [1, 0]
