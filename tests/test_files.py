@@ -1,8 +1,11 @@
 """Files appear whole or not at all, and what is written comes back as it was."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from unlearning.errors import UserError
 from unlearning.files import (
     atomic,
     read_metrics,
@@ -11,6 +14,8 @@ from unlearning.files import (
     write_series,
     write_table,
 )
+from unlearning.reading import refuse_conflict
+from unlearning.settings import parse_params
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -66,3 +71,20 @@ def test_a_table_comes_back_as_it_was(tmp_path):
     table = pd.DataFrame({"id": range(len(odd)), "class": pd.Series(odd, dtype="str")})
     write_table(tmp_path / "table.csv", table)
     pd.testing.assert_frame_equal(read_table(tmp_path / "table.csv"), table)
+
+
+CONFLICT = "<<<<<<< HEAD\n{0}\n=======\n{0}\n>>>>>>> theirs\n"
+
+
+def test_a_merge_conflict_is_named_with_file_and_line(tmp_path):
+    """Must fail if the parser's own words stand there, or a line of "=======" alone is taken for a conflict."""
+    text = "a: 1\n" + CONFLICT.format("lr: 1")
+    with pytest.raises(UserError, match=r"^params\.yaml:2: a merge conflict is left here"):
+        parse_params(text, Path("params.yaml"))
+    (tmp_path / "m.json").write_text("{\n" + CONFLICT.format('"a": 1') + "}\n")
+    with pytest.raises(UserError, match=r"m\.json:2: a merge conflict"):
+        read_metrics(tmp_path / "m.json")
+    (tmp_path / "t.csv").write_text('"id","path"\n0,"x"\n' + CONFLICT.format('1,"y"'))
+    with pytest.raises(UserError, match=r"t\.csv:3: a merge conflict"):
+        read_table(tmp_path / "t.csv")
+    refuse_conflict("a: 1\n=======\n# >>>>>>> no\n- '<<<<<<< x'\n", "params.yaml")

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from unlearning.errors import UserError
-from unlearning.reading import read_bytes
+from unlearning.reading import read_bytes, refuse_conflict
 
 DIGITS = 4
 MOST_BYTES = 2**26  # of a metrics file; a thousand classes need less than one million
@@ -71,7 +71,9 @@ def read_metrics(path: Path | str) -> dict[str, Any]:
     """Return a metrics file as written by `write_metrics`. Raises: UserError if it is missing or none."""
     path = Path(path)
     try:
-        values = parse_json(read_bytes(path, MOST_BYTES).decode())
+        text = read_bytes(path, MOST_BYTES).decode()
+        refuse_conflict(text, path)
+        values = parse_json(text)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: run `dvc repro` first") from None
     except (ValueError, RecursionError) as error:
@@ -116,6 +118,7 @@ def read_table(path: Path | str, columns: Sequence[str] = ()) -> pd.DataFrame:
             )  # of cells beyond the last column
             table = pd.read_csv(path, keep_default_na=False, dtype=types, index_col=False)
     except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
+        refuse_conflict(Path(path).read_text(encoding="utf-8", errors="replace"), path)
         raise UserError(f"{path} is not a table of this project: {error}") from None
     for column in columns:
         if column not in table:

@@ -51,3 +51,14 @@ def as_on_disk(path: Path) -> Path:
         return path
     alike = [entry for entry in folder.iterdir() if composed(entry.name) == composed(path.name)]
     return alike[0] if len(alike) == 1 else path
+
+
+def refuse_conflict(text: str, path: Path | str) -> None:
+    """Raise UserError if a merge has left both sides in a file, with the line where they begin."""
+    lines = text.splitlines()
+    begin = next((number for number, line in enumerate(lines, 1) if line.startswith("<<<<<<< ")), 0)
+    if begin and any(line.startswith(">>>>>>> ") for line in lines[begin:]):
+        raise UserError(
+            f"{path}:{begin}: a merge conflict is left here: keep one side and take out the lines of "
+            "<<<<<<<, ======= and >>>>>>>"
+        )

@@ -226,6 +226,7 @@ def parse_params(text: str, path: Path) -> dict[Any, Any]:
 
 def _parse(text: str, path: Path) -> tuple[dict[Any, Any], yaml.MappingNode]:
     """Return keys and values, and the same as they were written."""
+    refuse_conflict(text, path)
     try:
         loader = _PlainLoader(text)
         node = loader.get_single_node()

@@ -15,7 +15,7 @@ from typing import Any
 from unlearning import gate
 from unlearning.errors import UserError
 from unlearning.files import MOST_BYTES, parse_json
-from unlearning.reading import read_bytes
+from unlearning.reading import read_bytes, refuse_conflict
 from unlearning.repository import GUARD, committed, dvc, git, tracked
 from unlearning.settings import GateParams, load_params, parse_params
 
@@ -121,7 +121,9 @@ def _metrics(root: Path, commit: str) -> dict[str, Changed]:
 
 def _figures(name: str, content: bytes) -> Any:
     try:
-        return parse_json(content.decode())
+        text = content.decode()
+        refuse_conflict(text, name)
+        return parse_json(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{name} is not a metrics file: {error}") from None
 
@@ -199,6 +201,9 @@ def _stages_to_run(root: Path) -> list[str]:
                 (copy / name).write_bytes(_present(root, name))
         (copy / ".dvc").mkdir(parents=True, exist_ok=True)
         (copy / ".dvc/config").write_text(OWN_CONFIG.format(folder=folder), encoding="utf-8")
+        for name in ("dvc.yaml", "dvc.lock"):
+            if (copy / name).is_file():
+                refuse_conflict((copy / name).read_text(encoding="utf-8", errors="replace"), name)
         said = dvc(copy, "repro", "--allow-missing", "--dry")
         stages = RUNS.findall(said)
         if not stages and IN_SYNC not in said:
