@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from unlearning.errors import UserError, nearest
-from unlearning.reading import composed, read_text
+from unlearning.reading import composed, read_text, refuse_conflict
 
 PARAMS_FILE = Path("params.yaml")
 MOST_BYTES = 2**20
