@@ -21,6 +21,11 @@ def main() -> None:
     counts = tree.count_classes(params.data)
     split.check_request(counts, params.forget)
     sizes = costs.Sizes(**split.training_images(counts, params.split, params.forget))
+    if params.recipe == "article" and sizes.forget < 2:
+        raise errors.UserError(
+            "params.yaml: recipe is 'article', whose batch normalisation needs 2 or more images to forget "
+            f"that are trained on, but there is {sizes.forget}: add images, or take recipe adversarial"
+        )
     played = costs.fitted(params.game, sizes, params.original)
     for line in costs.announced(params.game, played, sizes, params.original):
         progress.say(f"check_request: about {sizes.forget} images to forget are trained on; {line}")

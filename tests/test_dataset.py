@@ -171,3 +171,22 @@ def test_each_epoch_has_an_order_of_its_own_that_the_seed_decides():
     assert first != second
     assert two_epochs(0) == [first, second]
     assert two_epochs(1)[0] != first
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "least", "sizes"),
+    [
+        (9, 8, 1, [5, 4]),
+        (3, 2, 1, [2, 1]),
+        (3, 2, 2, [3]),
+        (5, 2, 2, [3, 2]),
+        (1, 2, 2, [1]),
+        (4, 1, 1, [1] * 4),
+    ],
+)
+def test_batches_have_no_fewer_images_than_asked_for(images, batch_size, least, sizes):
+    """Must fail if the last batch is what is left over, or `least` cuts a batch that is large enough."""
+    generator = torch.Generator().manual_seed(0)
+    batches = shuffled_batches(torch.arange(images), batch_size, generator, least)
+    assert [len(batch) for batch in batches] == sizes
+    assert sorted(torch.cat(batches).tolist()) == list(range(images))

@@ -88,6 +88,31 @@ def test_a_last_batch_of_one_small_image_is_trained_on(data, make_original, cpu,
     train(data, torch.arange(9), make_original(), 0, cpu, rows)
 
 
+def test_three_small_images_in_batches_of_two_are_trained_on(data, make_original, cpu, rows):
+    """Must fail if a batch is left with one image, of which batch normalisation takes no variance."""
+    train(data, torch.arange(3), make_original(batch_size=2), 0, cpu, rows)
+
+
+def test_finite_weights_that_cannot_be_used_are_refused(
+    data, make_original, make_network, cpu, rows, monkeypatch
+):
+    """Must fail if only weights are looked at: the next stage would find their answers not finite."""
+
+    def huge(class_count: int, seed: int) -> nn.Module:
+        model = make_network(0, class_count)
+        model.fc.weight.data.fill_(3e38)
+        return model
+
+    monkeypatch.setattr(training, "new_classifier", huge)
+    monkeypatch.setattr(
+        training.F, "cross_entropy", lambda logits, _: logits.nan_to_num(0, 0, 0).sum() * 0
+    )
+    with pytest.raises(
+        UserError, match=r"original\.lr is .*, and the training diverged: what it makes"
+    ):
+        train(data, torch.arange(8), make_original(), 0, cpu, rows)
+
+
 @pytest.mark.parametrize(
     ("progress", "rate"), [(0.0, 0), (0.05, 0.5), (0.1, 1), (0.4, 0.75), (0.55, 0.5), (1.0, 0)]
 )

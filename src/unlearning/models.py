@@ -106,13 +106,24 @@ def scores(discriminator: Discriminator, logits: Float[Tensor, "N C"]) -> Float[
     return discriminator(logits).sigmoid()
 
 
-def require_finite(model: nn.Module, setting: str, learning_rate: float) -> None:
+@torch.no_grad()
+def require_finite(
+    model: nn.Module,
+    setting: str,
+    learning_rate: float,
+    images: Float[Tensor, "N 3 H W"] | None = None,
+) -> None:
     """Check the weights and the statistics of batch normalisation after a training's last step.
+
+    With `images` also what the model, in eval mode, makes of them: weights may be finite and too large to use.
 
     Raises: UserError that names the first tensor with a value that is not finite, and the `setting` of
     params.yaml that is the learning rate.
     """
-    for name, tensor in model.state_dict().items():
+    tensors = dict(model.state_dict())
+    if images is not None:
+        tensors["what it makes of its last images"] = model(images)
+    for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise UserError(
                 f"params.yaml: {setting} is {learning_rate}, and the training diverged: {name} is no "

@@ -94,10 +94,13 @@ class ForgetParams(_Strict):
 
 
 class OriginalParams(_Strict):
-    """Recipe of the classifier that must forget, and of the models retrained without the forget set."""
+    """Recipe of the classifier that must forget, and of the models retrained without the forget set.
+
+    Batch normalisation takes a variance over each batch: one image has none.
+    """
 
     epochs: Count
-    batch_size: Count
+    batch_size: Annotated[int, Field(ge=2)]
     lr: Positive
     weight_decay: NonNegative
     seed: Seed

@@ -12,7 +12,13 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from unlearning.data.dataset import Dataset, crop_and_flip, normalised, shuffled_batches
+from unlearning.data.dataset import (
+    Dataset,
+    batch_count,
+    crop_and_flip,
+    normalised,
+    shuffled_batches,
+)
 from unlearning.errors import UserError
 from unlearning.hardware import Hardware
 from unlearning.models import new_classifier, require_finite
@@ -40,7 +46,7 @@ def train(
     """
     model = new_classifier(len(data.classes), seed).to(hardware.device).train()
     generator = torch.Generator().manual_seed(seed)
-    steps = params.epochs * -(-len(indices) // params.batch_size)
+    steps = params.epochs * batch_count(len(indices), params.batch_size, least=2)
     optimizer = torch.optim.AdamW(
         model.parameters(), params.lr, weight_decay=params.weight_decay, fused=True
     )
@@ -53,7 +59,7 @@ def train(
         report(**row)
     for epoch in range(finished + 1, params.epochs + 1):
         losses = []
-        for batch in shuffled_batches(indices, params.batch_size, generator):
+        for batch in shuffled_batches(indices, params.batch_size, generator, least=2):
             pixels = crop_and_flip(data.pixels(batch), generator)
             images = normalised(pixels, hardware.device)
             with hardware.autocast():
@@ -74,8 +80,11 @@ def train(
         rows.append({"epoch": epoch, "loss": epoch_loss})
         report(**rows[-1])
         checkpoint.save(epoch, rows, parts, generator)
-    require_finite(model, "original.lr", params.lr)
-    return model.eval().cpu()
+    model.eval()
+    # A checkpoint may have left no epoch to train.
+    last = normalised(data.pixels(indices[: params.batch_size]), hardware.device)
+    require_finite(model, "original.lr", params.lr, last)
+    return model.cpu()
 
 
 def one_cycle(progress: float) -> float:

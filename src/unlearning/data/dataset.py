@@ -148,13 +148,20 @@ def crop_and_flip(
     return pixels[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def shuffled_batches(
-    indices: Int[Tensor, " K"], batch_size: int, generator: torch.Generator
-) -> list[Int[Tensor, "_"]]:
-    """Return one epoch: the indices in random order, cut into batches of at most `batch_size`.
+def batch_count(images: int, batch_size: int, least: int = 1) -> int:
+    """Return into how many batches of `batch_size` at most so many images are cut, none below `least`.
 
-    Batches differ by one image at most, so that none is left with a single one, of which batch
-    normalisation could not take a variance.
+    Where both cannot be, a batch is larger. `least` is 2 where batch normalisation takes a variance.
+    """
+    return max(1, min(-(-images // batch_size), images // least))
+
+
+def shuffled_batches(
+    indices: Int[Tensor, " K"], batch_size: int, generator: torch.Generator, least: int = 1
+) -> list[Int[Tensor, "_"]]:
+    """Return one epoch: the indices in random order, cut into `batch_count` batches.
+
+    Batches differ by one image at most, the larger ones first.
     """
     order = torch.randperm(len(indices), generator=generator)
-    return list(indices[order].tensor_split(-(-len(indices) // batch_size)))
+    return list(indices[order].tensor_split(batch_count(len(indices), batch_size, least)))

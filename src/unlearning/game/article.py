@@ -50,7 +50,7 @@ def play(
     generator = copy.deepcopy(players.generator).to(hardware.device).train()
     discriminator = copy.deepcopy(players.discriminator).to(hardware.device).train()
     optimizers = Optimizers(generator, discriminator, params, lowerings=params.epochs)
-    epochs = plan(data, params)
+    epochs = plan(data, params, least=2)  # the generator normalises each batch by its own variance
     seen = touched(epochs)
     # The extractor is frozen: its outputs are computed once per image.
     extracted = predict_logits(players.feature_extractor, data, seen, hardware).to(hardware.device)

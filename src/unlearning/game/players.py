@@ -49,7 +49,9 @@ class Outcome:
 Pair = tuple[Int[Tensor, "_"], Int[Tensor, "_"]]
 
 
-def plan(data: Dataset, params: GameParams, most: int | None = None) -> list[list[Pair]]:
+def plan(
+    data: Dataset, params: GameParams, most: int | None = None, least: int = 1
+) -> list[list[Pair]]:
     """Return per epoch the batches of forget indices, each paired with retain indices (A10).
 
     An epoch is one pass over the forget images, so that the cost follows the request and not the data
@@ -64,7 +66,7 @@ def plan(data: Dataset, params: GameParams, most: int | None = None) -> list[lis
         chosen = forget
         if most is not None and len(forget) > most:
             chosen = forget[torch.randperm(len(forget), generator=generator)[:most]]
-        batches = shuffled_batches(chosen, params.batch_size, generator)
+        batches = shuffled_batches(chosen, params.batch_size, generator, least)
         epochs.append([(batch, next(retain)) for batch in batches])
     return epochs
 
