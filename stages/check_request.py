@@ -28,7 +28,7 @@ def main() -> None:
         )
     played = costs.fitted(params.game, sizes, params.original)
     for line in costs.announced(params.game, played, sizes, params.original):
-        progress.say(f"check_request: about {sizes.forget} images to forget are trained on; {line}")
+        progress.say(f"check_request: {line}")
     if params.device == "cuda":
         require_gpu()
     for remark in tree.remarks(params.data):

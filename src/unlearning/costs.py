@@ -76,8 +76,8 @@ def announced(
     lines = []
     if played != asked:
         lines.append(
-            f"few forget images ({sizes.forget}): {played.epochs} passes over them instead of "
-            f"{asked.epochs}, peak lr {played.lr:.3g}"
+            f"few forget images ({sizes.forget}): epochs {played.epochs} (params.yaml: {asked.epochs}), "
+            f"lr {played.lr:.3g} ({asked.lr:.3g})"
         )
     dear = warning(game_passes(sizes, played), retraining_passes(sizes, recipe))
     return lines + ([f"warning: {dear}"] if dear else [])
