@@ -1,5 +1,6 @@
 """Tiny data and networks: four colours to tell apart, a few images each, 32 x 32 pixels."""
 
+import os
 import shutil
 import signal
 from collections import OrderedDict
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from test_settings import VALID
 from tiny_project import make_clone, run
 from torch import nn
@@ -56,6 +58,11 @@ def build_game(**changes: object) -> GameParams:
 def build_original(**changes: object) -> OriginalParams:
     """Return a short training recipe, with these values changed."""
     return OriginalParams(**VALID["original"] | {"batch_size": 8, "epochs": 1} | changes)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest test: at the end, one of two processes would have nothing left to do."""
+    items.sort(key=lambda item: "test_torture" not in item.nodeid)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -169,8 +176,16 @@ def restored_torch() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def finished_clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a Git repository with tiny parameters after one `dvc repro`; it is not to be changed."""
-    folder = make_clone(tmp_path_factory.mktemp("finished_clone"))
-    run(folder, "dvc", "repro")
-    run(folder, "git", "add", "--all")
-    run(folder, "git", "commit", "--quiet", "--message=tiny")
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # of all workers: the run is made once
+    folder = shared / "finished_clone"
+    with FileLock(shared / "finished_clone.lock"):
+        if not (shared / "finished_clone.made").exists():
+            folder.mkdir()
+            make_clone(folder)
+            run(folder, "dvc", "repro")
+            run(folder, "git", "add", "--all")
+            run(folder, "git", "commit", "--quiet", "--message=tiny")
+            (shared / "finished_clone.made").touch()
     return folder

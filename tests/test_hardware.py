@@ -1,11 +1,9 @@
 """Device and precision follow the request, then the machine."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
-from unlearning import hardware
+from unlearning import hardware, waiting
 from unlearning.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("restored_torch")
@@ -66,7 +64,7 @@ def test_native_bf16_of_a_cpu_is_read_from_its_flags(tmp_path, monkeypatch, cpui
     path = tmp_path / "cpuinfo"
     if cpuinfo is not None:
         path.write_text(cpuinfo)
-    monkeypatch.setattr(hardware, "Path", lambda _: Path(path))
+    monkeypatch.setattr(waiting, "CPU", path)
     assert hardware.native_bf16("cpu") == native
 
 

@@ -32,19 +32,24 @@ def test_ticks_match_hand_values():
 
 
 @pytest.mark.parametrize(
-    ("busy", "environment", "policy"),
+    ("busy", "flags", "environment", "policy"),
     [
-        (9, {}, "passive"),
-        (4, {}, None),
-        (9, {"OMP_WAIT_POLICY": "active"}, "active"),
-        (9, {"GOMP_SPINCOUNT": "7"}, None),
+        (9, "avx512f", {}, "passive"),
+        (9, "amx_bf16", {}, None),
+        (4, "avx512f", {}, None),
+        (9, "avx512f", {"OMP_WAIT_POLICY": "active"}, "active"),
+        (9, "avx512f", {"GOMP_SPINCOUNT": "7"}, None),
     ],
-    ids=["beside others", "idle", "own policy", "own spin count"],
+    ids=["beside others", "short operations", "idle", "own policy", "own spin count"],
 )
 def test_the_policy_follows_the_machine_unless_a_person_has_chosen(
-    monkeypatch, tmp_path, busy, environment, policy
+    monkeypatch, tmp_path, busy, flags, environment, policy
 ):
-    """Must fail if threads sleep on an idle machine, spin beside others, or a choice is overwritten."""
+    """Must fail if threads sleep on an idle machine or where bf16 is native, spin beside others otherwise, or
+    a choice is overwritten.
+    """
+    (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
+    monkeypatch.setattr(waiting, "CPU", tmp_path / "cpuinfo")
 
     class Statistics:
         texts = readings(busy, 10 - busy)
@@ -61,6 +66,7 @@ def test_the_policy_follows_the_machine_unless_a_person_has_chosen(
 def test_without_statistics_nothing_is_set(monkeypatch, tmp_path):
     """Must fail if another system than Linux ends in a traceback."""
     monkeypatch.setattr(waiting, "STATISTICS", tmp_path / "nothing")
+    monkeypatch.setattr(waiting, "CPU", tmp_path / "nothing")
     environment: dict[str, str] = {}
     settle(environment)
     assert environment == {}

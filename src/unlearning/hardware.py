@@ -3,12 +3,12 @@
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
 
 from unlearning.errors import UserError
+from unlearning.waiting import cpu_multiplies_bf16
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,7 @@ def native_bf16(kind: str) -> bool:
     """Return whether the device multiplies bf16 matrices in hardware."""
     if kind == "cuda":
         return torch.cuda.get_device_capability() >= (8, 0)
-    # Flags of the kernel, not torch.cpu's private functions, which differ between versions.
-    try:
-        with Path("/proc/cpuinfo").open(encoding="ascii", errors="replace") as file:
-            flags = next((line.split() for line in file if line.startswith("flags")), [])
-    except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags
+    return cpu_multiplies_bf16()
 
 
 def available_cores() -> int:

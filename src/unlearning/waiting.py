@@ -2,6 +2,7 @@
 
 PyTorch's threads meet at the end of every operation. OpenMP lets the first to arrive spin for a while, which
 is fastest on an idle machine; beside another busy program it spins away the time that the last one needs.
+Where the CPU multiplies bf16 an operation is so short that waking a sleeper costs more: there it always spins.
 The number of threads stays the same: with another one sums are added in another order, and bytes differ.
 Measured in docs/experiments.md. Imports no torch: OpenMP reads its environment once, when torch is loaded.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 
 SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 STATISTICS = Path("/proc/stat")
+CPU = Path("/proc/cpuinfo")
 LOOKED_AT = 0.1  # seconds: ten of the kernel's ticks per core
 BUSY = 0.5  # of one core, taken by others
 
@@ -24,7 +26,7 @@ def settle(environment: dict[str, str] | os._Environ[str] = os.environ) -> None:
 
     Only Linux tells how busy its cores are; elsewhere nothing is set.
     """
-    if any(name in environment for name in SETTINGS):
+    if any(name in environment for name in SETTINGS) or cpu_multiplies_bf16():
         return
     try:
         cores = os.sched_getaffinity(0)
@@ -35,6 +37,17 @@ def settle(environment: dict[str, str] | os._Environ[str] = os.environ) -> None:
         return
     if taken(before, after) >= BUSY:
         environment["OMP_WAIT_POLICY"] = "passive"
+
+
+def cpu_multiplies_bf16() -> bool:
+    """Return whether the CPU multiplies bf16 matrices in hardware; False where the system does not tell."""
+    # Flags of the kernel, not torch.cpu's private functions, which differ between versions.
+    try:
+        with CPU.open(encoding="ascii", errors="replace") as file:
+            flags = next((line.split() for line in file if line.startswith("flags")), [])
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
 def ticks(statistics: str, cores: Collection[int]) -> dict[int, tuple[int, int]]:
