@@ -364,7 +364,9 @@ def test_the_stage_draws_and_packs_the_same_bytes_each_time(tmp_path, monkeypatc
 def test_real_photographs_are_prepared_without_complaint(tmp_path, folder, images, size):
     """Must fail if a real photograph is refused."""
     if "UNLEARNING_REAL_DATA" not in os.environ:
-        pytest.skip("real photographs are in no package: UNLEARNING_REAL_DATA names no folder of them")
+        pytest.skip(
+            "real photographs are in no package: UNLEARNING_REAL_DATA names no folder of them"
+        )
     root = Path(os.environ["UNLEARNING_REAL_DATA"]) / folder
     counts = pack(root, tmp_path, image_size=size)
     assert (counts["images"], counts["skipped"]) == (images, 0)
