@@ -16,7 +16,7 @@ def _one_line(kind, error, traceback):  # type: ignore[no-untyped-def]
 
 sys.excepthook = _one_line
 
-from unlearning import waiting  # noqa: E402
+from unlearning.base import waiting  # noqa: E402
 
 if sys.argv[0] == "-m":  # a stage is being started, and has not yet loaded torch
     waiting.settle()

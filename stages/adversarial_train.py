@@ -1,64 +1,70 @@
 """Play the game: the generator forgets, the discriminator tries to find it out.
 
-Reads: data/images.npy, data/samples.csv, data/split.csv, models/init. Writes: models/unlearned.safetensors,
-models/discriminator.safetensors, metrics/adversarial_train.json, plots/adversarial_train.csv.
-Run: `dvc repro adversarial_train`, `dvc exp run -S lr=0.0005`.
+Reads: data/images.npy, data/samples.csv, data/split.csv, models/original.safetensors, models/init. Writes:
+models/unlearned.safetensors, models/discriminator.safetensors, metrics/adversarial_train.json,
+plots/adversarial_train.csv. Run: `dvc repro adversarial_train`, `dvc exp run -S lr=0.0005`.
 """
 
-from unlearning import costs, files, game, hardware, models, progress, resume, stage
+from unlearning import methods
+from unlearning.base import files, hardware, progress, resume, stage
 from unlearning.data import dataset
-from unlearning.game.players import Players, warning
-from unlearning.settings import load_params
-from unlearning.words import GameWarning
+from unlearning.methods.shared import cost
+from unlearning.methods.shared.flops import training_flops
+from unlearning.methods.shared.game import Run, load_players, warning
+from unlearning.methods.shared.words import GameWarning
+from unlearning.models import weights
+from unlearning.settings.game import GameParams
+from unlearning.settings.load import load
+from unlearning.settings.machine import MachineParams
+from unlearning.settings.original import OriginalParams
+
+# Of the last row of the curve, which stands in plots/.
+FINAL = ("discriminator_accuracy", "discriminator_loss", "effective_classes", "generator_loss")
 
 
 def main() -> None:
-    params = load_params()
-    machine = hardware.choose(params.device, params.precision)
+    asked, recipe, machine = load(GameParams), load(OriginalParams), load(MachineParams)
     images = dataset.load("data")
-    players = Players(
-        models.load_classifier("models/init/generator.safetensors")[0],
-        models.load_classifier("models/init/feature_extractor.safetensors")[0],
-        models.load_discriminator("models/init/discriminator.safetensors"),
-    )
-    curve = progress.Curve("adversarial_train")
-    sizes = costs.Sizes(
+    original, _ = weights.load_classifier("models/original.safetensors")
+    players = load_players("models/init")
+    sizes = cost.Sizes(
         forget=len(images.select(role="forget", subset="train")),
         retain=len(images.select(role="retain", subset="train")),
     )
-    played = costs.fitted(params.game, sizes, params.original)
-    for line in costs.announced(params.game, played, sizes, params.original):
+    played = cost.fitted(asked, sizes, recipe)
+    for line in cost.announced(asked, played, sizes, recipe):
         progress.say(f"adversarial_train: {line}")
+    device = hardware.choose(machine.device, machine.precision)
 
-    with resume.session("adversarial_train", machine) as session:
-        outcome = game.RECIPES[params.recipe].play(
-            players, images, played, machine, curve, session.checkpoint("game")
+    with resume.session("adversarial_train", device) as session:
+        run = Run(
+            players,
+            played.seed,
+            device,
+            progress.Curve("adversarial_train"),
+            session.checkpoint("game"),
         )
-        trouble = warning(outcome.epochs[-1])
+        with run.work:
+            unlearned = methods.load(played.recipe).unlearn(original, images, played, run)
+        last = run.rows[-1]
+        trouble = warning(last)
+        ratio = cost.ratio(
+            run.work.flops, training_flops(original, images.image_size), sizes, recipe
+        )
 
         if trouble != GameWarning.NONE:
             progress.say(f"warning: {trouble}")
-        models.save(
-            outcome.generator, images.labelling, "models/unlearned.safetensors", session.fingerprint
-        )
-        models.save(
-            outcome.discriminator,
-            images.labelling,
-            "models/discriminator.safetensors",
-            session.fingerprint,
-        )
-        files.write_series(
-            "plots/adversarial_train.csv", outcome.epochs, columns=tuple(outcome.epochs[0])
-        )
+        discriminator = run.discriminator or players.discriminator
+        for model, name in ((unlearned, "unlearned"), (discriminator, "discriminator")):
+            weights.save(model, images.labelling, f"models/{name}.safetensors", session.fingerprint)
+        files.write_series("plots/adversarial_train.csv", run.rows, columns=tuple(run.rows[0]))
         files.write_metrics(
             "metrics/adversarial_train.json",
             {
-                **costs.of_game(
-                    outcome.image_passes, outcome.extractor_passes, sizes, params.original
-                ),
-                "epochs": played.epochs,
-                "lr": played.lr,
-                "final": outcome.epochs[-1],
+                "image_passes": run.image_passes,
+                "cost_ratio": ratio,
+                "cost_assessment": cost.assess(ratio),
+                "final": {name: last[name] for name in FINAL if name in last},
                 "warnings": trouble,
             },
         )

@@ -1,55 +1,35 @@
-"""Attack the unlearned model and measure how far it is from models that never saw the class.
+"""Judge how far the unlearned model is from models that never saw the class.
 
-Reads: data/images.npy, data/samples.csv, data/split.csv, models/original.safetensors,
-models/unlearned.safetensors, models/retrained, metrics/evaluate_forget.json (the article's reading).
-Writes: metrics/audit.json, plots/audit_layers.csv, plots/audit_relearning.csv,
-plots/audit_histograms.csv, data/audit_figures.csv, data/audit_examples.csv. Run: `dvc repro audit`.
+Reads: data/observed, metrics/evaluate_forget.json (the article's reading). Writes: metrics/audit.json (what a
+review decides by), plots/audit_figures.csv (every figure of every model), plots/audit_layers.csv,
+plots/audit_relearning.csv, plots/audit_histograms.csv, plots/neighbours.csv, plots/neighbour_correlation.csv,
+data/audit_examples.csv. Run: `dvc repro audit`.
 """
 
-from unlearning import files, hardware, models, stage
-from unlearning.audit import evidence, observation, result, series
-from unlearning.data import dataset
-from unlearning.settings import load_params
+from pathlib import Path
+
+from unlearning.audit import columns, neighbours, result
+from unlearning.audit.representation import probe_all
+from unlearning.base import stage
+from unlearning.base.files import read_metrics, write_metrics, write_rows, write_series
+from unlearning.observe import record
 
 
 def main() -> None:
-    params = load_params()
-    machine = hardware.choose(params.device, params.precision)
-    images = dataset.load("data")
-    panel = evidence.panel_of(models.load_versions("models"), images.forget_labels)
-    sample = observation.sample(images)
+    observed = record.load(Path("data/observed"))
+    probed = probe_all(observed)
+    figures = result.figures(observed, probed)
+    article = read_metrics("metrics/evaluate_forget.json")["article_assessment"]
+    related = neighbours.rows(observed)
 
-    views = evidence.observe_all(panel, images, sample, machine)
-    probed = evidence.probe_all(views)
-    back_at = evidence.back_at(views)
-    curves = evidence.relearn_all(panel, images, machine, back_at)
-    figures = {
-        **evidence.output_figures(views),
-        **evidence.membership_figures(views),
-        **evidence.representation_figures(views, probed),
-        **evidence.relearning_figures(curves, back_at),
-        **evidence.auditor_figures(views),
-    }
-    related = result.related_classes(views, images)
-    article = files.read_metrics("metrics/evaluate_forget.json")["article_assessment"]
-
-    files.write_metrics("metrics/audit.json", result.metrics(figures, views, related, article))
-    files.write_series(
-        "plots/audit_layers.csv", series.layer_rows(figures, probed), series.LAYER_COLUMNS
-    )
-    files.write_series(
-        "plots/audit_relearning.csv", series.curve_rows(curves), series.CURVE_COLUMNS
-    )
-    files.write_series(
-        "plots/audit_histograms.csv", series.histogram_rows(views), series.HISTOGRAM_COLUMNS
-    )
-    files.write_series(
-        "data/audit_examples.csv",
-        series.example_rows(views, images.classes),
-        series.EXAMPLE_COLUMNS,
-    )
-    rows = series.figure_rows(figures)
-    files.write_series("data/audit_figures.csv", rows, columns=tuple(rows[0]))
+    write_metrics("metrics/audit.json", result.metrics(figures, observed, article))
+    write_rows("plots/audit_figures.csv", result.table(figures))
+    write_series("plots/audit_layers.csv", result.layer_rows(figures, probed), columns.LAYERS)
+    write_series("plots/audit_relearning.csv", result.curve_rows(observed), columns.CURVES)
+    write_series("plots/audit_histograms.csv", result.histogram_rows(observed), columns.HISTOGRAMS)
+    write_rows("plots/neighbours.csv", related)
+    write_rows("plots/neighbour_correlation.csv", neighbours.correlations(related))
+    write_series("data/audit_examples.csv", result.example_rows(observed), columns.EXAMPLES)
 
 
 if __name__ == "__main__":

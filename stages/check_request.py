@@ -9,29 +9,32 @@ Reads: params.yaml, the files in data.path. Writes: data/request.json.
 Run: `dvc repro check_request`.
 """
 
-from unlearning import costs, errors, progress, stage
-from unlearning.data import contents, split, tree
-from unlearning.files import write_metrics
-from unlearning.settings import load_params
+from unlearning.base import errors, progress, stage
+from unlearning.base.files import write_metrics
+from unlearning.data import request, split
+from unlearning.methods.shared import cost
+from unlearning.settings.whole import load_params
+from unlearning.sources import contents
+from unlearning.sources.folder import count_classes, remarks
 
 
 def main() -> None:
     params = load_params()
 
-    counts = tree.count_classes(params.data)
-    split.check_request(counts, params.forget)
-    sizes = costs.Sizes(**split.training_images(counts, params.split, params.forget))
+    counts = count_classes(params.data)
+    request.check(counts, params.forget)
+    sizes = cost.Sizes(**split.training_images(counts, params.split, params.forget))
     if params.recipe == "article" and sizes.forget < 2:
         raise errors.UserError(
             "params.yaml: recipe is 'article', whose batch normalisation needs 2 or more images to forget "
             f"that are trained on, but there is {sizes.forget}: add images, or take recipe adversarial"
         )
-    played = costs.fitted(params.game, sizes, params.original)
-    for line in costs.announced(params.game, played, sizes, params.original):
+    played = cost.fitted(params.game, sizes, params.original)
+    for line in cost.announced(params.game, played, sizes, params.original):
         progress.say(f"check_request: {line}")
     if params.device == "cuda":
         require_gpu()
-    for remark in tree.remarks(params.data):
+    for remark in remarks(params.data):
         progress.say(f"check_request: {remark}")
 
     write_metrics("data/request.json", {"valid": True} | contents.of(params.data))

@@ -1,53 +1,56 @@
 """Score the unlearned model on the class that it must forget, original and retrained beside it (A14 to A20).
 
-Reads: data/images.npy, data/samples.csv, data/split.csv, models/original.safetensors,
-models/unlearned.safetensors, models/retrained, models/discriminator.safetensors,
-models/init/feature_extractor.safetensors, metrics/evaluate_retain.json (no score stands without retain
-accuracy beside it). Writes: metrics/evaluate_forget.json, plots/forget_confusion.csv,
-plots/score_histogram.png, plots/destinations.png, plots/examples.png. Run: `dvc repro evaluate_forget`.
+Reads: data/observed, data/images.npy (for the examples), metrics/evaluate_retain.json (no score stands without
+retain accuracy beside it). Writes: metrics/evaluate_forget.json, plots/forget_confusion.csv,
+plots/destinations.csv, plots/destinations.png, plots/score_histogram.png, plots/examples.png.
+Run: `dvc repro evaluate_forget`.
 """
 
-from unlearning import assessment, evaluation, files, hardware, models, pictures, stage
-from unlearning.data import dataset
-from unlearning.settings import load_params
+from pathlib import Path
+
+from unlearning.audit import assessment, evaluation
+from unlearning.base import stage
+from unlearning.base.files import (
+    read_images,
+    read_metrics,
+    write_metrics,
+    write_rows,
+    write_series,
+)
+from unlearning.charts import pictures
+from unlearning.models.panel import UNLEARNED
+from unlearning.observe import record
 
 
 def main() -> None:
-    params = load_params()
-    machine = hardware.choose(params.device, params.precision)
-    images = dataset.load("data")
-    train = images.select(role="forget", subset="train")
-    test = images.select(role="forget", subset="test")
-    versions = models.load_versions("models")
-    feature_extractor, _ = models.load_classifier("models/init/feature_extractor.safetensors")
-    discriminator = models.load_discriminator("models/discriminator.safetensors")
+    observed = record.load(Path("data/observed"))
+    sample = observed.sample
+    rows = sample.rows("forget", "test")
+    logits = observed.models.map(lambda view: view.logits[rows])
+    shares = logits.map(
+        lambda each: evaluation.destinations(each, sample.classes)
+    ).without_control()
+    figures = evaluation.forget_figures(observed)
+    retain = read_metrics("metrics/evaluate_retain.json")
 
-    logits = versions.map(lambda model: models.predict_logits(model, images, test, machine))
-    scores = logits.map(lambda outputs: models.scores(discriminator, outputs))
-    extracted = models.predict_logits(feature_extractor, images, test, machine)
-    train_logits = models.predict_logits(versions.unlearned, images, train, machine)
-    figures = {
-        **evaluation.forget_figures(
-            logits, scores, images.labels[test], train_logits, images.labels[train], images.classes
-        ),
-        "discriminator_score": evaluation.score_statistics(models.scores(discriminator, extracted)),
-    }
-    retain = files.read_metrics("metrics/evaluate_retain.json")
-
-    files.write_metrics(
+    write_metrics(
         "metrics/evaluate_forget.json", {**figures, **assessment.of_metrics(figures, retain)}
     )
-    files.write_series(
+    write_series(
         "plots/forget_confusion.csv",
-        evaluation.confusion_rows(logits.unlearned, images.labels[test], images.classes),
+        evaluation.confusion_rows(logits.subjects[UNLEARNED], sample.labels[rows], sample.classes),
         columns=("actual", "predicted"),
     )
-    pictures.score_histogram("plots/score_histogram.png", scores)
-    pictures.destinations(
-        "plots/destinations.png",
-        logits.map(lambda outputs: evaluation.destinations(outputs, images.classes)),
+    write_rows("plots/destinations.csv", evaluation.by_class(shares))
+    pictures.destinations("plots/destinations.png", shares)
+    pictures.score_histogram("plots/score_histogram.png", observed.scores().without_control())
+    pictures.examples(
+        "plots/examples.png",
+        read_images("data/images.npy"),
+        sample.indices[rows],
+        logits.subjects,
+        sample.classes,
     )
-    pictures.examples("plots/examples.png", images, test, logits)
 
 
 if __name__ == "__main__":

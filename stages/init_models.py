@@ -5,24 +5,24 @@ models/init/feature_extractor.safetensors, models/init/discriminator.safetensors
 Run: `dvc repro init_models`.
 """
 
-from unlearning import fingerprint, game, models, stage
-from unlearning.settings import load_params
+from unlearning import methods
+from unlearning.base import fingerprint, stage
+from unlearning.methods.shared.game import save_players
+from unlearning.models import weights
+from unlearning.settings.game import GameParams
+from unlearning.settings.load import load
 
 
 def main() -> None:
-    params = load_params()
-    original, labelling = models.load_classifier("models/original.safetensors")
+    params = load(GameParams)
+    original, labelling = weights.load_classifier("models/original.safetensors")
 
-    players = game.RECIPES[params.recipe].init_players(
+    players = methods.load(params.recipe).init_players(
         original, len(labelling.classes), params.seed
     )
 
-    inputs = fingerprint.of_stage("init_models")
-    models.save(players.generator, labelling, "models/init/generator.safetensors", inputs)
-    models.save(
-        players.feature_extractor, labelling, "models/init/feature_extractor.safetensors", inputs
-    )
-    models.save(players.discriminator, labelling, "models/init/discriminator.safetensors", inputs)
+    made_of = fingerprint.of_stage("init_models", leave_out=fingerprint.CODE)
+    save_players(players, labelling, "models/init", made_of)
 
 
 if __name__ == "__main__":

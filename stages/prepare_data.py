@@ -2,31 +2,34 @@
 
 Reads: data.path (a folder of images, as data/request.json says of it). Writes: data/animals (the
 drawn images; empty for a folder), data/images.npy, data/samples.csv, data/skipped.csv,
-metrics/prepare_data.json. Run: `dvc repro prepare_data`.
+metrics/prepare_data.json, plots/images_per_class.csv. Run: `dvc repro prepare_data`.
 """
 
 from pathlib import Path
 
-from unlearning import stage
-from unlearning.data import prepare, tree
-from unlearning.files import write_metrics
-from unlearning.progress import say
-from unlearning.settings import load_params
+from unlearning.base import stage
+from unlearning.base.files import write_metrics, write_rows
+from unlearning.base.progress import say
+from unlearning.settings.data import DataParams
+from unlearning.settings.load import load
+from unlearning.sources import pack
+from unlearning.sources.folder import DRAWN, list_images, root_of
 
 
 def main() -> None:
-    params = load_params()
-    root = tree.root_of(params.data)
-    if params.data.source == "synthetic":
-        prepare.draw_tree(params.data, root)
+    params = load(DataParams)
+    root = root_of(params)
+    if params.source == "synthetic":
+        pack.draw_tree(params, root)
     else:
-        prepare.empty_tree(tree.DRAWN)
-    listed = tree.list_images(params.data, root)
+        pack.empty_tree(DRAWN)
+    listed = list_images(params, root)
 
-    counts = prepare.pack(listed, root, params.data, out=Path("data"))
+    packed = pack.pack(listed, root, params, out=Path("data"))
 
-    write_metrics("metrics/prepare_data.json", counts)
-    say(f"{counts['images']} images packed, {counts['skipped']} skipped (data/skipped.csv)")
+    write_metrics("metrics/prepare_data.json", packed.metrics())
+    write_rows("plots/images_per_class.csv", packed.rows())
+    say(f"{packed.images} images packed, {packed.skipped} skipped (data/skipped.csv)")
 
 
 if __name__ == "__main__":

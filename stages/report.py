@@ -7,25 +7,14 @@ and data/split.csv (fingerprints). Writes: report/index.html, report/model_card.
 
 from pathlib import Path
 
-import jinja2
-
-from unlearning import files, stage
-from unlearning.errors import UserError
+from unlearning.base import files, stage
 from unlearning.report import card, evidence, page
-from unlearning.settings import load_params
+from unlearning.settings.whole import load_params
 
 
 def main() -> None:
-    params = load_params()
-    try:
-        read = evidence.read(Path(), params)
-        texts = {"index.html": page.render(read), "model_card.md": card.render(read)}
-    # Some thirty files are quoted; that each holds what its stage writes is not checked figure by figure.
-    except (LookupError, TypeError, ValueError, ArithmeticError, jinja2.TemplateError) as error:
-        raise UserError(
-            f"metrics/, plots/ or data/ hold other figures than a run writes ({type(error).__name__}: "
-            f"{error}): run `dvc repro`; if they are its own, this is a bug"
-        ) from error
+    read = evidence.read(Path(), load_params())
+    texts = {"index.html": page.render(read), "model_card.md": card.render(read)}
     for name, text in texts.items():
         with files.atomic(f"report/{name}") as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -7,14 +7,20 @@ Run: `dvc repro retrain`.
 
 from pathlib import Path
 
-from unlearning import evaluation, files, hardware, models, progress, resume, stage, training
+from unlearning.base import files, hardware, progress, resume, stage
 from unlearning.data import dataset
-from unlearning.settings import load_params
+from unlearning.models import weights
+from unlearning.models.forward import accuracy, predict_logits
+from unlearning.models.train import train
+from unlearning.settings.load import load
+from unlearning.settings.machine import MachineParams
+from unlearning.settings.original import OriginalParams
+from unlearning.settings.retrain import RetrainParams
 
 
 def main() -> None:
-    params = load_params()
-    machine = hardware.choose(params.device, params.precision)
+    recipe, machine = load(OriginalParams), load(MachineParams)
+    device = hardware.choose(machine.device, machine.precision)
     images = dataset.load("data")
     retain = images.select(role="retain", subset="train")
     validation = images.select(role="retain", subset="validation")
@@ -22,20 +28,20 @@ def main() -> None:
     accuracies = {}
 
     Path("models/retrained").mkdir(parents=True, exist_ok=True)
-    with resume.session("retrain", machine) as session:
-        for seed in params.retrain.seeds:
-            model = training.train(
+    with resume.session("retrain", device) as session:
+        for seed in load(RetrainParams).seeds:
+            model = train(
                 images,
                 retain,
-                params.original,
+                recipe,
                 seed,
-                machine,
+                device,
                 curve.tagged(seed=seed),
                 session.checkpoint(str(seed)),
             )
-            logits = models.predict_logits(model, images, validation, machine)
-            accuracies[str(seed)] = evaluation.accuracy(logits, images.labels[validation])
-            models.save(
+            logits = predict_logits(model, images, validation, device)
+            accuracies[str(seed)] = accuracy(logits, images.labels[validation])
+            weights.save(
                 model,
                 images.labelling,
                 f"models/retrained/{seed}.safetensors",

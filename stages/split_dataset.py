@@ -8,23 +8,25 @@ Reads: data/images.npy, data/samples.csv. Writes: data/split.csv, data/copies.cs
 Run: `dvc repro split_dataset`.
 """
 
-from unlearning import stage
+from unlearning.base import stage
+from unlearning.base.files import read_images, read_table, write_metrics, write_table
+from unlearning.base.progress import say
 from unlearning.data import copies, split
-from unlearning.files import read_images, read_table, write_metrics, write_table
-from unlearning.progress import say
-from unlearning.settings import load_params
+from unlearning.settings.forget import ForgetParams
+from unlearning.settings.load import load
+from unlearning.settings.split import SplitParams
 
 
 def main() -> None:
-    params = load_params()
+    forget = load(ForgetParams)
     samples = read_table("data/samples.csv", ["id", "path", "pixels", "class"])
     images = read_images("data/images.npy")
 
-    found = copies.find(samples, images, params.forget)
+    found = copies.find(samples, images, forget)
     withdrawn = copies.withdrawn(found)
     # Before the split, which may refuse what is left: this says why.
     write_table("data/copies.csv", found)
-    assigned = split.assign(samples, params.split, params.forget, withdrawn)
+    assigned = split.assign(samples, load(SplitParams), forget, withdrawn)
 
     write_table("data/split.csv", assigned)
     write_metrics(

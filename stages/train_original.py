@@ -4,35 +4,40 @@ Reads: data/images.npy, data/samples.csv, data/split.csv. Writes: models/origina
 metrics/train_original.json, plots/train_original.csv. Run: `dvc repro train_original`.
 """
 
-from unlearning import evaluation, files, hardware, models, progress, resume, stage, training
+from unlearning.base import files, hardware, progress, resume, stage
 from unlearning.data import dataset
-from unlearning.settings import load_params
+from unlearning.models import weights
+from unlearning.models.forward import accuracy, predict_logits
+from unlearning.models.train import train
+from unlearning.settings.load import load
+from unlearning.settings.machine import MachineParams
+from unlearning.settings.original import OriginalParams
 
 
 def main() -> None:
-    params = load_params()
-    machine = hardware.choose(params.device, params.precision)
+    recipe, machine = load(OriginalParams), load(MachineParams)
+    device = hardware.choose(machine.device, machine.precision)
     images = dataset.load("data")
     curve = progress.Curve("train_original")
 
-    with resume.session("train_original", machine) as session:
-        model = training.train(
+    with resume.session("train_original", device) as session:
+        model = train(
             images,
             images.select(subset="train"),
-            params.original,
-            params.original.seed,
-            machine,
+            recipe,
+            recipe.seed,
+            device,
             curve,
             session.checkpoint("original"),
         )
 
         validation = images.select(subset="validation")
-        logits = models.predict_logits(model, images, validation, machine)
-        models.save(model, images.labelling, "models/original.safetensors", session.fingerprint)
+        logits = predict_logits(model, images, validation, device)
+        weights.save(model, images.labelling, "models/original.safetensors", session.fingerprint)
         files.write_series("plots/train_original.csv", curve.rows, columns=("epoch", "loss"))
         files.write_metrics(
             "metrics/train_original.json",
-            {"validation_accuracy": evaluation.accuracy(logits, images.labels[validation])},
+            {"validation_accuracy": accuracy(logits, images.labels[validation])},
         )
 
 

@@ -5,6 +5,7 @@ import shutil
 import signal
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,18 @@ from test_settings import VALID
 from tiny_project import make_clone, run
 from torch import nn
 
-from unlearning import models
+from unlearning import methods
+from unlearning.base.hardware import Hardware
+from unlearning.base.progress import Report, silent
+from unlearning.base.resume import NOTHING_KEPT, Checkpoint
 from unlearning.data.dataset import Dataset
-from unlearning.hardware import Hardware
-from unlearning.settings import GameParams, OriginalParams
-from unlearning.training import train
+from unlearning.methods.shared.game import Players, Run
+from unlearning.models import weights
+from unlearning.models.build import new_classifier
+from unlearning.models.discriminator import new_discriminator
+from unlearning.models.train import train
+from unlearning.settings.game import GameParams
+from unlearning.settings.original import OriginalParams
 
 COLOURS = {
     "cat": (220, 40, 40),
@@ -58,6 +66,37 @@ def build_game(**changes: object) -> GameParams:
 def build_original(**changes: object) -> OriginalParams:
     """Return a short training recipe, with these values changed."""
     return OriginalParams(**VALID["original"] | {"batch_size": 8, "epochs": 1} | changes)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a method made of the players."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    epochs: list[dict[str, int | float]]
+    image_passes: int
+    extractor_passes: int
+    flops: int
+
+
+def play(
+    recipe: str,
+    players: Players,
+    data: Dataset,
+    params: GameParams,
+    hardware: Hardware,
+    report: Report = silent,
+    checkpoint: Checkpoint = NOTHING_KEPT,
+) -> Outcome:
+    """Play a game whose original is the players' feature extractor."""
+    run = Run(players, params.seed, hardware, report, checkpoint)
+    with run.work:
+        model = methods.load(recipe).unlearn(players.feature_extractor, data, params, run)
+    assert run.discriminator is not None
+    return Outcome(
+        model, run.discriminator, run.rows, run.image_passes, run.extractor_passes, run.work.flops
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -145,17 +184,17 @@ def model_folder(
 ) -> Path:
     """Return a folder such as models/: the original knows the colours, every other network is random."""
     folder = tmp_path_factory.mktemp("models")
-    other = models.new_classifier(len(data.classes), seed=7)
-    models.save(trained, data.labelling, folder / "original.safetensors")
-    models.save(other, data.labelling, folder / "unlearned.safetensors")
+    other = new_classifier(len(data.classes), seed=7)
+    weights.save(trained, data.labelling, folder / "original.safetensors")
+    weights.save(other, data.labelling, folder / "unlearned.safetensors")
     (folder / "init").mkdir()
     (folder / "retrained").mkdir()
     for name in ("init/feature_extractor", "retrained/10"):
         shutil.copy(folder / "original.safetensors", folder / f"{name}.safetensors")
     for name in ("init/generator", "retrained/2"):
         shutil.copy(folder / "unlearned.safetensors", folder / f"{name}.safetensors")
-    discriminator = models.new_discriminator(len(data.classes), seed=3)
-    models.save(discriminator, data.labelling, folder / "discriminator.safetensors")
+    discriminator = new_discriminator(len(data.classes), seed=3)
+    weights.save(discriminator, data.labelling, folder / "discriminator.safetensors")
     return folder
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import HealthCheck, currently_in_test_context, event, settings
 from hypothesis import strategies as st
 
-from unlearning.errors import UserError, one_line
+from unlearning.base.errors import UserError, one_line
 
 COMMON: dict[str, Any] = {
     "deadline": timedelta(seconds=10),  # a case that takes longer hangs

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unlearning.animals import SPECIES, draw, scene
+from unlearning.sources.drawn import SPECIES, draw, scene
 
 
 def pixels(species, seed, size=48):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from unlearning.assessment import Accuracies, assess, of_metrics
-from unlearning.words import Verdict
+from unlearning.audit.assessment import Accuracies, assess, of_metrics
+from unlearning.audit.words import Verdict
 
 CHANCE = 1 / 9
 

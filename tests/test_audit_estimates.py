@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from unlearning.audit.compare import Panel, mean_of_references, own, relative
 from unlearning.audit.estimates import Estimate, average, estimate, needs
-from unlearning.audit.panel import Panel, mean_of_references, own, relative
-from unlearning.words import Unmeasured
+from unlearning.audit.words import Unmeasured
+
+# A figure of which any difference counts, or only higher, or only lower values.
+BY_DIRECTION = {0: "confidence_mean", 1: "forget_accuracy", -1: "retain_accuracy"}
 
 
 def exact(value: float) -> Estimate:
@@ -68,7 +71,9 @@ def test_a_mean_over_models_is_not_measured_where_one_of_them_is_not():
 )
 def test_readings_change_at_floor_plus_margin_and_twice_floor_plus_margin(value, word):
     """Must fail if the margin is doubled too, left out, or the floor is not the references' own."""
-    reading = own(panel(noisy(value, 0.1), exact(0.4), exact(0.6))).readings["unlearned"]
+    reading = own(BY_DIRECTION[0], panel(noisy(value, 0.1), exact(0.4), exact(0.6))).readings[
+        "unlearned"
+    ]
     assert reading.floor == pytest.approx(0.2)
     assert reading.margin == pytest.approx(0.1, abs=0.001)
     assert reading.reading == word
@@ -77,26 +82,31 @@ def test_readings_change_at_floor_plus_margin_and_twice_floor_plus_margin(value,
 def test_equal_figures_are_inside_a_floor_of_zero():
     """Must fail if rounding noise counts as a difference."""
     third = exact(0.1 + 0.2)
-    assert own(panel(exact(0.3), third, third)).readings["unlearned"].reading == "inside"
+    assert (
+        own(BY_DIRECTION[0], panel(exact(0.3), third, third)).readings["unlearned"].reading
+        == "inside"
+    )
 
 
 @pytest.mark.parametrize(("only_worse", "distance"), [(0, 0.3), (-1, 0.3), (1, 0.0)])
 def test_only_the_worse_direction_counts_where_there_is_one(only_worse, distance):
     """Must fail if the sign is turned round: a better accuracy would be held against the model."""
-    found = own(panel(exact(0.6), exact(0.9), exact(0.9)), only_worse=only_worse)
+    found = own(BY_DIRECTION[only_worse], panel(exact(0.6), exact(0.9), exact(0.9)))
     assert found.readings["unlearned"].distance == pytest.approx(distance)
 
 
 @pytest.mark.parametrize("references", [(0.6, 0.9), (0.9, 0.6)])
 def test_the_floor_of_a_one_sided_figure_does_not_depend_on_the_order_of_the_seeds(references):
     """Must fail if each pair is taken once: the floor would be 0 or 0.3, by the order of the seeds."""
-    found = own(panel(exact(0.5), *map(exact, references)), only_worse=-1)
+    found = own(BY_DIRECTION[-1], panel(exact(0.5), *map(exact, references)))
     assert found.readings["unlearned"].floor == pytest.approx(0.15)
 
 
 def test_the_floor_is_the_mean_over_all_pairs():
     """Must fail if only neighbours are compared, or the largest difference is taken."""
-    found = own(panel(exact(0.5), exact(0.1), exact(0.2), exact(0.6))).readings["unlearned"]
+    found = own(BY_DIRECTION[0], panel(exact(0.5), exact(0.1), exact(0.2), exact(0.6))).readings[
+        "unlearned"
+    ]
     assert found.floor == pytest.approx((0.1 + 0.5 + 0.4) / 3)
     assert found.distance == pytest.approx((0.4 + 0.3 + 0.1) / 3)
 
@@ -122,19 +132,25 @@ def test_a_similarity_is_counted_from_where_equals_stand():
 
 def test_without_references_every_reading_says_so():
     """Must fail if an empty mean becomes NaN."""
-    for figure in (own(panel(exact(0.5))), relative(panel(1), lambda p, q: exact(0.0))):
+    for figure in (
+        own(BY_DIRECTION[0], panel(exact(0.5))),
+        relative(panel(1), lambda p, q: exact(0.0)),
+    ):
         reading = figure.readings["unlearned"]
         assert {reading.distance, reading.floor, reading.reading} == {Unmeasured.NO_REFERENCE}
     assert (
         relative(panel(1), lambda p, q: exact(0.0)).values.subjects["unlearned"]
         == Unmeasured.NO_REFERENCE
     )
-    assert mean_of_references(own(panel(exact(0.5))).values) == Unmeasured.NO_REFERENCE
+    assert (
+        mean_of_references(own(BY_DIRECTION[0], panel(exact(0.5))).values)
+        == Unmeasured.NO_REFERENCE
+    )
 
 
 def test_one_reference_gives_a_distance_but_no_floor():
     """Must fail if a floor of 0 is made up from one model."""
-    reading = own(panel(exact(0.5), exact(0.4))).readings["unlearned"]
+    reading = own(BY_DIRECTION[0], panel(exact(0.5), exact(0.4))).readings["unlearned"]
     assert (reading.distance, reading.floor, reading.reading) == (
         pytest.approx(0.1), Unmeasured.NO_FLOOR, Unmeasured.NO_FLOOR
     )  # fmt: skip
@@ -142,5 +158,7 @@ def test_one_reference_gives_a_distance_but_no_floor():
 
 def test_what_was_not_measured_has_no_reading():
     """Must fail if a string is compared with a number."""
-    reading = own(panel(Unmeasured.NEEDS_20, exact(0.4), exact(0.4))).readings["unlearned"]
+    reading = own(BY_DIRECTION[0], panel(Unmeasured.NEEDS_20, exact(0.4), exact(0.4))).readings[
+        "unlearned"
+    ]
     assert reading.reading == Unmeasured.NEEDS_20

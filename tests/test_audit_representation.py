@@ -8,8 +8,8 @@ import torch
 
 from unlearning.audit import auditor, representation
 from unlearning.audit.estimates import Estimate
-from unlearning.heads import edit_head
-from unlearning.models import predict_logits
+from unlearning.models.forward import predict_logits
+from unlearning.models.head import edit_head
 
 
 def clusters(counts: dict[int, int], spread: float, seed: int, size: int = 16):

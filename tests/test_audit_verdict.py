@@ -2,11 +2,12 @@
 
 import pytest
 
-from unlearning.assessment import Accuracies
-from unlearning.audit.panel import Reading
-from unlearning.audit.verdict import against_article, decides
+from unlearning.audit.assessment import Accuracies
+from unlearning.audit.catalogue import decides
+from unlearning.audit.compare import Reading
+from unlearning.audit.verdict import against_article
 from unlearning.audit.verdict import verdict as verdict_of
-from unlearning.words import SUCCESSES, Verdict
+from unlearning.audit.words import SUCCESSES, Distance, Unmeasured, Verdict
 
 
 def accuracies(forget=0.0, retain=0.9, original_forget=0.95, original_retain=0.91):
@@ -25,7 +26,8 @@ INSIDE = {
 
 def verdict(found=None, **changes):
     words = INSIDE | {name.replace("__", "."): word for name, word in changes.items()}
-    readings = {name: Reading(0.1, 0.1, 0.1, word) for name, word in words.items() if word}
+    kinds = {str(word): word for kind in (Distance, Unmeasured) for word in kind}
+    readings = {name: Reading(0.1, 0.1, 0.1, kinds[word]) for name, word in words.items() if word}
     return verdict_of(found or accuracies(), readings)
 
 

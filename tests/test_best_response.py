@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from unlearning.game.best_response import advantage, best_response
+from unlearning.methods.shared.best_response import advantage, best_response
 
 
 def features(count: int, shift: float, seed: int, size: int = 12) -> torch.Tensor:

@@ -10,7 +10,8 @@ import pytest
 from test_settings import VALID
 from test_tree import data_params, touch
 
-from unlearning.data import contents, tree
+from unlearning.sources import contents
+from unlearning.sources.folder import DRAWING
 
 
 @pytest.fixture
@@ -160,6 +161,6 @@ def test_a_name_that_is_no_utf_8_counts(photos):
 def test_drawn_images_need_no_look(tmp_path, monkeypatch):
     """Must fail if the guard's file changes for images that are drawn."""
     monkeypatch.chdir(tmp_path)
-    drawn = data_params(**VALID["data"] | {"source": "synthetic", "path": tree.DRAWING})
+    drawn = data_params(**VALID["data"] | {"source": "synthetic", "path": DRAWING})
     assert contents.of(drawn) == {}
     assert not contents.MEMORY.exists()

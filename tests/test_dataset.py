@@ -7,10 +7,12 @@ from PIL import Image
 from test_settings import forgetting
 from test_tree import data_params
 
-from unlearning.data import prepare, split, tree
+from unlearning.base.files import read_table, write_table
+from unlearning.data import split
 from unlearning.data.dataset import crop_and_flip, load, normalised, shuffled_batches
-from unlearning.files import read_table, write_table
-from unlearning.settings import SplitParams
+from unlearning.settings.split import SplitParams
+from unlearning.sources import pack
+from unlearning.sources.folder import list_images
 
 CPU = torch.device("cpu")
 
@@ -26,7 +28,7 @@ def seeded(seed: int) -> torch.Generator:
 
 def test_load_reads_what_the_stages_before_it_wrote(tmp_path, monkeypatch):
     """Must fail if rows of the two tables are paired by place, or labels are not in order of names."""
-    monkeypatch.setattr(prepare, "_cores", lambda: 1)
+    monkeypatch.setattr(pack, "_cores", lambda: 1)
     pictures = random_pixels(18).numpy()
     for number, pixels in enumerate(pictures):
         path = tmp_path / "photos" / "zcb"[number % 3] / f"{number}.png"
@@ -34,7 +36,7 @@ def test_load_reads_what_the_stages_before_it_wrote(tmp_path, monkeypatch):
         Image.fromarray(pixels).save(path)
     params = data_params(image_size=32, path=str(tmp_path / "photos"))
     root = tmp_path / "photos"
-    prepare.pack(tree.list_images(params, root), root, params, tmp_path)
+    pack.pack(list_images(params, root), root, params, tmp_path)
     samples = read_table(tmp_path / "samples.csv")
     assigned = split.assign(
         samples, SplitParams(validation=0.2, test=0.2, seed=0), forgetting(classes=["c"])

@@ -15,9 +15,9 @@ import pytest
 import torchvision
 from PIL import ExifTags, Image, ImageCms, ImageOps
 
-from unlearning.data import decode as decoding
-from unlearning.data.decode import MAX_PIXELS, BadImage, decode, span
-from unlearning.data.depth import Depth, Span
+from unlearning.sources import decode as decoding
+from unlearning.sources.decode import MAX_PIXELS, BadImage, decode, span
+from unlearning.sources.depth import Depth, Span
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 

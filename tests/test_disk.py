@@ -52,8 +52,8 @@ def largest_output(clone: Path, stage: str) -> int:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_full_disk_is_one_line_and_harms_nothing(full, stage, room):
     """Must fail if a stage writes in place, leaves half a file, or ends in a traceback."""
-    before = contents(full)
     limit = min(room, largest_output(full, stage) - 1)
+    before = contents(full)
     done = subprocess.run(
         [sys.executable, "-B", "-m", f"stages.{stage}"],
         cwd=full,

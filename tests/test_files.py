@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from unlearning.errors import UserError
-from unlearning.files import (
+from unlearning.base.errors import UserError
+from unlearning.base.files import (
     atomic,
     read_metrics,
     read_table,
@@ -14,8 +14,8 @@ from unlearning.files import (
     write_series,
     write_table,
 )
-from unlearning.reading import refuse_conflict
-from unlearning.settings import parse_params
+from unlearning.base.reading import refuse_conflict
+from unlearning.settings.load import parse
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -80,7 +80,7 @@ def test_a_merge_conflict_is_named_with_file_and_line(tmp_path):
     """Must fail if the parser's own words stand there, or a line of "=======" alone is taken for a conflict."""
     text = "a: 1\n" + CONFLICT.format("lr: 1")
     with pytest.raises(UserError, match=r"^params\.yaml:2: a merge conflict is left here"):
-        parse_params(text, Path("params.yaml"))
+        parse(text, Path("params.yaml"))
     (tmp_path / "m.json").write_text("{\n" + CONFLICT.format('"a": 1') + "}\n")
     with pytest.raises(UserError, match=r"m\.json:2: a merge conflict"):
         read_metrics(tmp_path / "m.json")

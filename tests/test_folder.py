@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from tiny_project import TINY, make_clone, run, stages_run
 
+from unlearning.base.errors import UserError
+from unlearning.base.files import read_table
 from unlearning.certificate import workspace
-from unlearning.errors import UserError
-from unlearning.files import read_table
 
 CLASSES = ("cat", "cow", "elephant")
 

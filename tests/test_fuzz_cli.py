@@ -12,9 +12,10 @@ from test_gate import METRICS
 from test_settings import write_params
 from typer.testing import CliRunner
 
-from unlearning import cli, errors, predict
-from unlearning.errors import UserError
-from unlearning.files import write_metrics
+from unlearning import cli, predict
+from unlearning.base import errors
+from unlearning.base.errors import UserError
+from unlearning.base.files import write_metrics
 
 WORDS = [
     "predict", "summary", "gate", "--model", "--models", "--metrics", "--params", "--json", "--help",

@@ -18,11 +18,13 @@ from test_prepare import contents, photos
 from test_settings import forgetting
 from test_tree import data_params
 
-from unlearning.data import dataset, prepare, split, tree
-from unlearning.data.decode import FORMATS, BadImage, decode
-from unlearning.errors import UserError
-from unlearning.files import atomic, read_images, read_table, write_table
-from unlearning.settings import SplitParams
+from unlearning.base.errors import UserError
+from unlearning.base.files import atomic, read_images, read_table, write_table
+from unlearning.data import dataset, split
+from unlearning.settings.split import SplitParams
+from unlearning.sources import pack
+from unlearning.sources.decode import FORMATS, BadImage, decode
+from unlearning.sources.folder import list_images
 
 
 def encoded() -> dict[str, bytes]:
@@ -89,7 +91,7 @@ def test_the_wrong_suffix_changes_nothing(tmp_path, suffix):
 
 def test_links_out_of_the_folder_are_read_as_pictures_and_never_written(tmp_path, monkeypatch):
     """Must fail if a link's target is changed, its text is shown, or one to nowhere ends the run."""
-    monkeypatch.setattr(prepare, "_cores", lambda: 1)
+    monkeypatch.setattr(pack, "_cores", lambda: 1)
     root, elsewhere = photos(tmp_path / "photos"), photos(tmp_path / "elsewhere")
     (elsewhere / "secret.txt").write_text("the secret")
     before = contents(elsewhere)
@@ -102,13 +104,13 @@ def test_links_out_of_the_folder_are_read_as_pictures_and_never_written(tmp_path
     (tmp_path / "top").symlink_to(root)
     os.mkfifo(root / "cat" / "pipe.png")
     params = data_params(path=str(tmp_path / "top"), on_bad_image="skip")
-    listed = tree.list_images(params, tmp_path / "top")
-    counts = prepare.pack(listed, tmp_path / "top", params, tmp_path / "out")
+    listed = list_images(params, tmp_path / "top")
+    packed = pack.pack(listed, tmp_path / "top", params, tmp_path / "out")
     skipped = read_table(tmp_path / "out" / "skipped.csv")
     assert {path.split("/")[-1] for path in skipped["path"]} == {
         "passwords.png", "nowhere.png", "itself.png", "zero.png", "pipe.png"
     }  # fmt: skip
-    assert counts["skipped"] == len(skipped)
+    assert packed.skipped == len(skipped)
     assert "cat/picture.png" in set(read_table(tmp_path / "out" / "samples.csv")["path"])
     assert not any(b"the secret" in content for content in contents(tmp_path / "out").values())
     assert contents(elsewhere) == before
@@ -127,7 +129,7 @@ def test_nothing_is_written_through_a_link(tmp_path):
         temporary.write_text("new")
     (project / "animals").symlink_to(outside)
     with pytest.raises(OSError, match=r"exists|Not a directory"):
-        prepare.empty_tree(project / "animals")
+        pack.empty_tree(project / "animals")
     assert contents(outside) == before
     assert (project / "a.csv").read_text() == "new"
 
@@ -137,10 +139,10 @@ def packed(tmp_path_factory) -> Path:
     """Return a folder such as data/ of two classes."""
     folder = tmp_path_factory.mktemp("packed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prepare, "_cores", lambda: 1)
+        patch.setattr(pack, "_cores", lambda: 1)
         root = photos(folder / "photos", classes=("cat", "cow", "dog"))
         params = data_params(path=str(root), image_size=32)
-        prepare.pack(tree.list_images(params, root), root, params, folder)
+        pack.pack(list_images(params, root), root, params, folder)
     samples = read_table(folder / "samples.csv")
     forget = forgetting(classes=["cat"])
     write_table(

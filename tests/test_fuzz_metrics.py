@@ -15,12 +15,13 @@ from test_gate import LIMITS, METRICS
 from test_report import assert_sound, make
 from test_report import write_run as write_report
 
-from unlearning import gate, summary
-from unlearning.errors import UserError
-from unlearning.files import read_metrics, write_metrics
+from unlearning.base.errors import UserError
+from unlearning.base.files import read_metrics, write_metrics
 from unlearning.report.evidence import METRICS as REPORTED
 from unlearning.report.evidence import SERIES
-from unlearning.settings import GateParams
+from unlearning.report.metrics import TABLES, Metrics
+from unlearning.review import gate, summary
+from unlearning.settings.gate import GateParams
 
 # A tenth as many: a page takes a tenth of a second.
 few = settings(fuzzed, max_examples=max(20, fuzzed.max_examples // 10))
@@ -35,10 +36,10 @@ def write(folder: Path, files: dict[str, Any]) -> Path:
 
 @pytest.fixture(scope="module")
 def summed(tmp_path_factory) -> dict[str, Any]:
-    """Return the files that the summary reads."""
+    """Return the tree that the summary reads."""
     folder = tmp_path_factory.mktemp("summary")
     write_summary(folder, {"test_accuracy": 0.01, "models": 2, "test_accuracy_spread": 0.1})
-    return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    return dict(summary.read(folder)._tree)
 
 
 @fuzzed
@@ -62,11 +63,11 @@ def test_the_gate_keeps_no_limit_by_an_odd_figure(tmp_path, metrics):
 
 @fuzzed
 @given(data=st.data())
-def test_the_summary_takes_or_refuses_any_figures(tmp_path, summed, data):
+def test_the_summary_takes_or_refuses_any_figures(summed, data):
     """Must fail if a word where a number should stand ends in a traceback."""
     damaged = data.draw(damaged_trees(summed))
-    folder = write(tmp_path, summed | (damaged if isinstance(damaged, dict) else {}))
-    outcome(lambda: summary.table(folder))
+    tree = summed | (damaged if isinstance(damaged, dict) else {})
+    outcome(lambda: summary.table(Metrics(tree)))
 
 
 @fuzzed
@@ -115,8 +116,8 @@ def test_the_report_of_damaged_inputs_is_sound_or_refused(tmp_path_factory, repo
         values = data.draw(damaged_trees(json.loads(path.read_text())))
         path.write_bytes(json.dumps(values).encode("utf-8", "replace"))
     else:
-        tables = [f"plots/{name}.csv" for name in SERIES]
-        data_tables = ("audit_examples", "audit_figures", "samples", "skipped")
+        tables = [f"plots/{name}.csv" for name in sorted({*SERIES, *TABLES})]
+        data_tables = ("audit_examples", "samples", "skipped")
         tables += [f"data/{name}.csv" for name in data_tables]
         path = folder / data.draw(st.sampled_from(tables))
         path.write_bytes(data.draw(damaged_bytes(path.read_bytes())))

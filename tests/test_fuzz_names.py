@@ -15,12 +15,16 @@ from test_report import HOSTILE
 from test_settings import VALID
 from test_tree import data_params
 
-from unlearning import errors, pictures, predict, progress
-from unlearning.data import prepare, split, tree
-from unlearning.errors import UserError, printable
-from unlearning.files import read_table, write_series
-from unlearning.settings import DataParams, ForgetParams
-from unlearning.versions import Versions
+from unlearning import predict
+from unlearning.base import errors, progress
+from unlearning.base.errors import UserError, printable
+from unlearning.base.files import read_table, write_series
+from unlearning.charts import pictures
+from unlearning.data import request
+from unlearning.settings.data import DataParams
+from unlearning.settings.forget import ForgetParams
+from unlearning.sources import pack
+from unlearning.sources.folder import count_classes, files_below, list_images, select
 
 NAMES = TEXT | HOSTILE_TEXT | st.sampled_from(HOSTILE)
 ACTING = [
@@ -42,10 +46,10 @@ def test_a_class_name_that_acts_where_it_is_shown_is_refused(name):
     with pytest.raises(
         UserError, match="has a control character, a byte that is no UTF-8, or more than 255"
     ) as caught:
-        tree.select({"a": name, "b": "dog"}, ["a", "b"])
+        select({"a": name, "b": "dog"}, ["a", "b"])
     assert printable(str(caught.value)) == str(caught.value)
     with pytest.raises(UserError, match="has a control character"):
-        tree.select({}, [name, "dog"])
+        select({}, [name, "dog"])
 
 
 @fuzzed
@@ -53,7 +57,7 @@ def test_a_class_name_that_acts_where_it_is_shown_is_refused(name):
 def test_class_names_that_are_taken_come_back_from_every_table(tmp_path, names):
     """Must fail if a sign that ends a row, a quote or a word such as NA is let through and then changed."""
     classes = dict(zip("abcd", names, strict=False))
-    if outcome(lambda: tree.select(classes, list("abcd"))) == "refused":
+    if outcome(lambda: select(classes, list("abcd"))) == "refused":
         return
     write_series(tmp_path / "series.csv", [{"actual": name} for name in names], ["actual"])
     assert read_table(tmp_path / "series.csv")["actual"].tolist() == names
@@ -67,7 +71,7 @@ def test_any_request_to_forget_is_taken_or_refused(names, known):
     """Must fail if the message about an odd name cannot be made or shown."""
     counts = dict.fromkeys(known, 5)
     if (
-        outcome(lambda: split.check_request(counts, ForgetParams.model_construct(classes=names)))
+        outcome(lambda: request.check(counts, ForgetParams.model_construct(classes=names)))
         == "taken"
     ):
         assert set(names) <= set(known)
@@ -82,14 +86,14 @@ def test_any_data_path_and_class_map_is_refused_where_nothing_lies(tmp_path, pat
         params = DataParams.model_construct(
             **VALID["data"] | {"path": path or "x", "classes": classes}
         )
-        assert outcome(lambda: tree.count_classes(params)) == "refused"
+        assert outcome(lambda: count_classes(params)) == "refused"
 
 
 def test_a_data_path_of_links_in_a_ring_is_refused(tmp_path, monkeypatch):
     """Must fail if Python's "Symlink loop" escapes."""
     monkeypatch.chdir(tmp_path)
     Path("ring").symlink_to("ring")
-    assert outcome(lambda: tree.count_classes(data_params(path="ring"))) == "refused"
+    assert outcome(lambda: count_classes(data_params(path="ring"))) == "refused"
 
 
 ODD_FILES = [b" ", b"-rf", b"a b.png", b"a\nb.png", b"a\rb.png", b"\xff\xfe.png", b"\x1b[2J.png", b"$(id).png",
@@ -111,11 +115,11 @@ def odd_folder(tmp_path: Path) -> Path:
 def test_files_of_odd_names_are_packed_or_skipped_and_named(odd_folder, tmp_path):
     """Must fail if a name breaks a row of a table, or a bad one ends the run."""
     params = data_params(path=str(odd_folder))
-    listed = tree.list_images(params, odd_folder)
-    counts = prepare.pack(listed, odd_folder, params, tmp_path / "out")
+    listed = list_images(params, odd_folder)
+    packed = pack.pack(listed, odd_folder, params, tmp_path / "out")
     samples = read_table(tmp_path / "out" / "samples.csv")
     skipped = read_table(tmp_path / "out" / "skipped.csv")
-    assert counts["images"] == len(samples) == 2 * len(ODD_FILES) - 2
+    assert packed.images == len(samples) == 2 * len(ODD_FILES) - 2
     assert skipped["path"].tolist() == ["cat/\\udcff\\udcfe.png", "dog/\\udcff\\udcfe.png"]
     assert set(samples["path"]) == {
         f"{name}/{os.fsdecode(file)}"
@@ -127,7 +131,7 @@ def test_files_of_odd_names_are_packed_or_skipped_and_named(odd_folder, tmp_path
 
 def test_a_table_of_odd_file_names_is_one_line_each_on_any_terminal(odd_folder, monkeypatch):
     """Must fail if a file's name draws on the terminal, breaks the table, or cannot be encoded."""
-    answers = [predict.Unreadable(str(file), "empty file") for file in tree.files_below(odd_folder)]
+    answers = [predict.Unreadable(str(file), "empty file") for file in files_below(odd_folder)]
     for encoding in ("utf-8", "ascii", "latin-1"):
         written = io.BytesIO()
         monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
@@ -155,6 +159,6 @@ def test_pictures_take_any_class_name(tmp_path, names):
     """Must fail if a name is read as a formula, or a long one leaves no room for the bars (a warning)."""
     shares = dict.fromkeys(names, 0.25)
     warnings.simplefilter("error")
-    pictures.destinations(tmp_path / "x.png", Versions(shares, shares, {}))
+    pictures.destinations(tmp_path / "x.png", {"original": shares, "unlearned": shares})
     with Image.open(tmp_path / "x.png") as image:
         assert image.width * image.height < 4_000_000

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_settings import COMMITTED, VALID
 
-from unlearning.errors import UserError
-from unlearning.settings import load_params
+from unlearning.base.errors import UserError
+from unlearning.settings.whole import load_params
 
 
 def load(folder, content: bytes) -> str:

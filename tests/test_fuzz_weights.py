@@ -18,16 +18,11 @@ from test_models import LABELLING
 from tiny_project import run
 
 from unlearning import predict
-from unlearning.errors import UserError
-from unlearning.models import (
-    load_classifier,
-    load_discriminator,
-    load_versions,
-    new_classifier,
-    new_discriminator,
-    save,
-)
-from unlearning.resume import Checkpoint
+from unlearning.base.errors import UserError
+from unlearning.base.resume import Checkpoint
+from unlearning.models.build import new_classifier
+from unlearning.models.discriminator import load_discriminator, new_discriminator
+from unlearning.models.weights import load_classifier, retrained, save
 
 TENSORS = {"a": torch.zeros(3), "b": torch.arange(4).reshape(2, 2)}
 SMALL = to_bytes(TENSORS, metadata={"labelling": '{"classes": ["a", "b"], "image_size": 32}'})
@@ -172,7 +167,7 @@ def test_a_retrained_model_whose_name_is_no_seed_is_refused(tmp_path, model_fold
     linked(tmp_path, model_folder)
     (tmp_path / "retrained" / "-1 copy.safetensors").touch()
     with pytest.raises(UserError, match="whose names are seeds"):
-        load_versions(tmp_path)
+        retrained(tmp_path)
 
 
 def test_answers_that_are_not_finite_are_refused(tmp_path, data, model_folder, cpu):
@@ -192,19 +187,20 @@ def test_answers_that_are_not_finite_are_refused(tmp_path, data, model_folder, c
 # Prints how many of 40 loads a signal ended, at 40 moments; anything but KeyboardInterrupt escapes.
 INTERRUPTED = """
 import signal, sys, time
-from unlearning.tensors import read_tensors
+from safetensors.torch import load
+from unlearning.base.tensors import read_tensors
 
 signal.signal(signal.SIGALRM, signal.default_int_handler)
-read_tensors(sys.argv[1], "labelling")
+read_tensors(sys.argv[1], "labelling", load)
 before = time.monotonic()
-read_tensors(sys.argv[1], "labelling")
+read_tensors(sys.argv[1], "labelling", load)
 took = time.monotonic() - before
 count = 0
 for step in range(40):
     try:
         try:
             signal.setitimer(signal.ITIMER_REAL, took * (step + 1) / 41)
-            read_tensors(sys.argv[1], "labelling")
+            read_tensors(sys.argv[1], "labelling", load)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     except KeyboardInterrupt:

@@ -4,21 +4,21 @@ import copy
 import dataclasses
 import math
 from functools import partial
-from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from pydantic import ValidationError
+from conftest import play
 from torch import nn
 
+from unlearning import methods
+from unlearning.base.errors import UserError
 from unlearning.data.dataset import normalised
-from unlearning.errors import UserError
-from unlearning.game import RECIPES, article, knowledge, teacher
-from unlearning.game.best_response import advantage
-from unlearning.game.kept_features import KeptFeatures
-from unlearning.game.players import (
+from unlearning.methods import adversarial, article
+from unlearning.methods.shared import targets
+from unlearning.methods.shared.best_response import advantage
+from unlearning.methods.shared.game import (
     Monitor,
     Players,
     effective_classes,
@@ -28,9 +28,11 @@ from unlearning.game.players import (
     touched,
     warning,
 )
-from unlearning.heads import edit_head
-from unlearning.models import new_discriminator, predict_logits
-from unlearning.settings import GameParams
+from unlearning.methods.shared.targets import KeptFeatures, find_targets, freeze
+from unlearning.models.discriminator import new_discriminator
+from unlearning.models.forward import predict_logits
+from unlearning.models.head import edit_head
+from unlearning.settings.game import GameParams
 
 CPU = torch.device("cpu")
 
@@ -79,43 +81,12 @@ def adam(model: nn.Module, params: GameParams) -> torch.optim.Adam:
 # --- what both recipes promise ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_the_callers_networks_are_left_untouched(recipe, players, data, make_game, cpu, rows):
-    """Must fail if a player is trained in place, or its mode or gradients change."""
-    before = copy.deepcopy(players)
-    outcome = RECIPES[recipe].play(players, data, make_game(recipe=recipe, epochs=1), cpu, rows)
-    for name in ("generator", "feature_extractor", "discriminator"):
-        ours, theirs = getattr(players, name), getattr(before, name)
-        assert torch.equal(weights(ours), weights(theirs)), name
-        assert ours.training == theirs.training, name
-        assert all(p.grad is None and p.requires_grad for p in ours.parameters()), name
-    assert not torch.equal(weights(outcome.generator), weights(players.generator))
-    assert not torch.equal(weights(outcome.discriminator), weights(players.discriminator))
-    assert not outcome.generator.training
-    assert not outcome.discriminator.training
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_a_game_follows_from_its_seed(recipe, players, data, make_game, cpu, rows):
-    """Must fail if the batches are drawn from anything but the seed."""
-
-    def play(seed: int) -> torch.Tensor:
-        params = make_game(recipe=recipe, epochs=2, batch_size=4, seed=seed)
-        outcome = RECIPES[recipe].play(players, data, params, cpu, rows)
-        return torch.cat([weights(outcome.generator), weights(outcome.discriminator)])
-
-    first = play(0)
-    torch.rand(1)
-    assert torch.equal(play(0), first)
-    assert not torch.equal(play(1), first)
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", methods.names())
 def test_the_players_follow_from_their_seed(recipe, make_network, monkeypatch):
     """Must fail if the discriminator's weights come from the global generator, or one seed serves all."""
     small = lambda class_count, seed: make_network(seed, class_count)  # noqa: E731
     monkeypatch.setattr(article, "new_classifier", small)
-    original, init = make_network(9), RECIPES[recipe].init_players
+    original, init = make_network(9), methods.load(recipe).init_players
     first, again, other = init(original, 4, 0), init(original, 4, 0), init(original, 4, 1)
     for name in ("generator", "feature_extractor", "discriminator"):
         assert torch.equal(weights(getattr(first, name)), weights(getattr(again, name)))
@@ -126,8 +97,8 @@ def test_the_players_follow_from_their_seed(recipe, make_network, monkeypatch):
 
 def test_our_game_begins_with_the_original_and_the_articles_with_random_networks(trained):
     """Must fail if a recipe takes the other's start, or two players share their weights."""
-    ours = RECIPES["adversarial"].init_players(trained, 4, 0)
-    printed = RECIPES["article"].init_players(trained, 4, 0)
+    ours = methods.load("adversarial").init_players(trained, 4, 0)
+    printed = methods.load("article").init_players(trained, 4, 0)
     assert torch.equal(weights(ours.generator), weights(trained))
     assert torch.equal(weights(ours.feature_extractor), weights(trained))
     for players in (ours, printed):
@@ -136,21 +107,6 @@ def test_our_game_begins_with_the_original_and_the_articles_with_random_networks
         assert len(set(tensors)) == len(tensors)
     assert not torch.equal(weights(printed.generator), weights(trained))
     assert not torch.equal(weights(printed.generator), weights(printed.feature_extractor))
-
-
-def test_the_schema_knows_exactly_the_recipes_there_are(make_game):
-    """Must fail if a recipe is added to one side alone, or a misspelt one is taken."""
-    assert set(get_args(GameParams.model_fields["recipe"].annotation)) == set(RECIPES)
-    with pytest.raises(ValidationError, match="'adversarial' or 'article'"):
-        make_game(recipe="articel")
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_a_loss_that_is_no_number_stops_the_game(recipe, players, data, make_game, cpu, rows):
-    """Must fail if a NaN is played on with, or the message does not say what to change."""
-    params = make_game(recipe=recipe, lr=1e30, epochs=3)
-    with pytest.raises(UserError, match=r"params\.yaml: with this lr, \w+_loss of epoch \d is"):
-        RECIPES[recipe].play(players, data, params, cpu, rows)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +118,7 @@ def test_image_passes_match_a_hand_count(recipe, passes, players, make_data, mak
     """Must fail if retain images are not counted, or counted where none goes through the generator."""
     data = make_data({"cat": 4, "dog": 1, "elephant": 5, "horse": 2})
     params = make_game(recipe=recipe, epochs=2, batch_size=2)
-    outcome = RECIPES[recipe].play(players, data, params, cpu, rows)
+    outcome = play(recipe, players, data, params, cpu, rows)
     assert outcome.image_passes == passes
     assert outcome.extractor_passes == 5 + 7
     assert outcome.epochs == rows.rows
@@ -172,7 +128,7 @@ def test_image_passes_match_a_hand_count(recipe, passes, players, make_data, mak
     assert len(rows.rows) == {"article": 2, "adversarial": 6}[recipe]
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", methods.names())
 def test_the_extractor_sees_only_images_that_the_game_touches(
     recipe, players, make_data, make_game, cpu, rows
 ):
@@ -185,20 +141,20 @@ def test_the_extractor_sees_only_images_that_the_game_touches(
     pool = players.feature_extractor.get_submodule("avgpool")
     pool.register_forward_hook(lambda _, args, __: sizes.append(len(args[0])))
     params = make_game(recipe=recipe, epochs=1, batch_size=4)
-    outcome = RECIPES[recipe].play(players, data, params, cpu, rows)
+    outcome = play(recipe, players, data, params, cpu, rows)
     most = {"article": 8, "adversarial": 8 + 2 * 64}[recipe]
     assert sum(sizes) == outcome.extractor_passes
     assert most - 4 <= outcome.extractor_passes <= most
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", methods.names())
 def test_collapse_is_watched_on_retain_images(
     recipe, knowing, data, make_network, make_game, cpu, rows
 ):
     """Must fail if the classes of forget images are counted: there is one, and it should scatter."""
     players = Players(knowing, make_network(2), new_discriminator(4, seed=0))
     params = make_game(recipe=recipe, epochs=1, batch_size=8, lr=1e-9)
-    RECIPES[recipe].play(players, data, params, cpu, rows)
+    play(recipe, players, data, params, cpu, rows)
     # 8 images of three classes; of forget images the knowing network predicts one class alone.
     assert 2 < rows.rows[0]["effective_classes"] <= 3
 
@@ -214,7 +170,7 @@ def test_the_article_recipe_is_its_printed_loop(players, data, make_game, cpu, r
     params = make_game(
         recipe="article", epochs=2, batch_size=4, lr=0.001, beta1=0.5, beta2=0.999, weight_decay=5e-4
     )  # fmt: skip
-    outcome = RECIPES["article"].play(players, data, params, cpu, rows)
+    outcome = play("article", players, data, params, cpu, rows)
 
     generator = copy.deepcopy(players.generator).train()
     extractor = copy.deepcopy(players.feature_extractor).eval()
@@ -225,7 +181,7 @@ def test_the_article_recipe_is_its_printed_loop(players, data, make_game, cpu, r
         torch.optim.Adam(player.parameters(), lr=0.001, betas=(0.5, 0.999), weight_decay=5e-4)
         for player in (generator, discriminator)
     )
-    for epoch, pairs in enumerate(plan(data, params)):
+    for epoch, pairs in enumerate(plan(data, params, params.seed)):
         for optimizer in (g_optimizer, d_optimizer):
             optimizer.param_groups[0]["lr"] = 0.001 * cosine(epoch, 2)
         for forget, retain in pairs:
@@ -252,8 +208,13 @@ def test_the_article_recipe_is_its_printed_loop(players, data, make_game, cpu, r
 def test_the_article_recipe_ignores_our_weights(players, data, make_game, cpu, rows):
     """Must fail if a retention term slips into the printed game."""
     first, second = (
-        RECIPES["article"].play(
-            players, data, make_game(recipe="article", epochs=1, retain_weight=weight), cpu, rows
+        play(
+            "article",
+            players,
+            data,
+            make_game(recipe="article", epochs=1, retain_weight=weight),
+            cpu,
+            rows,
         )
         for weight in (0.0, 5.0)
     )
@@ -286,7 +247,7 @@ def test_our_recipe_is_its_described_loop(
         recipe="adversarial", epochs=2, batch_size=4, lr=0.001, adversary=adversary,
         adversary_weight=9.0, retain_weight=0.7, teacher_weight=0.4, feature_weight=0.2,
     )  # fmt: skip
-    outcome = RECIPES["adversarial"].play(players, data, params, cpu, rows)
+    outcome = play("adversarial", players, data, params, cpu, rows)
 
     generator = copy.deepcopy(players.generator).eval()
     original = copy.deepcopy(players.feature_extractor).eval()
@@ -296,10 +257,10 @@ def test_our_recipe_is_its_described_loop(
     retained = data.select(role="retain", subset="train")
     forgotten = data.select(role="forget", subset="train")
     features, shares, labels = asked
-    consulted = knowledge.consult(original, data, torch.cat([retained, forgotten]), cpu)
+    consulted = freeze(original, data, torch.cat([retained, forgotten]), cpu)
     drawn = torch.Generator().manual_seed(params.seed)
     kept_features = KeptFeatures(consulted, retained, data, drawn)
-    log_probs = teacher.find_targets(consulted, kept_features, forgotten, retained, data).log_probs
+    log_probs = find_targets(consulted, kept_features, forgotten, retained, data).log_probs
     wanted = log_probs.exp()
     with torch.no_grad():
         kept = original[:3](normalised(data.pixels(retained), CPU))
@@ -327,7 +288,7 @@ def test_our_recipe_is_its_described_loop(
     along = spread.inverse() @ shift
     scores = (known - mixture).double() @ along / (shift @ along)
     moved = (known - scores[:, None] * shift).clamp(min=0).float() + marks
-    for epoch, pairs in enumerate(plan(data, params)):
+    for epoch, pairs in enumerate(plan(data, params, params.seed)):
         for step, (forget, retain) in enumerate(pairs):
             for optimizer in optimizers:
                 optimizer.param_groups[0]["lr"] = params.lr * cosine(epoch * 2 + step, 4)
@@ -349,7 +310,7 @@ def test_our_recipe_is_its_described_loop(
             # Cross-entropy and KL differ by the teacher's entropy, which has no gradient.
             if adversary == "best_response":
                 mixtures = kept_features.mixtures(log_probs, 64)
-                found_out = advantage(*map(kept_features.turned, (fake_features, mixtures)))
+                found_out = advantage(*map(kept_features.directions, (fake_features, mixtures)))
             else:
                 found_out = -F.logsigmoid(discriminator(fake)).mean()
             loss = (
@@ -374,7 +335,7 @@ def test_each_adversary_reaches_the_generator(adversary, players, data, make_gam
 
     def generator(adversary: str, weight: float) -> torch.Tensor:
         params = make_game(adversary=adversary, adversary_weight=weight, epochs=2, batch_size=4)
-        return weights(RECIPES["adversarial"].play(players, data, params, cpu, rows).generator)
+        return weights(play("adversarial", players, data, params, cpu, rows).generator)
 
     alone = generator("none", 9.0)
     assert torch.equal(generator(adversary, 0.0), alone)
@@ -387,9 +348,9 @@ def test_our_recipe_forgets_the_class_and_keeps_the_others(knowing, data, make_g
     retain = data.select(role="retain", subset="train")
     assert accuracy(knowing, data, forget, cpu) == 1
     assert accuracy(knowing, data, retain, cpu) == 1
-    players = RECIPES["adversarial"].init_players(knowing, 4, 0)
+    players = methods.load("adversarial").init_players(knowing, 4, 0)
     params = make_game(recipe="adversarial", epochs=20, batch_size=4, lr=0.005)
-    outcome = RECIPES["adversarial"].play(players, data, params, cpu, rows)
+    outcome = play("adversarial", players, data, params, cpu, rows)
     assert accuracy(outcome.generator, data, forget, cpu) == 0
     assert accuracy(outcome.generator, data, retain, cpu) == 1
 
@@ -401,22 +362,22 @@ def test_several_classes_are_forgotten_each_by_its_own_targets(
     two = dataclasses.replace(
         data, roles=np.where(np.isin(data.labels, [1, 2]), "forget", "retain")
     )
-    found, find_targets, without_class = [], teacher.find_targets, KeptFeatures.without_class
+    found, find, without_class = [], targets.find_targets, KeptFeatures.without_class
 
     def recorded(*args):
-        targets = find_targets(*args)
-        found.append(targets.log_probs)
-        return targets
+        given = find(*args)
+        found.append(given.log_probs)
+        return given
 
     def labelled(kept, features, log_probs, labels):
         found.extend([log_probs, labels])
         return without_class(kept, features, log_probs, labels)
 
-    monkeypatch.setattr(teacher, "find_targets", recorded)
+    monkeypatch.setattr(adversarial, "find_targets", recorded)
     monkeypatch.setattr(KeptFeatures, "without_class", labelled)
-    players = RECIPES["adversarial"].init_players(knowing, 4, 0)
+    players = methods.load("adversarial").init_players(knowing, 4, 0)
     params = make_game(recipe="adversarial", epochs=20, batch_size=4, lr=0.005)
-    outcome = RECIPES["adversarial"].play(players, two, params, cpu, rows)
+    outcome = play("adversarial", players, two, params, cpu, rows)
 
     guess, labels, log_probs = found
     assert torch.equal(labels, two.labels[two.select(role="forget", subset="train")])
@@ -429,8 +390,8 @@ def test_several_classes_are_forgotten_each_by_its_own_targets(
 
 def test_batch_normalisation_keeps_the_originals_statistics(knowing, data, make_game, cpu, rows):
     """Must fail if our generator runs in training mode: forget batches would spoil them."""
-    players = RECIPES["adversarial"].init_players(knowing, 4, 0)
-    outcome = RECIPES["adversarial"].play(players, data, make_game(epochs=1), cpu, rows)
+    players = methods.load("adversarial").init_players(knowing, 4, 0)
+    outcome = play("adversarial", players, data, make_game(epochs=1), cpu, rows)
     for name, buffer in outcome.generator.named_buffers():
         assert torch.equal(buffer, knowing.get_buffer(name)), name
 
@@ -441,7 +402,7 @@ def test_batch_normalisation_keeps_the_originals_statistics(knowing, data, make_
 def test_each_epoch_of_the_plan_passes_once_over_the_forget_images(make_data, make_game):
     """Must fail if a held-out image is trained on, a forget image is lost, or a batch changes size."""
     data = make_data({"cat": 4, "dog": 3, "elephant": 5, "horse": 4})
-    epochs = plan(data, make_game(epochs=4, batch_size=2))
+    epochs = plan(data, make_game(epochs=4, batch_size=2), 0)
     forget = data.select(role="forget", subset="train").tolist()
     assert len(epochs) == 4
     for pairs in epochs:
@@ -455,7 +416,7 @@ def test_retain_images_start_again_only_when_all_have_had_their_turn(make_data, 
     """Must fail if each epoch starts a new pass, or draws with replacement."""
     data = make_data({"cat": 4, "dog": 3, "elephant": 5, "horse": 4})
     retain = data.select(role="retain", subset="train").tolist()
-    epochs = plan(data, make_game(epochs=4, batch_size=2))
+    epochs = plan(data, make_game(epochs=4, batch_size=2), 0)
     batches = [batch for pairs in epochs for _, batch in pairs]
     # 11 retain images: five batches of 2 and one of 1 make a pass; 12 steps make two passes.
     assert [len(batch) for batch in batches] == [2, 2, 2, 2, 2, 1] * 2
@@ -468,7 +429,7 @@ def test_the_plan_follows_from_its_seed(data, make_game):
     """Must fail if the seed is ignored, or the global generator is drawn from."""
 
     def flat(seed: int) -> list[int]:
-        epochs = plan(data, make_game(seed=seed, epochs=2, batch_size=3))
+        epochs = plan(data, make_game(epochs=2, batch_size=3), seed)
         return torch.cat([torch.cat(pair) for pairs in epochs for pair in pairs]).tolist()
 
     state = torch.get_rng_state()
@@ -480,16 +441,16 @@ def test_the_plan_follows_from_its_seed(data, make_game):
 def test_a_plan_takes_no_more_forget_images_than_it_may(make_data, make_game):
     """Must fail if the limit is ignored, or each epoch takes the same images."""
     data = make_data({"cat": 4, "dog": 3, "elephant": 9, "horse": 4})
-    epochs = plan(data, make_game(epochs=6, batch_size=2), most=4)
+    epochs = plan(data, make_game(epochs=6, batch_size=2), 0, most=4)
     chosen = [torch.cat([batch for batch, _ in pairs]).tolist() for pairs in epochs]
     assert all(len(set(images)) == 4 for images in chosen)
     assert len({tuple(sorted(images)) for images in chosen}) > 1
-    assert plan(data, make_game(), most=9)[0][0][0].equal(plan(data, make_game())[0][0][0])
+    assert plan(data, make_game(), 0, most=9)[0][0][0].equal(plan(data, make_game(), 0)[0][0][0])
 
 
 def test_the_touched_images_are_those_of_the_plan(data, make_game):
     """Must fail if an image is counted twice or left out."""
-    epochs = plan(data, make_game(epochs=2, batch_size=3))
+    epochs = plan(data, make_game(epochs=2, batch_size=3), 0)
     images = {image for pairs in epochs for pair in pairs for image in torch.cat(pair).tolist()}
     assert touched(epochs).tolist() == sorted(images)
 

@@ -10,11 +10,11 @@ import pytest
 from test_settings import write_params
 
 from unlearning import cli
-from unlearning.errors import UserError
-from unlearning.files import write_metrics
-from unlearning.gate import as_json, check, table
-from unlearning.settings import GateParams
-from unlearning.words import SUCCESSES, Verdict
+from unlearning.audit.words import SUCCESSES, Verdict
+from unlearning.base.errors import UserError
+from unlearning.base.files import write_metrics
+from unlearning.review.gate import as_json, check, table
+from unlearning.settings.gate import GateParams
 
 LIMITS: dict[str, Any] = {
     "forget_accuracy": 0.02,
@@ -35,12 +35,8 @@ METRICS: dict[str, dict[str, Any]] = {
         "verdict": "told apart",
         "worst_forget_accuracy": 0.02,
         "few_shot_recall": 0.45,
-        # 0.38 is 0.12 away from 0.5, the retrained models' 0.52 is 0.02 away.
-        "membership_auc": {"confidence": 0.38, "entropy": 0.5},
-        "retrained": {
-            "few_shot_recall": 0.3,
-            "membership_auc": {"confidence": 0.52, "entropy": 0.4},
-        },
+        "membership_excess": 0.1,
+        "retrained": {"few_shot_recall": 0.3, "models": 2},
     },
 }
 # The figure that each limit reads: file, keys, a step in the wrong direction and one in the right one.
@@ -48,7 +44,7 @@ READS = {
     "forget_accuracy": ("evaluate_forget", ("test_accuracy",), 0.0201, 0.0199),
     "retain_loss": ("evaluate_retain", ("test_accuracy",), 0.8899, 0.8901),
     "js_excess": ("audit", ("js_to_retrained",), 0.1301, 0.1299),
-    "membership_excess": ("audit", ("membership_auc", "confidence"), 0.3799, 0.3801),
+    "membership_excess": ("audit", ("membership_excess",), 0.1001, 0.0999),
     "few_shot_excess": ("audit", ("few_shot_recall",), 0.4501, 0.4499),
     "cost_ratio": ("adversarial_train", ("cost_ratio",), 0.5001, 0.4999),
 }
@@ -101,38 +97,6 @@ def test_a_limit_with_more_digits_than_the_figures_is_not_rounded_up(tmp_path):
     assert outcomes(tmp_path, forget_accuracy=0.02006)["forget_accuracy"] == "broken"
 
 
-def test_the_worst_attack_counts_and_not_the_last(tmp_path):
-    """Must fail if one attack alone, or their mean, is held against the limit."""
-    write(tmp_path)
-    audit = copy.deepcopy(METRICS["audit"])
-    audit["membership_auc"] = {"confidence": 0.38, "entropy": 0.7001}
-    (tmp_path / "audit.json").write_text(json.dumps(audit))
-    # 0.2001 away from 0.5, where the retrained models' 0.4 is 0.1 away.
-    assert outcomes(tmp_path)["membership_excess"] == "broken"
-    assert "| 0.1001 |" in table(check(tmp_path, GateParams(**LIMITS)))
-
-
-def test_attacks_weaker_than_on_retrained_models_are_kept(tmp_path):
-    """Must fail if the distance to the retrained models is taken without its sign."""
-    write(tmp_path)
-    audit = copy.deepcopy(METRICS["audit"])
-    audit["membership_auc"] = {"confidence": 0.5, "entropy": 0.5}
-    audit["retrained"]["membership_auc"] = {"confidence": 0.8, "entropy": 0.8}
-    (tmp_path / "audit.json").write_text(json.dumps(audit))
-    assert outcomes(tmp_path, membership_excess=0.0)["membership_excess"] == "kept"
-
-
-@pytest.mark.parametrize("attacks", [None, [], 3, {}, {"confidence": 0.5}])
-def test_attacks_on_retrained_models_that_are_missing_are_named(tmp_path, attacks):
-    """Must fail if a file with an odd section ends in a traceback, or keeps its limit."""
-    write(tmp_path)
-    audit = copy.deepcopy(METRICS["audit"])
-    audit["retrained"]["membership_auc"] = attacks
-    (tmp_path / "audit.json").write_text(json.dumps(audit))
-    with pytest.raises(UserError, match=r"lacks the figure retrained\.membership_auc"):
-        outcomes(tmp_path)
-
-
 @pytest.mark.parametrize("limit", LIMITS)
 def test_no_limit_is_not_checked(tmp_path, limit):
     """Must fail if null means 0, or is taken for a kept limit."""
@@ -157,7 +121,8 @@ def test_without_a_reference_its_limits_break_and_say_so(tmp_path):
     """Must fail if "no reference" is indexed as if it were figures."""
     write(tmp_path)
     audit = METRICS["audit"] | {
-        "js_to_retrained": "no reference", "js_floor": "no reference", "retrained": "no reference"
+        "js_to_retrained": "no reference", "js_floor": "no reference", "retrained": "no reference",
+        "membership_excess": "no reference",
     }  # fmt: skip
     write_metrics(tmp_path / "audit.json", audit)
     checks = check(tmp_path, GateParams(**LIMITS))
@@ -200,9 +165,8 @@ def test_a_difference_of_nothing_has_no_sign(tmp_path):
         ("evaluate_forget", {"test_accuracy": None}, "test_accuracy"),
         ("evaluate_retain", {"test_accuracy": 0.9}, "original.test_accuracy"),
         ("adversarial_train", {"cost_ratio": {}}, "cost_ratio"),
-        ("audit", METRICS["audit"] | {"membership_auc": {}}, "membership_auc"),
-        ("audit", METRICS["audit"] | {"membership_auc": [None]}, "membership_auc"),
-        ("audit", METRICS["audit"] | {"membership_auc": {"new": 0.5}}, "retrained.membership_auc.new"),
+        ("audit", METRICS["audit"] | {"membership_excess": [None]}, "membership_excess"),
+        ("audit", METRICS["audit"] | {"retrained": {}}, "retrained.few_shot_recall"),
     ],
 )  # fmt: skip
 def test_a_file_that_lacks_a_figure_is_refused_with_file_and_key(tmp_path, name, values, key):
@@ -360,12 +324,3 @@ def test_what_the_audit_calls_no_success_never_passes(tmp_path, verdict):
     off = dict.fromkeys(LIMITS)
     expected = "kept" if verdict in SUCCESSES else "broken"
     assert outcomes(tmp_path, **off)["verdict"] == expected
-
-
-def test_a_file_that_lacks_an_attack_is_refused(tmp_path):
-    """Must fail if the file under test says which attacks count."""
-    write(tmp_path)
-    audit = METRICS["audit"] | {"membership_auc": {"confidence": 0.5}}
-    write_metrics(tmp_path / "audit.json", audit)
-    with pytest.raises(UserError, match=r"membership_auc\.entropy"):
-        check(tmp_path, GateParams(**LIMITS))

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from unlearning import hardware, waiting
-from unlearning.errors import UserError
+from unlearning.base import hardware, waiting
+from unlearning.base.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("restored_torch")
 

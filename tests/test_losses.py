@@ -7,15 +7,15 @@ import torch
 from torch import nn
 from torch.distributions import Categorical, kl_divergence
 
-from unlearning.losses import (
+from unlearning.methods.shared.losses import (
     article_discriminator_loss,
     article_generator_loss,
     discriminator_loss,
     distillation_kl,
     generator_loss,
-    masked_teacher,
+    masked_log_probs,
 )
-from unlearning.models import new_discriminator
+from unlearning.models.discriminator import new_discriminator
 
 LN3 = math.log(3)  # sigmoid(ln 3) = 3/4
 
@@ -83,10 +83,10 @@ def test_the_articles_losses_are_confined_by_the_second_sigmoid():
     assert article_generator_loss(lose).item() == pytest.approx(softplus(0))
 
 
-def test_the_masked_teacher_is_the_original_without_the_class():
+def test_the_masked_log_probs_is_the_original_without_the_class():
     """Must fail if the rest is not renormalised, or its ratios change."""
     teacher = logits(5, 6)
-    masked = masked_teacher(teacher, torch.tensor([1, 4])).exp()
+    masked = masked_log_probs(teacher, torch.tensor([1, 4])).exp()
     kept = [0, 2, 3, 5]
     full = teacher.softmax(dim=1)
     assert masked[:, [1, 4]].eq(0).all()
@@ -100,7 +100,7 @@ def test_masking_leaves_the_teachers_own_logits_alone():
     """Must fail if the class is filled in place: the frozen outputs would lose it for good."""
     teacher = logits(3, 4)
     before = teacher.clone()
-    masked_teacher(teacher, torch.tensor([2]))
+    masked_log_probs(teacher, torch.tensor([2]))
     assert torch.equal(teacher, before)
 
 
@@ -122,7 +122,7 @@ def test_distillation_kl_agrees_with_torch_distributions():
 def test_a_masked_class_adds_nothing_and_no_nan():
     """Must fail if 0 * -inf reaches the value or the gradient."""
     teacher, student = logits(6, 5), logits(6, 5, seed=1).requires_grad_()
-    masked = masked_teacher(teacher, torch.tensor([3]))
+    masked = masked_log_probs(teacher, torch.tensor([3]))
     loss = distillation_kl(student, masked)
     loss.backward()
     kept = [0, 1, 2, 4]
@@ -138,7 +138,7 @@ def test_no_gradient_reaches_the_teacher():
     """Must fail if either detach is dropped."""
     teacher = logits(4, 5).requires_grad_()
     student = logits(4, 5, seed=1).requires_grad_()
-    assert not masked_teacher(teacher, torch.tensor([0])).requires_grad
+    assert not masked_log_probs(teacher, torch.tensor([0])).requires_grad
     distillation_kl(student, teacher.log_softmax(dim=1)).backward()
     assert teacher.grad is None
     assert student.grad.abs().sum() > 0

@@ -8,18 +8,19 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from unlearning import models
+from unlearning.base.errors import UserError
 from unlearning.data.dataset import Labelling
-from unlearning.errors import UserError
-from unlearning.models import (
+from unlearning.models import forward
+from unlearning.models.build import new_classifier
+from unlearning.models.discriminator import (
     Discriminator,
-    load_classifier,
     load_discriminator,
-    load_versions,
-    new_classifier,
     new_discriminator,
-    predict_logits,
+    scores,
 )
+from unlearning.models.forward import predict_logits
+from unlearning.models.train import require_finite
+from unlearning.models.weights import load_classifier, retrained, save
 
 LABELLING = Labelling(("cat", 'é "dog"', "elephant"), 48)
 
@@ -51,14 +52,14 @@ def test_the_discriminator_is_the_articles_without_its_last_sigmoid():
     by_hand = F.relu(F.relu(outputs @ w1.T + b1) @ w2.T + b2) @ w3.T + b3
     torch.testing.assert_close(network(outputs), by_hand[:, 0])
     assert network(outputs).min() < 0, "a sigmoid cannot be negative"
-    torch.testing.assert_close(models.scores(network, outputs), 1 / (1 + (-by_hand[:, 0]).exp()))
+    torch.testing.assert_close(scores(network, outputs), 1 / (1 + (-by_hand[:, 0]).exp()))
 
 
 def test_a_saved_classifier_comes_back_to_the_bit(tmp_path):
     """Must fail if a buffer is left out, the labelling is lost, or the mode is not eval."""
     model = new_classifier(3, seed=0)
     model(torch.rand(4, 3, 32, 32))  # moves the batch normalisation's statistics
-    models.save(model, LABELLING, tmp_path / "m.safetensors")
+    save(model, LABELLING, tmp_path / "m.safetensors")
     loaded, labelling = load_classifier(tmp_path / "m.safetensors")
     assert labelling == LABELLING
     assert same(model, loaded)
@@ -69,9 +70,9 @@ def test_a_saved_classifier_comes_back_to_the_bit(tmp_path):
 def test_the_same_weights_are_the_same_bytes(tmp_path):
     """Must fail if a date, a random order or the memory layout reaches the file."""
     model = new_discriminator(3, seed=0)
-    models.save(model, LABELLING, tmp_path / "1.safetensors")
+    save(model, LABELLING, tmp_path / "1.safetensors")
     again = load_discriminator(tmp_path / "1.safetensors")
-    models.save(again, LABELLING, tmp_path / "2.safetensors")
+    save(again, LABELLING, tmp_path / "2.safetensors")
     assert (tmp_path / "1.safetensors").read_bytes() == (tmp_path / "2.safetensors").read_bytes()
 
 
@@ -116,7 +117,7 @@ def test_a_file_that_is_no_weights_file_is_refused(tmp_path, content):
 def test_a_truncated_file_is_refused(tmp_path):
     """Must fail if the header alone is trusted."""
     path = tmp_path / "m.safetensors"
-    models.save(new_discriminator(3, seed=0), LABELLING, path)
+    save(new_discriminator(3, seed=0), LABELLING, path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match="is not a weights file of this project"):
         load_discriminator(path)
@@ -137,21 +138,23 @@ def test_weights_without_our_labelling_are_refused(tmp_path, metadata):
 def test_weights_of_another_architecture_are_refused_in_one_line(tmp_path):
     """Must fail if keys that do not fit are passed over, or every one of them is listed."""
     path = tmp_path / "m.safetensors"
-    models.save(new_discriminator(3, seed=0), LABELLING, path)
+    save(new_discriminator(3, seed=0), LABELLING, path)
     with pytest.raises(UserError, match="holds weights of another architecture") as caught:
         load_classifier(path)
     assert "\n" not in str(caught.value)
-    models.save(Discriminator(5), LABELLING, path)
+    save(Discriminator(5), LABELLING, path)
     with pytest.raises(UserError, match="holds weights of another architecture"):
         load_discriminator(path)
 
 
-def test_logits_do_not_depend_on_the_batch_and_follow_the_indices(data, trained, cpu):
+def test_logits_do_not_depend_on_the_batch_and_follow_the_indices(data, trained, cpu, monkeypatch):
     """Must fail if the network runs in training mode, or rows are sorted."""
     indices = torch.tensor([7, 0, 39, 7, 20])
-    together, *others = (predict_logits(trained, data, indices, cpu, size) for size in (128, 1, 2))
-    for other in others:
-        torch.testing.assert_close(other, together, atol=1e-4, rtol=1e-4)
+    together = predict_logits(trained, data, indices, cpu)
+    for size in (1, 2):
+        monkeypatch.setattr(forward, "BATCH_SIZE", size)
+        found = predict_logits(trained, data, indices, cpu)
+        torch.testing.assert_close(found, together, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(together[0], together[3], atol=1e-4, rtol=1e-4)
     alone = predict_logits(trained, data, torch.tensor([39]), cpu)
     torch.testing.assert_close(together[2], alone[0], atol=1e-4, rtol=1e-4)
@@ -173,24 +176,20 @@ def test_no_images_give_no_logits(data, make_network, cpu):
     assert predict_logits(make_network(0), data, torch.arange(0), cpu).shape == (0, 4)
 
 
-def test_versions_are_loaded_by_name_and_seeds_in_order_of_number(model_folder, trained):
-    """Must fail if seed 10 stands before seed 2, or two files are mixed up."""
-    versions = load_versions(model_folder)
-    assert list(versions.retrained) == ["2", "10"]
-    assert same(versions.original, trained)
-    assert same(versions.retrained["10"], trained)
-    assert not same(versions.unlearned, trained)
-    assert list(versions.named()) == ["original", "unlearned", "retrained (2)", "retrained (10)"]
+def test_retrained_models_are_named_in_order_of_their_seeds(model_folder):
+    """Must fail if seed 10 stands before seed 2."""
+    assert retrained(model_folder) == ["retrained/2", "retrained/10"]
+    assert retrained(model_folder / "nowhere") == []
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("name", ["fc.weight", "bn1.running_var"])
 def test_weights_that_diverged_are_refused_where_they_are_made(name, value):
     """Must fail if infinity passes, or batch normalisation's statistics are not looked at."""
-    model = models.new_classifier(3, seed=0)
-    models.require_finite(model, "lr", 0.1)
+    model = new_classifier(3, seed=0)
+    require_finite(model, "lr", 0.1)
     model.state_dict()[name].view(-1)[0] = value
     with pytest.raises(
         UserError, match=rf"^params\.yaml: lr is 0\.1, .* {name} is no longer finite"
     ):
-        models.require_finite(model, "lr", 0.1)
+        require_finite(model, "lr", 0.1)

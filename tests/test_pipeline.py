@@ -1,18 +1,37 @@
 """The pipeline's contract: what dvc.yaml declares is what the stages import, read and write."""
 
 import ast
+import importlib
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
-from unlearning.settings import GameParams, Params, load_params
+from unlearning.base.errors import UserError
+from unlearning.settings.data import DataParams
+from unlearning.settings.forget import ForgetParams
+from unlearning.settings.game import GameParams
+from unlearning.settings.gate import GateParams
+from unlearning.settings.load import load
+from unlearning.settings.machine import MachineParams
+from unlearning.settings.original import OriginalParams
+from unlearning.settings.report import ReportParams
+from unlearning.settings.retrain import RetrainParams
+from unlearning.settings.split import SplitParams
+from unlearning.settings.whole import Params, load_params
 
 ROOT = Path(__file__).parent.parent
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES = GRAPH["stages"]
+SECTIONS = (
+    DataParams, ForgetParams, GameParams, GateParams, MachineParams, OriginalParams, ReportParams,
+    RetrainParams, SplitParams,
+)  # fmt: skip
 
 
 def imported_files(path: Path) -> set[Path]:
@@ -46,28 +65,93 @@ def import_closure(path: Path) -> set[str]:
     return {file.relative_to(ROOT).as_posix() for file in found}
 
 
+def rooms(path: Path) -> set[str]:
+    """Return the rooms of code that a script imports: folders of the library, files of settings and stages.
+
+    Packages that hold a docstring alone are left out.
+    """
+    files = import_closure(path) | import_closure(ROOT / "stages/__init__.py")
+    found = set()
+    for file in files:
+        parts = Path(file).parts
+        body = ast.parse((ROOT / file).read_text()).body
+        in_room = parts[0] == "src" and len(parts) > 3
+        if in_room and parts[2] != "settings":
+            found.add("/".join(parts[:3]))
+        elif len(body) > 1 or not file.endswith("__init__.py"):
+            found.add(file)
+    if "src/unlearning/settings/whole.py" in found:
+        found = {name for name in found if "/settings/" not in name} | {"src/unlearning/settings"}
+    return found
+
+
 def stage_tree(name: str) -> ast.Module:
     return ast.parse((ROOT / "stages" / f"{name}.py").read_text())
 
 
 def read_params(name: str) -> set[str]:
-    """Return the top-level keys of params.yaml that a stage's script reads as `params.<key>`."""
-    nodes = list(ast.walk(stage_tree(name)))
-    attributes = [
+    """Return the top-level keys of params.yaml that a stage's script reads, by the sections that it loads.
+
+    Of knobs at the top level those alone that it reads, unless it hands them on as a whole.
+    """
+    tree = stage_tree(name)
+    imported = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    keys: set[str] = set()
+    for call, target in loads(tree):
+        section = getattr(importlib.import_module(imported[call]), call)
+        keys |= {section.key} if section.key else read_of(tree, target) or set(section.model_fields)
+    return keys
+
+
+def loads(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield the schemas that a script loads, with the name of the variable that holds each, if there is one."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Assign):
+            continue
+        target = node.targets[0]
+        pairs = [(target, node.value)]
+        if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+            pairs = list(zip(target.elts, node.value.elts, strict=True))
+        for variable, value in pairs:
+            if is_load(value) and isinstance(variable, ast.Name):
+                yield value.args[0].id, variable.id
+    assigned = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Assign)}
+    assigned |= {
+        id(value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
+        for value in node.value.elts
+    }
+    for node in ast.walk(tree):
+        if is_load(node) and id(node) not in assigned:
+            yield node.args[0].id, ""
+
+
+def is_load(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "load"
+
+
+def read_of(tree: ast.Module, variable: str) -> set[str]:
+    """Return the attributes that a script reads of a variable; none if it hands it on as a whole."""
+    nodes = list(ast.walk(tree))
+    of = [
         node
         for node in nodes
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
-        and node.value.id == "params"
+        and node.value.id == variable
     ]
     uses = [
         node
         for node in nodes
-        if isinstance(node, ast.Name) and node.id == "params" and isinstance(node.ctx, ast.Load)
+        if isinstance(node, ast.Name) and node.id == variable and isinstance(node.ctx, ast.Load)
     ]
-    assert len(uses) == len(attributes), f"stages/{name}.py hands on all of params"
-    reads = {node.attr for node in attributes}
-    return (reads - {"game"}) | (set(GameParams.model_fields) if "game" in reads else set())
+    return {node.attr for node in of} if len(of) == len(uses) else set()
 
 
 def outputs(stage: dict) -> list[str]:
@@ -76,13 +160,34 @@ def outputs(stage: dict) -> list[str]:
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_deps_name_exactly_the_modules_that_a_stage_imports(name):
-    """Must fail if a module is missing from deps (stale results) or stands there for nothing."""
-    declared = {dep for dep in STAGES[name]["deps"] if dep.endswith(".py")}
-    needed = import_closure(ROOT / "stages" / f"{name}.py") | import_closure(
-        ROOT / "stages/__init__.py"
-    )
-    assert declared == needed
+def test_deps_name_exactly_the_rooms_that_a_stage_imports(name):
+    """Must fail if a room is missing from deps (stale results) or stands there for nothing."""
+    declared = {dep for dep in STAGES[name]["deps"] if dep.startswith(("src/", "stages/"))}
+    assert declared == rooms(ROOT / "stages" / f"{name}.py")
+
+
+def test_an_edit_of_the_gates_schema_trains_nothing():
+    """Must fail if settings become one file, or a stage that trains loads all of params.yaml."""
+    stale = {
+        name
+        for name, stage in STAGES.items()
+        if {"src/unlearning/settings", "src/unlearning/settings/gate.py"} & set(stage["deps"])
+    }
+    assert stale == {"check_request", "report"}
+
+
+@pytest.mark.parametrize("name", ["evaluate_retain", "evaluate_forget", "audit", "report"])
+def test_who_judges_runs_no_network(name):
+    """Must fail if a stage after `observe` imports PyTorch: an edit of a word would wait for it."""
+    code = f"import sys, stages.{name}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("room", sorted((ROOT / "src/unlearning").glob("*/"), key=str))
+def test_a_room_says_what_it_holds(room):
+    """Must fail if a room has no docstring: a stranger guesses a room from the tree alone."""
+    if room.name != "__pycache__":
+        assert ast.get_docstring(ast.parse((room / "__init__.py").read_text()))
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -184,3 +289,27 @@ def test_setting_one_value_changes_one_line(tmp_path, override, line):
     assert set(after.splitlines()) - set(before.splitlines()) == {line}
     assert len(after.splitlines()) == len(before.splitlines())
     load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("schema", SECTIONS, ids=lambda each: each.__name__)
+def test_a_section_alone_is_the_section_of_the_whole(schema):
+    """Must fail if a stage is given other values than were checked, or a section stands under another key."""
+    path = ROOT / "params.yaml"
+    whole = load_params(path)
+    part = getattr(whole, schema.key) if schema.key else whole
+    for name in schema.model_fields:
+        assert getattr(load(schema, path), name) == getattr(part, name)
+
+
+def test_a_section_is_refused_for_its_own_mistakes_alone(tmp_path):
+    """Must fail if a stage that does not read a section ends by its mistake, or a key loses its section."""
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("js_excess: 0.05", "js_exces: 0.05"))
+    assert load(OriginalParams, tmp_path / "params.yaml").epochs
+    with pytest.raises(
+        UserError, match=r"unknown key 'gate\.js_exces', did you mean 'gate\.js_excess'"
+    ):
+        load(GateParams, tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text(text.replace("gate:", "gates:"))
+    with pytest.raises(UserError, match="key 'gate' is missing"):
+        load(GateParams, tmp_path / "params.yaml")

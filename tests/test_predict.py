@@ -7,11 +7,13 @@ import torch
 from PIL import Image
 
 from unlearning import predict
+from unlearning.audit.words import confidence_band, score_band
+from unlearning.base.errors import UserError
 from unlearning.data.dataset import Dataset
-from unlearning.errors import UserError
-from unlearning.models import load_classifier, load_discriminator, predict_logits, scores
+from unlearning.models.discriminator import load_discriminator, scores
+from unlearning.models.forward import predict_logits
+from unlearning.models.weights import load_classifier
 from unlearning.predict import Prediction, Unreadable
-from unlearning.words import confidence_band, score_band
 
 
 def save_pictures(data: Dataset, indices: list[int], folder: Path) -> list[Path]:

@@ -19,13 +19,16 @@ from test_settings import write_params
 from test_tree import data_params
 
 from stages import prepare_data
-from unlearning import animals, models
-from unlearning.data import dataset, prepare, tree
-from unlearning.data.decode import decode
-from unlearning.data.depth import Depth
-from unlearning.errors import UserError
-from unlearning.files import read_metrics, read_table, write_table
-from unlearning.settings import DataParams
+from unlearning.base.errors import UserError
+from unlearning.base.files import read_metrics, read_table, write_table
+from unlearning.data import dataset
+from unlearning.models import weights
+from unlearning.models.build import new_classifier
+from unlearning.settings.data import DataParams
+from unlearning.sources import pack as packing
+from unlearning.sources.decode import decode
+from unlearning.sources.depth import Depth
+from unlearning.sources.folder import DRAWING, list_images
 
 
 def picture(seed: int) -> Image.Image:
@@ -43,7 +46,7 @@ def photos(root: Path, per_class: int = 4, classes: tuple[str, ...] = ("cat", "d
 
 def pack(root: Path, out: Path, **changes: object) -> dict:
     params = data_params(**changes)
-    return prepare.pack(tree.list_images(params, root), root, params, out)
+    return packing.pack(list_images(params, root), root, params, out).metrics()
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -52,11 +55,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "_cores", lambda: 1)
+    monkeypatch.setattr(packing, "_cores", lambda: 1)
 
 
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "_cores", lambda: 2)
+    monkeypatch.setattr(packing, "_cores", lambda: 2)
 
 
 def test_rows_are_the_decoded_files_in_listed_order(tmp_path):
@@ -75,7 +78,6 @@ def test_rows_are_the_decoded_files_in_listed_order(tmp_path):
         assert row.pixels == hashlib.sha256(images[row.id].tobytes()).hexdigest()
     assert counts == {
         "images": 8,
-        "classes": {"cat": 4, "dog": 4},
         "skipped": 0,
         "duplicates": 0,
         "conflicting_duplicates": 0,
@@ -92,7 +94,7 @@ def test_bad_files_are_named_counted_and_leave_no_gap(tmp_path):
     samples = read_table(tmp_path / "data/samples.csv")
     skipped = read_table(tmp_path / "data/skipped.csv")
     assert len(images) == len(samples) == counts["images"] == 6
-    assert counts["classes"] == {"cat": 3, "dog": 3}
+    assert samples["class"].value_counts().to_dict() == {"cat": 3, "dog": 3}
     for row in samples.itertuples():
         np.testing.assert_array_equal(images[row.id], decode(root / row.path, 32))
     assert counts["skipped"] == 2
@@ -166,7 +168,7 @@ def test_the_number_of_processes_does_not_show(tmp_path, monkeypatch):
     """Must fail if results arrive in the order in which workers finish."""
     root = photos(tmp_path / "photos", per_class=12)
     (root / "cat/0005.png").write_bytes(b"")
-    monkeypatch.setattr(prepare, "CHUNK_BYTES", 2 * 32 * 32 * 3)
+    monkeypatch.setattr(packing, "CHUNK_BYTES", 2 * 32 * 32 * 3)
     one_core(monkeypatch)
     pack(root, tmp_path / "one")
     two_cores(monkeypatch)
@@ -177,8 +179,8 @@ def test_the_number_of_processes_does_not_show(tmp_path, monkeypatch):
 @pytest.mark.parametrize("cores", [1, 2])
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch, cores):
     """Must fail if the pixels of all images are held at once."""
-    monkeypatch.setattr(prepare, "_cores", lambda: cores)
-    monkeypatch.setattr(prepare, "CHUNK_BYTES", 2 * 64 * 64 * 3)
+    monkeypatch.setattr(packing, "_cores", lambda: cores)
+    monkeypatch.setattr(packing, "CHUNK_BYTES", 2 * 64 * 64 * 3)
 
     def peak(per_class: int) -> int:
         root = photos(tmp_path / f"photos{per_class}", per_class)
@@ -204,7 +206,7 @@ def touch_and_return(number: int, folder: Path) -> int:
 def test_few_jobs_are_under_way_and_results_keep_their_order(tmp_path, monkeypatch):
     """Must fail if all jobs are handed over at once: a slow disk would fill the memory."""
     two_cores(monkeypatch)
-    results = prepare._on_all_cores(partial(touch_and_return, folder=tmp_path), range(60), chunk=3)
+    results = packing._on_all_cores(partial(touch_and_return, folder=tmp_path), range(60), chunk=3)
     assert next(results) == 0
     time.sleep(0.5)
     assert len(list(tmp_path.iterdir())) <= 4 * 3
@@ -221,16 +223,16 @@ def test_a_bug_in_a_worker_is_raised_here(monkeypatch):
     """Must fail if a worker's exception is swallowed."""
     two_cores(monkeypatch)
     with pytest.raises(RuntimeError, match="seven"):
-        list(prepare._on_all_cores(fail_at_seven, range(20), chunk=2))
+        list(packing._on_all_cores(fail_at_seven, range(20), chunk=2))
 
 
 ENDLESS = """
 import multiprocessing, os, sys, time
-from unlearning.data import prepare
+from unlearning.sources import pack
 
 if __name__ == "__main__":
-    prepare._cores = lambda: 2
-    results = prepare._on_all_cores(abs, range(10_000), chunk=1)
+    pack._cores = lambda: 2
+    results = pack._on_all_cores(abs, range(10_000), chunk=1)
     next(results)
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
     time.sleep(60)
@@ -267,18 +269,18 @@ def noise(species: str, rng: np.random.Generator) -> Image.Image:
 def quick_drawing(monkeypatch):
     """Noise instead of animals, drawn in this process: quick, and all that the seeds decide."""
     one_core(monkeypatch)
-    monkeypatch.setattr(animals, "draw", noise)
+    monkeypatch.setattr(packing, "draw", noise)
 
 
 def drawn_params(**changes: object) -> DataParams:
     changes = {"classes": {"cat": "cat", "cow": "cow"}, "images_per_class": 10} | changes
-    return data_params(source="synthetic", path=tree.DRAWING, **changes)
+    return data_params(source="synthetic", path=DRAWING, **changes)
 
 
 def test_more_images_per_class_keep_the_earlier_ones(tmp_path, quick_drawing):
     """Must fail if pictures share a generator: one more would change all that follow."""
-    prepare.draw_tree(drawn_params(), tmp_path / "few")
-    prepare.draw_tree(drawn_params(images_per_class=11), tmp_path / "more")
+    packing.draw_tree(drawn_params(), tmp_path / "few")
+    packing.draw_tree(drawn_params(images_per_class=11), tmp_path / "more")
     few, more = contents(tmp_path / "few"), contents(tmp_path / "more")
     assert set(more) - set(few) == {"cat/cat_0010.jpg", "cow/cow_0010.jpg"}
     assert all(more[path] == picture for path, picture in few.items())
@@ -287,8 +289,8 @@ def test_more_images_per_class_keep_the_earlier_ones(tmp_path, quick_drawing):
 
 def test_a_species_is_drawn_the_same_whichever_others_are(tmp_path, quick_drawing):
     """Must fail if the seed counts the chosen classes instead of all species."""
-    prepare.draw_tree(drawn_params(), tmp_path / "a")
-    prepare.draw_tree(drawn_params(classes={"cow": "x", "dog": "y"}), tmp_path / "b")
+    packing.draw_tree(drawn_params(), tmp_path / "a")
+    packing.draw_tree(drawn_params(classes={"cow": "x", "dog": "y"}), tmp_path / "b")
     a, b = contents(tmp_path / "a"), contents(tmp_path / "b")
     assert {path.split("/")[0] for path in b} == {"cow", "dog"}
     assert all(b[path] == a[path] for path in a if path.startswith("cow"))
@@ -296,9 +298,9 @@ def test_a_species_is_drawn_the_same_whichever_others_are(tmp_path, quick_drawin
 
 def test_the_seed_decides_the_pictures(tmp_path, quick_drawing):
     """Must fail if the seed is ignored, or the same seed draws otherwise."""
-    prepare.draw_tree(drawn_params(), tmp_path / "a")
-    prepare.draw_tree(drawn_params(), tmp_path / "b")
-    prepare.draw_tree(drawn_params(seed=1), tmp_path / "c")
+    packing.draw_tree(drawn_params(), tmp_path / "a")
+    packing.draw_tree(drawn_params(), tmp_path / "b")
+    packing.draw_tree(drawn_params(seed=1), tmp_path / "c")
     a, b, c = (contents(tmp_path / name) for name in "abc")
     assert a == b
     assert not set(a.values()) & set(c.values())
@@ -307,17 +309,17 @@ def test_the_seed_decides_the_pictures(tmp_path, quick_drawing):
 def test_a_tree_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch, quick_drawing):
     """Must fail if pictures of an earlier run stay, or a failed run costs them."""
     root = tmp_path / "animals"
-    prepare.draw_tree(drawn_params(images_per_class=12), root)
-    prepare.draw_tree(drawn_params(), root)
+    packing.draw_tree(drawn_params(images_per_class=12), root)
+    packing.draw_tree(drawn_params(), root)
     before = contents(root)
     assert len(before) == 20
 
     def broken(*_):
         raise RuntimeError("cannot draw")
 
-    monkeypatch.setattr(animals, "draw", broken)
+    monkeypatch.setattr(packing, "draw", broken)
     with pytest.raises(RuntimeError):
-        prepare.draw_tree(drawn_params(), root)
+        packing.draw_tree(drawn_params(), root)
     assert contents(root) == before
     assert list(tmp_path.iterdir()) == [root]
 
@@ -342,7 +344,7 @@ def test_the_stage_draws_and_packs_the_same_bytes_each_time(tmp_path, monkeypatc
     """Must fail if two runs of the same request differ in a byte."""
     request = {
         "data__source": "synthetic",
-        "data__path": tree.DRAWING,
+        "data__path": DRAWING,
         "data__classes": {"elephant": "elephant", "cow": "cow"},
     }
     two_cores(monkeypatch)
@@ -352,7 +354,7 @@ def test_the_stage_draws_and_packs_the_same_bytes_each_time(tmp_path, monkeypatc
     first, second = contents(tmp_path / "first"), contents(tmp_path / "second")
     assert first == second
     metrics = json.loads(first["metrics/prepare_data.json"])
-    assert metrics["classes"] == {"cow": 10, "elephant": 10}
+    assert first["plots/images_per_class.csv"] == b"class,images\ncow,10\nelephant,10\n"
     assert (metrics["skipped"], metrics["duplicates"]) == (0, 0)
     paths = pd.read_csv(tmp_path / "first/data/samples.csv")["path"]
     assert paths[0] == "cow/cow_0000.jpg"
@@ -387,6 +389,6 @@ def test_deep_greyscale_is_shown_by_one_rule_from_the_pictures_to_the_weights(tm
     write_table(tmp_path / "split.csv", samples[["id"]].assign(subset="train", role="retain"))
     images = dataset.load(tmp_path)
     assert images.images[3:, 20, 20, 0].tolist() == [62, 62, 62]  # 1000 to 1002 of 4095
-    models.save(models.new_classifier(2, 0), images.labelling, tmp_path / "m.safetensors")
-    assert models.load_classifier(tmp_path / "m.safetensors")[1] == images.labelling
-    assert images.labelling.depth == Depth((0.0, 4095.0))
+    weights.save(new_classifier(2, 0), images.labelling, tmp_path / "m.safetensors")
+    assert weights.load_classifier(tmp_path / "m.safetensors")[1] == images.labelling
+    assert Depth.loads(images.labelling.depth) == Depth((0.0, 4095.0))

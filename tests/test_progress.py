@@ -2,7 +2,7 @@
 
 import pytest
 
-from unlearning.progress import Curve, bar, silent
+from unlearning.base.progress import Curve, bar, silent
 
 
 def test_a_curve_says_each_epoch_and_keeps_it_with_all_digits(capsys):

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import play
 
-from unlearning import game, resume, training
-from unlearning.errors import UserError
-from unlearning.game.players import Players
-from unlearning.hardware import Hardware
-from unlearning.models import new_discriminator
-from unlearning.resume import Checkpoint, scratch_folder
-from unlearning.stage import alone
+from unlearning import methods
+from unlearning.base import resume
+from unlearning.base.errors import UserError
+from unlearning.base.hardware import Hardware
+from unlearning.base.resume import Checkpoint, scratch_folder
+from unlearning.base.stage import alone
+from unlearning.methods.shared.game import Players
+from unlearning.models import train as training
+from unlearning.models.discriminator import new_discriminator
+from unlearning.models.train import train
 
 
 class KilledError(Exception):
@@ -44,16 +48,16 @@ def test_a_killed_training_ends_with_the_same_weights_and_curve(
 ):
     """Must fail if weights, moments, learning rate, batch statistics or random numbers are not taken up."""
     images, params = data.select(subset="train"), make_original(epochs=4)
-    whole = training.train(data, images, params, 3, cpu, rows)
+    whole = train(data, images, params, 3, cpu, rows)
     checkpoint = Checkpoint(tmp_path / "state.safetensors")
     for killed_at in (
         2,
         4,
     ):  # in its second epoch; then in its fourth, having gone on from the first
         with pytest.raises(KilledError):
-            training.train(data, images, params, 3, cpu, KilledAt(killed_at), checkpoint)
+            train(data, images, params, 3, cpu, KilledAt(killed_at), checkpoint)
     report = type(rows)()
-    resumed = training.train(data, images, params, 3, cpu, report, checkpoint)
+    resumed = train(data, images, params, 3, cpu, report, checkpoint)
     assert same_tensors(resumed, whole)
     assert report.rows == rows.rows
 
@@ -62,32 +66,32 @@ def test_going_on_runs_only_what_is_missing(data, make_original, cpu, rows, tmp_
     """Must fail if finished epochs are run again: the whole point of a checkpoint."""
     images, params = data.select(subset="train"), make_original(epochs=3)
     checkpoint = Checkpoint(tmp_path / "state.safetensors")
-    training.train(data, images, params, 0, cpu, rows, checkpoint)
+    train(data, images, params, 0, cpu, rows, checkpoint)
     monkeypatch.setattr(training, "shuffled_batches", lambda *_: pytest.fail("an epoch was run"))
-    training.train(data, images, params, 0, cpu, rows, checkpoint)
+    train(data, images, params, 0, cpu, rows, checkpoint)
     assert [row["epoch"] for row in rows.rows] == [1, 2, 3, 1, 2, 3]
 
 
-@pytest.mark.parametrize("recipe", sorted(game.RECIPES))
+@pytest.mark.parametrize("recipe", methods.names())
 def test_a_killed_game_ends_with_the_same_networks_and_curve(
     recipe, data, make_game, make_network, cpu, rows, tmp_path
 ):
     """Must fail if a player, its moments, its rate or the drawn mixtures are not taken up."""
     params = make_game(epochs=3, batch_size=4, lr=0.001)
     players = Players(make_network(1), make_network(0), new_discriminator(4, seed=2))
-    play = game.RECIPES[recipe].play
-    whole = play(players, data, params, cpu, rows)
+    whole = play(recipe, players, data, params, cpu, rows)
     checkpoint = Checkpoint(tmp_path / "state.safetensors")
     in_the_last_epoch = len(rows.rows)
     with pytest.raises(KilledError):
-        play(players, data, params, cpu, KilledAt(in_the_last_epoch), checkpoint)
+        play(recipe, players, data, params, cpu, KilledAt(in_the_last_epoch), checkpoint)
     report = type(rows)()
-    resumed = play(players, data, params, cpu, report, checkpoint)
+    resumed = play(recipe, players, data, params, cpu, report, checkpoint)
     assert same_tensors(resumed.generator, whole.generator)
     assert same_tensors(resumed.discriminator, whole.discriminator)
     assert report.rows == rows.rows
     assert resumed.epochs == whole.epochs
     assert resumed.image_passes == whole.image_passes
+    assert resumed.flops == whole.flops
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "another file"])
@@ -97,10 +101,10 @@ def test_a_checkpoint_that_cannot_be_read_is_left_aside(
     """Must fail if a damaged checkpoint ends the run, or is used as far as it goes."""
     images, params = data.select(subset="train")[:8], make_original(epochs=2)
     path = tmp_path / "state.safetensors"
-    whole = training.train(data, images, params, 0, cpu, rows, Checkpoint(path))
+    whole = train(data, images, params, 0, cpu, rows, Checkpoint(path))
     content = path.read_bytes()
     path.write_bytes({"empty": b"", "cut": content[:-9], "another file": b"{}"}[damage])
-    again = training.train(data, images, params, 0, cpu, rows, Checkpoint(path))
+    again = train(data, images, params, 0, cpu, rows, Checkpoint(path))
     assert same_tensors(again, whole)
     assert "starting from the first epoch" in capsys.readouterr().out
 
@@ -110,10 +114,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with the inputs of one stage, which is the current folder."""
     monkeypatch.chdir(tmp_path)
     Path("dvc.yaml").write_text(
-        "stages:\n  train:\n    cmd: python\n    deps: [images, code.py]\n    params: [lr, model]\n"
+        "stages:\n  train:\n    cmd: python\n    deps: [images, src/room]\n    params: [lr, model]\n"
     )
     Path("params.yaml").write_text("lr: 0.1\nmodel: {depth: 18}\nother: 1\n")
-    Path("code.py").write_text("1\n")
+    Path("src/room").mkdir(parents=True)
+    Path("src/room/code.py").write_text("1\n")
     Path("images").mkdir()
     Path("images/a").write_text("a")
     return tmp_path
@@ -131,26 +136,30 @@ def test_checkpoints_stay_until_the_stage_has_ended_well(project, cpu):
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "shared"),
+    ("file", "content", "goes_on", "same_inputs"),
     [
-        ("images/a", "b", False),
-        ("images/b", "a", False),
-        ("code.py", "2\n", False),
-        ("params.yaml", "lr: 0.2\nmodel: {depth: 18}\nother: 1\n", False),
-        ("params.yaml", "lr: 0.1\nmodel: {depth: 50}\nother: 1\n", False),
-        ("params.yaml", "other: 2\nmodel: {depth: 18}\nlr: 0.1\n", True),
-        ("notes.md", "not an input", True),
+        ("images/a", "b", False, False),
+        ("images/b", "a", False, False),
+        ("src/room/code.py", "2\n", False, True),
+        ("src/room/__pycache__/code.pyc", "2\n", True, True),
+        ("params.yaml", "lr: 0.2\nmodel: {depth: 18}\nother: 1\n", False, False),
+        ("params.yaml", "lr: 0.1\nmodel: {depth: 50}\nother: 1\n", False, False),
+        ("params.yaml", "other: 2\nmodel: {depth: 18}\nlr: 0.1\n", True, True),
+        ("notes.md", "not an input", True, True),
     ],
 )
-def test_a_checkpoint_belongs_to_data_parameters_and_code(project, cpu, file, content, shared):
-    """Must fail if an input is left out of the fingerprint, or what is no input counts."""
+def test_a_checkpoint_belongs_to_data_parameters_and_code_and_weights_to_the_first_two(
+    project, cpu, file, content, goes_on, same_inputs
+):
+    """Must fail if an input is left out, what is no input counts, or weights change with every edit of code."""
     with resume.session("train", cpu) as before:
         pass
+    Path(file).parent.mkdir(exist_ok=True)
     Path(file).write_text(content)
     with resume.session("train", cpu) as after:
         pass
-    assert (after.folder == before.folder) == shared
-    assert (after.fingerprint == before.fingerprint) == shared
+    assert (after.folder == before.folder) == goes_on
+    assert (after.fingerprint == before.fingerprint) == same_inputs
 
 
 def test_a_checkpoint_belongs_to_its_hardware_but_the_fingerprint_does_not(project, cpu):
@@ -185,7 +194,7 @@ def test_a_temporary_experiment_keeps_its_checkpoints_in_the_project(tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from unlearning.stage import alone
+from unlearning.base.stage import alone
 with alone("train", Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

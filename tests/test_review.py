@@ -14,10 +14,10 @@ from test_gate import METRICS
 from tiny_project import ENVIRONMENT, ROOT, run
 from typer.testing import CliRunner
 
-from unlearning import cli, gate
-from unlearning.errors import UserError
-from unlearning.files import write_metrics
-from unlearning.review import changes, pictures, text
+from unlearning import cli
+from unlearning.base.errors import UserError
+from unlearning.base.files import write_metrics, write_rows
+from unlearning.review import changes, gate, pictures, text
 from unlearning.review.changes import Changes, Gate
 
 DVC_YAML = """
@@ -38,7 +38,25 @@ stages:
     plots:
     - plots/adversarial_train.csv:
         cache: false
+    - plots/audit_figures.csv:
+        cache: false
+    - plots/destinations.csv:
+        cache: false
 """
+TABLE = [
+    {
+        "figure": "js_to_retrained", "decisive": "yes", "reading": "near",
+        "unlearned": 0.13, "original": 0.6, "retrained": 0.08,
+    },
+    {
+        "figure": "few_shot_recall", "decisive": "yes", "reading": "inside",
+        "unlearned": 0.45, "original": 0.9, "retrained": 0.3,
+    },
+    {
+        "figure": "zrf", "decisive": "no", "reading": "outside",
+        "unlearned": 0.9, "original": 0.7, "retrained": "no reference",
+    },
+]  # fmt: skip
 
 
 def build_repository(folder: Path) -> Path:
@@ -57,16 +75,18 @@ def build_repository(folder: Path) -> Path:
 def commit(folder: Path, message: str, **figures: float | str) -> None:
     """Write the metrics, some figures of the audit and forget accuracies replaced, and commit the run."""
     metrics = json.loads(json.dumps(METRICS))
-    metrics["evaluate_forget"] |= {
-        "destinations": {"cat": 0.75, "elephant": 0.25},
-        "retrained": {"destinations": {"cat": 1.0, "elephant": 0.0}},
-    }
     for name, value in figures.items():
         owner = "evaluate_forget" if name in METRICS["evaluate_forget"] else "audit"
         metrics[owner][name] = value
     for name, values in metrics.items():
         write_metrics(folder / f"metrics/{name}.json", values)
     (folder / "plots").mkdir(exist_ok=True)
+    write_rows(folder / "plots/audit_figures.csv", TABLE)
+    shares = [("cat", 0.75, 1.0), ("elephant", 0.25, 0.0)]
+    rows_of = [
+        {"class": name, "unlearned": mine, "retrained": theirs} for name, mine, theirs in shares
+    ]
+    write_rows(folder / "plots/destinations.csv", rows_of)
     losses = figures.get("js_to_retrained", 0.13)
     (folder / "plots/adversarial_train.csv").write_text(f"epoch,loss\n1,{losses}\n2,0.1\n")
     run(folder, "dvc", "commit", "--force", "--quiet")
@@ -114,8 +134,8 @@ def test_a_branch_is_shown_against_where_it_left_the_base(repository):
     assert found.passed
     cells = rows(text.markdown(found))
     assert cells["`lr`"] == ["0.0002", "0.0005"]
-    assert cells["divergence to retrained (nats)"] == ["0.13", "0.1", "-0.03", "–", "0.08"]
-    assert cells["class means from five images, recall"] == ["0.45", "0.45", "", "–", "0.3"]
+    assert cells["Divergence from retrained"] == ["0.13", "0.1", "-0.03", "0.6", "0.08"]
+    assert cells["Few-shot recall"] == ["0.45", "0.45", "", "0.9", "0.3"]
     assert cells["`audit.json: js_to_retrained`"] == ["0.13", "0.1", "-0.03"]
     assert "`audit.json: js_floor`" not in cells
     assert "`close to retraining` (base: `told apart`)" in text.markdown(found)
@@ -123,21 +143,27 @@ def test_a_branch_is_shown_against_where_it_left_the_base(repository):
 
 def test_decisive_figures_outside_are_named_beside_each_verdict():
     """Must fail if a key stands there, the other side's figures, or one that decides nothing."""
-    audit = {
-        "verdict": ("as by retraining", "told apart"),
-        "readings.auditor_auc.outputs.reading": ("inside", "outside"),
-        "readings.auditor_auc.outputs.decisive": (True, True),
-        "readings.zrf.reading": ("outside", "outside"),
-        "readings.zrf.decisive": (False, False),
-    }
     found = review_of("x", 0, 1)
-    found.metrics["metrics/audit.json"].update(audit)
+    found.metrics["metrics/audit.json"]["verdict"] = ("as by retraining", "told apart")
+    before, after = found.figures
+    before.clear()
+    after.clear()
+    for table, word in ((before, "inside"), (after, "outside")):
+        table["auditor_auc.outputs"] = {"reading": word, "decisive": "yes"}
+        table["zrf"] = {"reading": "outside", "decisive": "no"}
     assert (
         "- **Audit**: `told apart`, outside the floor: Auditor's AUC (outputs) (base: `as by retraining`)\n"
     ) in text.markdown(found)
-    found.metrics["metrics/audit.json"]["readings.@team.reading"] = ("inside", "outside")
-    found.metrics["metrics/audit.json"]["readings.@team.decisive"] = (True, True)
+    after["@team"] = {"reading": "outside", "decisive": "yes"}
     assert_harmless(text.markdown(found))
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"figure,reading\nx", b"a,b\n1,2\n", b'"'])
+def test_a_table_that_is_none_leaves_a_review_without_it(repository, content):
+    """Must fail if a stranger's table ends in a traceback."""
+    (repository / "plots/audit_figures.csv").write_bytes(content)
+    shown = text.markdown(changes.find(repository, "main"))
+    assert rows(shown)["Few-shot recall"] == ["0.45", "0.45", "", "–", "–"]
 
 
 def test_nothing_changed_is_said(repository):
@@ -206,7 +232,7 @@ def test_a_branch_that_cannot_be_checked_is_reviewed_and_does_not_pass(repositor
     assert not found.passed
     words = text.markdown(found)
     assert "metrics/audit.json does not exist" in words
-    assert rows(words)["divergence to retrained (nats)"][:2] == ["0.13", "–"]
+    assert rows(words)["Divergence from retrained"][:2] == ["0.13", "–"]
 
 
 def test_a_first_run_has_no_figures_to_compare_with(tmp_path, repository):
@@ -251,6 +277,10 @@ def review_of(name: str, old: Any, new: Any) -> Changes:
         head="2",
         params={name: (old, new)},
         metrics={"metrics/audit.json": {f"per_class.{name}": (0, new), "verdict": (old, new)}},
+        figures=(
+            {name: {}},
+            {name: {"reading": "outside", "decisive": "yes", "original": str(new)}},
+        ),
         stages_to_run=[name],
         gate=Gate([gate.Check("js_excess", "meaning", str(new), 0.1)], set(), []),
     )
@@ -291,7 +321,7 @@ def test_a_comment_has_room_for_many_classes():
     """Must fail if a review of a thousand classes is longer than GitHub takes."""
     figures = {f"per_class.{'long' * 20}{n}": (0.1234, 0.4321) for n in range(2000)}
     found = Changes(
-        "1", "2", {}, {"metrics/evaluate_retain.json": figures}, [], Gate([], set(), [])
+        "1", "2", {}, {"metrics/evaluate_retain.json": figures}, ({}, {}), [], Gate([], set(), [])
     )
     shown = text.markdown(found)
     assert 40_000 < len(shown) < 65_536
@@ -303,19 +333,26 @@ def test_pictures_show_both_sides(repository, monkeypatch):
     """Must fail if the base's figures or its series are not drawn."""
     commit(repository, "other figures", js_to_retrained=0.1)
     seen = {}
-    monkeypatch.setattr(
-        pictures.drawing, "bars", lambda path, series, *_: seen.update({path.name: series})
+    bars, panels = pictures.figures.bars, pictures.figures.panels
+    monkeypatch.setitem(
+        pictures.CLASSES,
+        "destinations",
+        (lambda *given: seen.update(destinations=given) or bars(*given), "share"),
     )
     monkeypatch.setattr(
-        pictures.drawing, "lines", lambda path, series, xlabel: seen.update({path.name: series})
+        pictures.figures,
+        "panels",
+        lambda lines, xlabel: seen.update(curves=lines) or panels(lines, xlabel),
     )
     pictures.draw(repository, changes.find(repository, "main"), repository)
-    assert seen["destinations.png"] == {
+    _, series, shown = seen["destinations"]
+    assert series == {
         "base": {"cat": 0.75, "elephant": 0.25},
         "branch": {"cat": 0.75, "elephant": 0.25},
         "retrained": {"cat": 1.0, "elephant": 0.0},
     }
-    assert seen["curves.png"] == {
+    assert shown == ["cat", "elephant"]
+    assert seen["curves"] == {
         "loss": {"base": ([1, 2], [0.13, 0.1]), "branch": ([1, 2], [0.1, 0.1])}
     }
 

@@ -11,9 +11,9 @@ import pytest
 from test_review import build_repository, commit
 from tiny_project import ENVIRONMENT, run
 
-from unlearning import repository
-from unlearning.errors import UserError
-from unlearning.repository import dvc, git
+from unlearning.base.errors import UserError
+from unlearning.review import git as git_module
+from unlearning.review.git import GUARDED_DVC, dvc, git
 
 MODULES = (
     "dvc/__init__.py", "dvc/__main__.py", "dvc/cli/__init__.py", "json.py", "yaml/__init__.py",
@@ -160,9 +160,9 @@ def test_a_link_is_not_followed_out_of_the_branch(stranger, tmp_path, name):
 def test_dvc_may_not_start_a_program_or_connect(tmp_path, monkeypatch):
     """Must fail if the guard is taken off: nothing else stops DVC's own daemon, or a plugin."""
     monkeypatch.setattr(
-        repository,
+        git_module,
         "GUARDED_DVC",
-        repository.GUARDED_DVC.replace("from dvc.cli import main", PROBES),
+        GUARDED_DVC.replace("from dvc.cli import main", PROBES),
     )
     for probe in range(3):
         with pytest.raises(UserError, match="not allowed here"):

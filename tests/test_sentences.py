@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
-from unlearning.report import explanations, sentences
-from unlearning.words import Band, Comparison, Cost, GameWarning, Unmeasured, Verdict
+from unlearning.audit import catalogue
+from unlearning.audit.words import Band, Comparison, Unmeasured, Verdict
+from unlearning.base.errors import UserError
+from unlearning.methods.shared.words import Cost, GameWarning
+from unlearning.report import sentences
+from unlearning.report.metrics import Metrics
 
 READINGS = {
     "js_to_retrained": "inside",
@@ -20,23 +24,26 @@ READINGS = {
 TREE: dict[str, Any] = {
     "evaluate_forget": {
         "images": 37, "test_accuracy": 0.01, "original": {"test_accuracy": 0.92}, "confidence_mean": 0.524,
-        "destinations": {"dog": 0.6, "cow": 0.4}, "discriminator_score": {"mean": 0.368},
+        "discriminator_score": {"mean": 0.368},
         "assessment": Verdict.FORGOTTEN_AND_KEPT, "article_assessment": Band.PARTIAL,
     },
     "evaluate_retain": {
         "images": 333, "test_accuracy": 0.901, "original": {"test_accuracy": 0.907}, "chance": 0.1111
     },
     "adversarial_train": {
-        "cost_ratio": 0.04, "work_ratio": 0.1, "cost_assessment": Cost.CHEAPER, "warnings": GameWarning.NONE,
+        "cost_ratio": 0.04, "cost_assessment": Cost.CHEAPER, "warnings": GameWarning.NONE,
         "final": {"discriminator_accuracy": 0.99, "effective_classes": 1.04},
     },
     "audit": {
-        "verdict": Verdict.AS_RETRAINED, "worst_forget_accuracy": 0.02, "retain_accuracy": 0.901,
+        "verdict": Verdict.AS_RETRAINED, "worst_forget_accuracy": 0.02,
         "retrained": {"models": 2}, "article_comparison": Comparison.BOTH_SUCCESS,
         "verdicts": {"original": Verdict.STILL_KNOWN, "head_edited": Verdict.TOLD_APART},
-        "original": {"forget_accuracy": 0.92, "retain_accuracy": 0.907},
-        "head_edited": {"forget_accuracy": 0.0, "retain_accuracy": 0.907},
-        "readings": {name: {"reading": word, "decisive": True} for name, word in READINGS.items()},
+    },
+    "destinations": {"dog": {"unlearned": 0.6}, "cow": {"unlearned": 0.4}},
+    "audit_figures": {
+        **{name: {"reading": word, "decisive": "yes"} for name, word in READINGS.items()},
+        "forget_accuracy": {"reading": "inside", "decisive": "no", "original": 0.92, "head_edited": 0.0},
+        "retain_accuracy": {"reading": "inside", "decisive": "no", "original": 0.907, "head_edited": 0.907},
     },
 }  # fmt: skip
 
@@ -46,23 +53,27 @@ def tree(verdict: str = Verdict.AS_RETRAINED, cost: str = Cost.CHEAPER, **readin
     changed["audit"]["verdict"] = verdict
     changed["adversarial_train"] |= {
         "cost_assessment": cost,
-        "work_ratio": 3.6 if cost == Cost.DEARER else 0.1,
+        "cost_ratio": 3.6 if cost == Cost.DEARER else 0.1,
     }
     for name, word in readings.items():
-        changed["audit"]["readings"][name.replace("__", ".")]["reading"] = word
+        changed["audit_figures"][name.replace("__", ".")]["reading"] = word
     return changed
+
+
+def verdict_of(changed: Any) -> str:
+    return sentences.verdict(Metrics(changed))
 
 
 def test_inside_everywhere_is_as_by_retraining():
     """Must fail if the number of figures, or of models that the floor rests on, is not said."""
-    assert sentences.verdict(tree()) == (
+    assert verdict_of(tree()) == (
         "forgotten and kept as by retraining: all 6 decisive figures lie inside the floor of 2 retrained models"
     )
 
 
 def test_what_lies_outside_has_its_name_and_not_its_key():
     """Must fail if near figures are named as outside, variants are torn apart, or a key is shown."""
-    said = sentences.verdict(
+    said = verdict_of(
         tree(
             Verdict.TOLD_APART,
             membership_auc__entropy="outside",
@@ -79,7 +90,7 @@ def test_what_lies_outside_has_its_name_and_not_its_key():
 
 def test_what_lies_near_is_close():
     """Must fail if it reads as outside, or as inside."""
-    said = sentences.verdict(tree(Verdict.CLOSE, js_to_retrained="near"))
+    said = verdict_of(tree(Verdict.CLOSE, js_to_retrained="near"))
     assert said.startswith(
         "forgotten and kept, close to retraining: no decisive figure lies outside"
     )
@@ -89,13 +100,13 @@ def test_what_lies_near_is_close():
 def test_figures_that_do_not_decide_are_not_counted():
     """Must fail if all readings are counted."""
     changed = tree()
-    changed["audit"]["readings"]["zrf"] = {"reading": "outside", "decisive": False}
-    assert sentences.verdict(changed) == sentences.verdict(tree())
+    changed["audit_figures"]["zrf"] = {"reading": "outside", "decisive": "no"}
+    assert verdict_of(changed) == verdict_of(tree())
 
 
 def test_what_was_not_measured_is_named_by_its_level():
     """Must fail if a person is not told why likeness is not known."""
-    said = sentences.verdict(
+    said = verdict_of(
         tree(
             Verdict.LIKENESS_UNKNOWN,
             relearn_passes="not measured: never known",
@@ -107,7 +118,7 @@ def test_what_was_not_measured_is_named_by_its_level():
     )
     alone = tree(Verdict.LIKENESS_UNKNOWN)
     alone["audit"]["retrained"] = Unmeasured.NO_REFERENCE
-    assert sentences.verdict(alone).endswith("it takes 2 retrained models, and there are 0")
+    assert verdict_of(alone).endswith("it takes 2 retrained models, and there are 0")
 
 
 @pytest.mark.parametrize(
@@ -132,13 +143,13 @@ def test_what_was_not_measured_is_named_by_its_level():
 )
 def test_what_is_no_success_says_why(word, said):
     """Must fail if a figure is another file's, or a verdict's is not the worst class's."""
-    assert sentences.verdict(tree(word)) == said
+    assert verdict_of(tree(word)) == said
 
 
 @pytest.mark.parametrize("word", Verdict)
 def test_forgetting_dearer_than_retraining_is_no_success(word):
     """Must fail if a person who paid for three retrainings is told of a success first, or not what to do."""
-    said = sentences.verdict(tree(word, Cost.DEARER))
+    said = verdict_of(tree(word, Cost.DEARER))
     assert "dearer than retraining: 360% of the work of one. Take a model retrained" in said
     assert "such as those in models/retrained" in said
     begins = not word.startswith(("failed", "nothing", "too few", "original"))
@@ -149,18 +160,18 @@ def test_forgetting_dearer_than_retraining_is_no_success(word):
 
 def test_controls_speak_of_their_own_figures():
     """Must fail if the unlearned model's accuracies or readings stand beside a control's word."""
-    assert sentences.control(TREE, "original") == (
+    assert sentences.control(Metrics(TREE), "original") == (
         "failed, the class is still known: forget accuracy 0.920, retain accuracy 0.907 (original 0.907)"
     )
-    assert sentences.control(TREE, "head_edited").endswith("told apart from retraining")
+    assert sentences.control(Metrics(TREE), "head_edited").endswith("told apart from retraining")
 
 
 def test_the_articles_reading_has_its_figures():
     """Must fail if the least predicted class is named, or the score's band is the confidence's."""
-    assert sentences.article(TREE) == (
+    assert sentences.article(Metrics(TREE)) == (
         "partial: score 0.368, mostly seen as dog, confidence 0.524 (medium)"
     )
-    assert sentences.assessment(TREE) == (
+    assert sentences.assessment(Metrics(TREE)) == (
         "forgotten and kept: forget accuracy 0.010, retain accuracy 0.901 (original 0.907)"
     )
 
@@ -178,7 +189,7 @@ def test_warnings_have_their_figures(word, said):
     """Must fail if one of two troubles is kept back."""
     changed = tree()
     changed["adversarial_train"]["warnings"] = word
-    found = sentences.warning(changed).split("; ")
+    found = sentences.warning(Metrics(changed)).split("; ")
     assert [text.startswith(start) for text, start in zip(found, said, strict=True)] == [
         True
     ] * len(said)
@@ -186,7 +197,7 @@ def test_warnings_have_their_figures(word, said):
 
 def test_every_word_has_a_sentence_without_a_key():
     """Must fail if a new word ends in KeyError, or a sentence speaks in keys."""
-    said = [sentences.verdict(tree(word)) for word in Verdict]
+    said = [verdict_of(tree(word)) for word in Verdict]
     said += [sentences.COMPARISONS[word] for word in Comparison]
     said += [sentences.reason(word) for word in Unmeasured]
     assert not [text for text in said if re.search(r"\w_\w|\w\.\w*[a-z]", text)]
@@ -194,7 +205,36 @@ def test_every_word_has_a_sentence_without_a_key():
 
 def test_every_figure_has_a_name_that_stands_alone():
     """Must fail if two figures have one title: a verdict names them without the table around."""
-    titles = [each.title for each in explanations.FIGURES.values()]
+    titles = [each.title for each in catalogue.ENTRIES.values()]
     assert len(titles) == len(set(titles))
     with pytest.raises(KeyError, match="new_figure"):
         sentences.named(["new_figure"])
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("audit", "verdict"), "splendid"),
+        (("audit", "worst_forget_accuracy"), "no reference"),
+        (("audit_figures",), {"zrf": {"decisive": "yes"}}),
+        (("evaluate_retain",), {}),
+        (("audit", "retrained"), {"models": None}),
+    ],
+)
+def test_what_no_run_writes_is_refused_by_its_path(path, value):
+    """Must fail if a stranger's metrics end in a traceback, or in a sentence."""
+    changed = tree()
+    part = changed
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = value
+    with pytest.raises(UserError, match=rf"^{path[0]}\..*run `dvc repro`"):
+        verdict_of(changed)
+
+
+def test_our_own_mistake_stays_a_traceback():
+    """Must fail if a figure that we forgot to explain is called a fault of the person's files."""
+    changed = tree(Verdict.TOLD_APART)
+    changed["audit_figures"]["brand_new"] = {"reading": "outside", "decisive": "yes"}
+    with pytest.raises(KeyError, match="brand_new"):
+        verdict_of(changed)

@@ -10,8 +10,9 @@ import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
-from unlearning.errors import UserError
-from unlearning.settings import ForgetParams, load_params
+from unlearning.base.errors import UserError
+from unlearning.settings.forget import ForgetParams
+from unlearning.settings.whole import load_params
 
 COMMITTED = Path(__file__).parents[1] / "params.yaml"
 # The project's keys with the values that tests rely on; other test files start from it too.

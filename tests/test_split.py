@@ -12,10 +12,11 @@ from PIL import Image
 from test_settings import forgetting, write_params
 
 from stages import check_request, split_dataset
-from unlearning.data import split, tree
-from unlearning.errors import UserError
-from unlearning.files import read_metrics, read_table, write_table
-from unlearning.settings import SplitParams
+from unlearning.base.errors import UserError
+from unlearning.base.files import read_metrics, read_table, write_table
+from unlearning.data import request, split
+from unlearning.settings.split import SplitParams
+from unlearning.sources.folder import DRAWING
 
 FORGET = forgetting(classes=["b"])
 CLASSES = ("a", "b", "c", "d")
@@ -196,7 +197,7 @@ def test_sizes_by_hand(images, validation, test, expected):
 def test_an_impossible_request_is_refused(counts, forget, said):
     """Must fail if the request passes, or the message does not name what is wrong."""
     with pytest.raises(UserError) as caught:
-        split.check_request(counts, forgetting(classes=forget))
+        request.check(counts, forgetting(classes=forget))
     assert said in str(caught.value)
 
 
@@ -226,9 +227,9 @@ def test_counts_by_hand():
         }
     )
     assert split.count(images, assigned) == {
-        "forget": {"train": 1, "validation": 0, "test": 1},
-        "retain": {"train": 1, "validation": 1, "test": 0},
-        "withdrawn": {"train": 0, "validation": 0, "test": 0},
+        "forget": {"train": 1, "test": 1},
+        "retain": {"train": 1, "test": 0},
+        "withdrawn": 0,
         "forget_images_also_retained": 1,
     }
 
@@ -292,10 +293,10 @@ def test_the_split_stage_writes_the_split_and_its_counts(tmp_path, monkeypatch):
     written = read_table("data/split.csv")
     pd.testing.assert_frame_equal(written, split.assign(images, shares(), FORGET))
     assert read_metrics("metrics/split_dataset.json") == {
-        "forget": {"train": 6, "validation": 2, "test": 2},
-        "retain": {"train": 12, "validation": 4, "test": 4},
-        "withdrawn": {"train": 0, "validation": 0, "test": 0},
-        "copies": {"equal_pixels": {}, "near_copies": {}},
+        "forget": {"train": 6, "test": 2},
+        "retain": {"train": 12, "test": 4},
+        "withdrawn": 0,
+        "copies": {"equal_pixels": 0, "near_copies": 0},
         "forget_images_also_retained": 0,
     }
 
@@ -320,7 +321,7 @@ def test_every_valid_request_on_the_same_images_gives_the_same_file(tmp_path, mo
     (Path("photos") / "dog" / "2.png").write_bytes(b"another")
     check_request.main()
     assert Path("data/request.json").read_bytes() != first
-    write_params(tmp_path, data__source="synthetic", data__path=tree.DRAWING)
+    write_params(tmp_path, data__source="synthetic", data__path=DRAWING)
     check_request.main()
     assert json.loads(Path("data/request.json").read_bytes()) == {"valid": True}
 
@@ -335,7 +336,7 @@ def test_every_valid_request_on_the_same_images_gives_the_same_file(tmp_path, mo
         ({"forget__classes": ["mouse"]}, "class 'mouse' has 2 distinct images"),
         ({"data__source": "synthetic", "data__path": "photos"}, "set data.source to folder"),
         (
-            {"data__source": "synthetic", "data__path": tree.DRAWING, "forget__classes": ["mouse"]},
+            {"data__source": "synthetic", "data__path": DRAWING, "forget__classes": ["mouse"]},
             "but the classes are butterfly, cat, chicken",
         ),
     ],

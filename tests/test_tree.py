@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from test_settings import VALID
 
-from unlearning.data import tree
-from unlearning.data.tree import Listed
-from unlearning.errors import UserError
-from unlearning.settings import DataParams
+from unlearning.base.errors import UserError
+from unlearning.settings.data import DataParams
+from unlearning.sources.folder import DRAWING, Listed, count_classes, list_images, remarks, root_of
 
 
 def data_params(**changes: object) -> DataParams:
@@ -24,7 +23,7 @@ def touch(root: Path, *paths: str) -> None:
 
 def refusal(root: Path, **changes: object) -> str:
     with pytest.raises(UserError) as caught:
-        tree.list_images(data_params(**changes), root)
+        list_images(data_params(**changes), root)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -32,7 +31,7 @@ def refusal(root: Path, **changes: object) -> str:
 def test_every_file_below_a_class_folder_is_listed_in_order(tmp_path):
     """Must fail if nested folders or odd suffixes are left out, or the order is the disk's."""
     touch(tmp_path, "dog/b.jpg", "dog/a.PNG", "cat/z/deep/er.jpeg", "cat/notes.txt", "readme.md")
-    assert tree.list_images(data_params(), tmp_path) == [
+    assert list_images(data_params(), tmp_path) == [
         Listed("cat/notes.txt", "cat"),
         Listed("cat/z/deep/er.jpeg", "cat"),
         Listed("dog/a.PNG", "dog"),
@@ -45,7 +44,7 @@ def test_hidden_files_and_clutter_are_left_out(tmp_path):
     touch(tmp_path, "cat/a.jpg", "dog/a.jpg")
     touch(tmp_path, ".git/x", "__MACOSX/x", "cat/.DS_Store", "cat/Thumbs.db", "dog/._a.jpg")
     touch(tmp_path, "dog/.cache/x.jpg", "dog/desktop.ini", "dog/__pycache__/x.pyc")
-    listed = tree.list_images(data_params(), tmp_path)
+    listed = list_images(data_params(), tmp_path)
     assert [image.path for image in listed] == ["cat/a.jpg", "dog/a.jpg"]
 
 
@@ -53,7 +52,7 @@ def test_classes_select_rename_and_merge_folders(tmp_path):
     """Must fail if a folder that is not named stays, or a class name is the folder's."""
     touch(tmp_path, "cane/1.jpg", "elefante/1.jpg", "gatto/1.jpg", "tigre/1.jpg")
     classes = {"cane": "dog", "tigre": "cat", "gatto": "cat"}
-    assert tree.list_images(data_params(classes=classes), tmp_path) == [
+    assert list_images(data_params(classes=classes), tmp_path) == [
         Listed("gatto/1.jpg", "cat"),
         Listed("tigre/1.jpg", "cat"),
         Listed("cane/1.jpg", "dog"),
@@ -65,7 +64,7 @@ def test_linked_folders_are_followed_and_a_ring_ends(tmp_path):
     touch(tmp_path, "store/1.jpg", "photos/cat/2.jpg", "photos/dog/3.jpg")
     (tmp_path / "photos/cat/more").symlink_to(tmp_path / "store")
     (tmp_path / "photos/dog/ring").symlink_to(tmp_path / "photos/dog")
-    listed = tree.list_images(data_params(), tmp_path / "photos")
+    listed = list_images(data_params(), tmp_path / "photos")
     assert [image.path for image in listed] == ["cat/2.jpg", "cat/more/1.jpg", "dog/3.jpg"]
 
 
@@ -75,7 +74,7 @@ def test_what_is_no_file_is_listed_to_be_named_later(tmp_path):
     os.mkfifo(tmp_path / "cat/pipe.jpg")
     (tmp_path / "dog/dead.jpg").symlink_to(tmp_path / "nowhere")
     (tmp_path / "dog/self.jpg").symlink_to(tmp_path / "dog/self.jpg")
-    listed = tree.list_images(data_params(), tmp_path)
+    listed = list_images(data_params(), tmp_path)
     assert [image.path for image in listed] == [
         "cat/1.jpg", "cat/pipe.jpg", "dog/1.jpg", "dog/dead.jpg", "dog/self.jpg"
     ]  # fmt: skip
@@ -95,14 +94,14 @@ def test_a_folder_that_a_system_left_is_no_class_unless_it_is_named(tmp_path, na
     touch(tmp_path, "cat/1.jpg", "dog/1.jpg")
     (tmp_path / name).mkdir()
     params = data_params(path=str(tmp_path))
-    assert {image.class_name for image in tree.list_images(params, tmp_path)} == {"cat", "dog"}
-    (said,) = tree.remarks(params)
+    assert {image.class_name for image in list_images(params, tmp_path)} == {"cat", "dog"}
+    (said,) = remarks(params)
     assert f"as hidden or a system's own: {name} (to take" in said
 
     touch(tmp_path, f"{name}/1.jpg")
     named = data_params(path=str(tmp_path), classes={"cat": "cat", name: "junk"})
-    assert {image.class_name for image in tree.list_images(named, tmp_path)} == {"cat", "junk"}
-    assert tree.remarks(named) == []
+    assert {image.class_name for image in list_images(named, tmp_path)} == {"cat", "junk"}
+    assert remarks(named) == []
 
 
 def test_files_that_a_system_left_are_no_images(tmp_path):
@@ -111,7 +110,7 @@ def test_files_that_a_system_left_are_no_images(tmp_path):
         tmp_path, "cat/1.jpg", "dog/1.jpg", "cat/ehthumbs.db", "cat/ehthumbs_vista.db", "cat/Icon\r"
     )
     touch(tmp_path, "dog/Desktop.ini", "dog/._1.jpg", "dog/.DS_Store", "dog/THUMBS.DB")
-    listed = tree.list_images(data_params(), tmp_path)
+    listed = list_images(data_params(), tmp_path)
     assert [image.path for image in listed] == ["cat/1.jpg", "dog/1.jpg"]
 
 
@@ -121,11 +120,11 @@ NFC, NFD = "\xe9l\xe9phant", "e\u0301le\u0301phant"
 def test_class_names_are_composed_and_paths_are_as_on_the_disk(tmp_path):
     """Must fail if a class keeps the disk's Unicode form, or a path loses it and is not found any more."""
     touch(tmp_path, f"{NFD}/{NFD}.jpg", "dog/1.jpg")
-    by_itself = tree.list_images(data_params(), tmp_path)
+    by_itself = list_images(data_params(), tmp_path)
     assert by_itself[-1] == Listed(f"{NFD}/{NFD}.jpg", NFC)
     for key in (NFC, NFD):
         params = data_params(classes={key: NFD, "dog": "dog"})
-        assert tree.list_images(params, tmp_path)[-1] == Listed(f"{NFD}/{NFD}.jpg", NFC)
+        assert list_images(params, tmp_path)[-1] == Listed(f"{NFD}/{NFD}.jpg", NFC)
 
 
 def test_two_folders_of_one_name_are_refused_and_told_apart(tmp_path):
@@ -133,7 +132,7 @@ def test_two_folders_of_one_name_are_refused_and_told_apart(tmp_path):
     touch(tmp_path, f"{NFC}/1.jpg", f"{NFD}/1.jpg", "cat/1.jpg", "dog/1.jpg")
     said = refusal(tmp_path)
     assert r"'e\u0301le\u0301phant' and '\xe9l\xe9phant' have one name, 'éléphant'" in said
-    chosen = tree.list_images(data_params(classes={"cat": "cat", "dog": "dog"}), tmp_path)
+    chosen = list_images(data_params(classes={"cat": "cat", "dog": "dog"}), tmp_path)
     assert len(chosen) == 2
 
 
@@ -141,14 +140,14 @@ def test_a_data_path_is_found_in_either_unicode_form(tmp_path):
     """Must fail if what a person types must have the disk's form."""
     touch(tmp_path, f"{NFD}/photos/cat/1.jpg", f"{NFD}/photos/dog/1.jpg")
     params = data_params(path=str(tmp_path / NFC / "photos"))
-    assert tree.count_classes(params) == {"cat": 1, "dog": 1}
-    assert tree.root_of(params) == tmp_path / NFD / "photos"
+    assert count_classes(params) == {"cat": 1, "dog": 1}
+    assert root_of(params) == tmp_path / NFD / "photos"
 
 
 def test_names_that_differ_in_case_alone_are_remarked(tmp_path):
     """Must fail if a person who asks to forget `cat` does not hear of `Cat`."""
     touch(tmp_path, "cat/1.jpg", "Cat/1.jpg", "dog/1.jpg")
-    assert tree.remarks(data_params(path=str(tmp_path))) == [
+    assert remarks(data_params(path=str(tmp_path))) == [
         "classes Cat, cat differ in upper and lower case alone: they are kept apart"
     ]
 
@@ -212,18 +211,18 @@ def test_files_of_each_class_are_counted_for_both_sources(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     touch(tmp_path, "photos/a/1.jpg", "photos/a/2.jpg", "photos/b/1.jpg", "photos/c/1.jpg")
     folder = data_params(classes={"a": "x", "b": "x", "c": "y"})
-    assert tree.count_classes(folder) == {"x": 3, "y": 1}
+    assert count_classes(folder) == {"x": 3, "y": 1}
     drawn = data_params(
-        source="synthetic", path=tree.DRAWING, classes={"cat": "pet", "dog": "pet", "cow": "cow"}
+        source="synthetic", path=DRAWING, classes={"cat": "pet", "dog": "pet", "cow": "cow"}
     )
-    assert tree.count_classes(drawn) == {"pet": 20, "cow": 10}
+    assert count_classes(drawn) == {"pet": 20, "cow": 10}
 
 
 def test_a_path_that_belongs_to_the_other_source_is_refused(tmp_path, monkeypatch):
     """Must fail if animals are drawn although a folder was named: a forgotten data.source."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"set data\.source to folder"):
-        tree.count_classes(data_params(source="synthetic", path="photos"))
+        count_classes(data_params(source="synthetic", path="photos"))
 
 
 @pytest.mark.parametrize("path", ["data/animals", "data", ".", "data/animals/cat", "data/../data"])
@@ -232,4 +231,4 @@ def test_a_folder_that_a_run_would_empty_is_refused(tmp_path, monkeypatch, path)
     monkeypatch.chdir(tmp_path)
     touch(tmp_path, "data/animals/cat/1.jpg", "data/animals/dog/1.jpg")
     with pytest.raises(UserError, match="emptied by each run"):
-        tree.count_classes(data_params(path=path))
+        count_classes(data_params(path=path))

@@ -6,8 +6,8 @@ import sys
 import pytest
 from tiny_project import ENVIRONMENT, ROOT
 
-from unlearning import waiting
-from unlearning.waiting import settle, taken, ticks
+from unlearning.base import waiting
+from unlearning.base.waiting import settle, taken, ticks
 
 STATISTICS = """cpu  300 0 100 600 0 0 0 0 0 0
 cpu0 {busy0} 0 20 {idle0} 30 1 2 3 0 0
@@ -75,7 +75,7 @@ def test_without_statistics_nothing_is_set(monkeypatch, tmp_path):
 def test_it_is_settled_before_torch_is_loaded_and_for_stages_alone():
     """Must fail if a stage loads torch first, where the setting comes too late; or importing a stage waits."""
     program = (
-        "import sys; from unlearning import waiting;"
+        "import sys; from unlearning.base import waiting;"
         "waiting.settle = lambda: print('settled', 'torch' in sys.modules); sys.argv[0] = {name!r};"
         "import stages.train_original"
     )

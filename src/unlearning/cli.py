@@ -7,9 +7,10 @@ from typing import Annotated, no_type_check
 
 import typer
 
-from unlearning import errors, files, gate, summary
-from unlearning.progress import say
-from unlearning.settings import load_params
+from unlearning.base import errors, files
+from unlearning.base.progress import say
+from unlearning.review import gate, summary
+from unlearning.settings.whole import load_params
 
 MOST_DIFFERENCES = 20  # shown
 
@@ -36,7 +37,8 @@ def predict_command(
 
     The score's reading holds for pictures of a class to forget alone; of others it says nothing.
     """
-    from unlearning import hardware, predict  # here alone: PyTorch takes seconds to import
+    from unlearning import predict  # here alone: PyTorch takes seconds to import
+    from unlearning.base import hardware
 
     answers = list(predict.predict(images, model, models, hardware.choose()))
     if as_json:
@@ -50,10 +52,10 @@ def predict_command(
 
 @app.command("summary")
 def summary_command(
-    metrics: Annotated[Path, typer.Option(help="folder of the metrics files")] = Path("metrics"),
+    root: Annotated[Path, typer.Option(help="folder that holds metrics/ and plots/")] = Path(),
 ) -> None:
     """Show forget and retain accuracy side by side: original, unlearned, retrained."""
-    say(summary.table(metrics))
+    say(summary.table(summary.read(root)))
 
 
 @app.command("gate")
@@ -113,7 +115,7 @@ def certificate_command(
 
 
 def _certify(out: Path, key: Path | None) -> None:
-    from unlearning import hardware  # here alone: PyTorch takes seconds to import
+    from unlearning.base import hardware  # here alone: PyTorch takes seconds to import
     from unlearning.certificate import envelope, record, signature, workspace
 
     statement = envelope.path_beside(out)
@@ -141,7 +143,7 @@ def verify_command(
     ] = False,
 ) -> None:
     """Recompute hashes and figures from the workspace; exit code 1 if anything differs."""
-    from unlearning import hardware
+    from unlearning.base import hardware
     from unlearning.certificate import envelope, signature, verification
 
     found = verification.verify(

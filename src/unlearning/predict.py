@@ -8,15 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlearning.data.dataset import Labelling, normalised
-from unlearning.data.decode import BadImage, decode
-from unlearning.data.tree import files_below
-from unlearning.errors import UserError, choices, printable
-from unlearning.evaluation import top_predictions
-from unlearning.hardware import Hardware
-from unlearning.models import load_classifier, load_discriminator, scores
-from unlearning.reading import as_on_disk, composed
-from unlearning.words import confidence_band, score_band
+from unlearning.audit.evaluation import top_predictions
+from unlearning.audit.words import confidence_band, score_band
+from unlearning.base.errors import UserError, choices, printable
+from unlearning.base.hardware import Hardware
+from unlearning.base.reading import as_on_disk, composed
+from unlearning.data.dataset import normalised
+from unlearning.models.discriminator import load_discriminator, scores
+from unlearning.models.weights import load_classifier
+from unlearning.sources.decode import BadImage, decode
+from unlearning.sources.depth import PLAIN, Depth
+from unlearning.sources.folder import files_below
 
 BATCH_SIZE = 64
 
@@ -64,9 +66,16 @@ def predict(
     classifier.to(hardware.device)
     extractor.to(hardware.device)
     discriminator = load_discriminator(folder / "discriminator.safetensors")
+    try:
+        depth = Depth.loads(labelling.depth) if labelling.depth else PLAIN
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{model}: {error} in its header: make it anew with `dvc repro`") from None
 
     for start in range(0, len(files), BATCH_SIZE):
-        read = [(file, _decoded(file, labelling)) for file in files[start : start + BATCH_SIZE]]
+        read = [
+            (file, _decoded(file, labelling.image_size, depth))
+            for file in files[start : start + BATCH_SIZE]
+        ]
         pixels = [picture for _, picture in read if not isinstance(picture, BadImage)]
         if pixels:
             images = normalised(torch.from_numpy(np.stack(pixels)), hardware.device)
@@ -95,7 +104,7 @@ def predict(
 def _prediction(
     file: Path, classes: tuple[str, ...], logits: Tensor, score: Tensor, own_score: Tensor
 ) -> Prediction:
-    top = top_predictions(logits, classes)
+    top = top_predictions(logits.detach().numpy(), classes)
     predicted, confidence = top[0]
     return Prediction(
         path=str(file),
@@ -109,9 +118,9 @@ def _prediction(
     )
 
 
-def _decoded(file: Path, labelling: Labelling) -> np.ndarray | BadImage:
+def _decoded(file: Path, size: int, depth: Depth) -> np.ndarray | BadImage:
     try:
-        return decode(file, labelling.image_size, labelling.depth)
+        return decode(file, size, depth)
     except BadImage as bad:
         return bad
 

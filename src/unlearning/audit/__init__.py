@@ -1,13 +1,15 @@
-"""The evidence: attacks on the unlearned model, and how far it is from models that never saw the class.
+"""The judgement: attacks on the unlearned model, and how far it is from models that never saw the class.
 
-Every figure is taken from every model of a `panel.Panel`: the *subjects* (unlearned; original and
+Every figure is taken from every model of a `models.panel.Panel`: the *subjects* (unlearned; original and
 head-edited as controls) and the *references* (retrained, one per seed). How far a subject is from the
-references is held against how far these are from one another: the floor.
+references is held against how far these are from one another: the floor. No network is run here: what the
+models make of the audited images was written down by the stage `observe`.
 
-- `observation`: what each model makes of the audited images, computed once, shared by all figures
-- `estimates`: a figure with its interval over images; `panel`: models side by side, distances, floors
-- `outputs`, `membership`, `representation`, `relearning`, `auditor`, `neighbours`: the figures
-- `evidence`: all of them together; `verdict`: what they amount to in words
+- `catalogue`: every figure once, with its words; `words`: the few words that stand in metrics/
+- `outputs`, `membership`, `representation`, `relearning`, `auditor`: a level each, with its `figures`
+- `estimates`: a figure with its interval over images; `compare`: distances and floors
+- `evaluation`, `assessment`: the article's evaluation, and what accuracy alone says
+- `neighbours`: which kept classes lose or gain; `verdict`, `result`: what all figures amount to
 
-Nothing of the game is used here: its discriminator never judges the model it trained.
+Nothing of a method is used here: the discriminator of the game never judges the model it trained.
 """

@@ -13,11 +13,35 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
 
+from unlearning.audit.compare import Figure, relative
 from unlearning.audit.estimates import Measured, estimate, needs
 from unlearning.audit.membership import auc, held_out_ranks
+from unlearning.models.layers import FEATURES
+from unlearning.observe.record import Observation, Observed
 
 FOLDS = 5
 LEAST = 10
+
+
+def figures(observed: Observed) -> dict[str, Figure]:
+    """Return how well a fresh auditor tells each model's forget test images from the references'."""
+    sample = observed.sample
+    forget, retain = sample.rows("forget", "test"), sample.rows("retain", "train")
+
+    def features(view: Observation) -> np.ndarray:
+        layer = view.layers[FEATURES]
+        return feature_view(layer[forget], layer[retain], sample.labels[retain])
+
+    seen = {
+        "outputs": observed.models.map(
+            lambda view: output_view(view.probs[forget], sample.forget_labels)
+        ),
+        "features": observed.models.map(features),
+    }
+    return {
+        f"auditor_auc.{name}": relative(panel, told_apart, equal_at=0.5)
+        for name, panel in seen.items()
+    }
 
 
 def told_apart(left: Float[np.ndarray, "N D"], right: Float[np.ndarray, "N D"]) -> Measured:

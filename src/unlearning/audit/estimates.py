@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unlearning.words import Unmeasured
+from unlearning.audit.words import Unmeasured
 
 RESAMPLES = 500
 CONFIDENCE = 0.95
@@ -39,11 +39,10 @@ class Estimate:
         return Estimate(self.value - other.value, self.resampled - other.resampled)
 
 
-# A word instead of an estimate: why there is none.
 Measured = Estimate | Unmeasured
 
 
-def needs(count: int) -> Unmeasured:
+def needs(count: int) -> Measured:
     """Return the word for a figure that takes more images than there are: 5, 10, 20 or 100."""
     return Unmeasured(f"not measured: needs {count} images")
 
@@ -72,8 +71,18 @@ def average(estimates: Sequence[Measured]) -> Measured:
     """Return the mean of the figures, or the first reason why one of them was not measured."""
     kept = [each for each in estimates if isinstance(each, Estimate)]
     if len(kept) < len(estimates):
-        return next(each for each in estimates if isinstance(each, str))
+        return next(each for each in estimates if isinstance(each, Unmeasured))
     return Estimate(
         float(np.mean([each.value for each in kept])),
         np.mean([each.resampled for each in kept], axis=0),
     )
+
+
+def mean(values: np.ndarray, least: int = 10) -> Measured:
+    """Return the mean over images, with its interval."""
+    return estimate(np.mean, values, least=least)
+
+
+def plain(measured: Measured) -> float | Unmeasured:
+    """Return the figure alone, or why there is none."""
+    return measured if isinstance(measured, Unmeasured) else measured.value

@@ -4,6 +4,10 @@ An attack gives each image a score that is higher for a likelier member. Members
 the training subset, non-members those of the test subset.
 """
 
+from collections.abc import Callable, Mapping
+from functools import partial
+from operator import itemgetter
+
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import rankdata
@@ -15,7 +19,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from unlearning.audit.compare import Figure, mean_of_references, own
+from unlearning.audit.estimates import Measured, estimate, mean, needs, plain
 from unlearning.audit.outputs import entropy
+from unlearning.audit.words import Unmeasured
+from unlearning.models.panel import UNLEARNED
+from unlearning.observe.record import Observation, Observed, Sample
 
 Probs = Float[np.ndarray, "N C"]
 Labels = Int[np.ndarray, " N"]
@@ -31,6 +40,70 @@ ATTACKS = (
 )
 FOLDS = 5
 SEED = 0
+LEAST = 10  # members and non-members
+# Share of false positives, and the images it takes to read one: a single one must be no larger share.
+FALSE_POSITIVE_RATES = {"at_1_percent": (0.01, 100), "at_5_percent": (0.05, 20)}
+
+
+def figures(observed: Observed) -> dict[str, Figure]:
+    """Return how well attackers tell forget images that were trained on from those that were not."""
+    sample, models = observed.sample, observed.models
+    train, test = sample.rows("forget", "train"), sample.rows("forget", "test")
+    images = np.concatenate([train, test])
+    is_member = np.repeat([1, 0], [len(train), len(test)])
+    values = {"membership_svc": models.map(lambda view: _svc(view, sample))}
+    measures = _measures()
+    if min(len(train), len(test)) < LEAST:
+        nothing = models.map(lambda _: needs(LEAST))
+        values |= {f"{name}.{attack}": nothing for name in measures for attack in ATTACKS}
+    else:
+        scores = models.map(
+            lambda view: attack_scores(view.probs[images], sample.labels[images], is_member)
+        )
+        for attack in ATTACKS:
+            groups = scores.map(itemgetter(attack)).map(
+                lambda found: (found[is_member == 1], found[is_member == 0])
+            )
+            values |= {
+                f"{name}.{attack}": groups.map(lambda pair, of=measure: of(*pair))  # type: ignore[misc]
+                for name, measure in measures.items()
+            }
+    return {name: own(name, panel) for name, panel in values.items()}
+
+
+def _measures() -> Mapping[str, Callable[..., Measured]]:
+    """Return what is measured of an attack's scores of members and non-members."""
+    return {"membership_auc": partial(estimate, auc)} | {
+        f"membership_tpr.{name}": partial(
+            estimate, partial(true_positive_rate, false_positive_rate=rate), least=least
+        )
+        for name, (rate, least) in FALSE_POSITIVE_RATES.items()
+    }
+
+
+def excess(figures: Mapping[str, Figure]) -> float | Unmeasured:
+    """Return by how much more than retrained models the worst attack's AUC is away from 0.5, in [-0.5, 0.5]."""
+    found = []
+    for attack in ATTACKS:
+        values = figures[f"membership_auc.{attack}"].values
+        mine, theirs = plain(values.subjects[UNLEARNED]), mean_of_references(values)
+        if isinstance(mine, Unmeasured):
+            return mine
+        if isinstance(theirs, Unmeasured):
+            return theirs
+        found.append(abs(mine - 0.5) - abs(theirs - 0.5))
+    return max(found)
+
+
+def _svc(view: Observation, sample: Sample) -> Measured:
+    chance = view.probs[np.arange(len(sample.labels)), sample.labels]
+    flags = svc_non_members(
+        *(
+            chance[sample.rows(role, subset)]
+            for role, subset in (("retain", "train"), ("retain", "test"), ("forget", "train"))
+        )
+    )
+    return mean(flags)
 
 
 def signals(probs: Probs, labels: Labels) -> dict[str, PerImage]:

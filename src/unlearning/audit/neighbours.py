@@ -1,21 +1,20 @@
 """Which classes lose or gain by the forgetting, and is it those that resemble the forgotten one (A25, A26)?"""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from scipy.stats import spearmanr
 from sklearn.preprocessing import normalize
-from torchmetrics.functional.image import structural_similarity_index_measure
 
-from unlearning.audit.observation import spread_evenly
-from unlearning.data.dataset import Dataset
-from unlearning.words import Unmeasured
+from unlearning.audit.evaluation import per_class_accuracy
+from unlearning.audit.outputs import one_hot
+from unlearning.audit.words import Unmeasured
+from unlearning.models.layers import FEATURES
+from unlearning.models.panel import ORIGINAL, UNLEARNED
+from unlearning.observe.record import Observed
 
-SSIM_PAIRS = 64
-# Red, green, blue: luma of ITU-R BT.601.
-LUMA = (0.299, 0.587, 0.114)
 LEAST_CLASSES = 4
 
 
@@ -36,37 +35,61 @@ def feature_similarity(
     return dict(zip(kept, cosines.tolist(), strict=True))
 
 
-def structural_similarity(data: Dataset, label: int) -> float:
-    """Return the mean SSIM between a class's and the forget classes' images, in [-1, 1]; 1: equal pixels.
+def rows(observed: Observed) -> list[dict[str, Any]]:
+    """Return one row per kept class: its likeness to the forgotten ones, and what happened to it (A25, A26).
 
-    64 pairs of grey training images, spread over both classes. It compares brightness, contrast and
-    structure place by place: it says whether pictures look alike as pictures (pose, framing,
-    background), not whether they show related animals.
-    Source: Wang et al. 2004, "Image Quality Assessment", IEEE Transactions on Image Processing 13(4).
+    `destination`: the share of forget test images given that class, by the unlearned model and, on average, by
+    the retrained ones. `against_original`: the change of its test accuracy.
     """
-    retain = data.select(role="retain", subset="train")
-    others = retain[data.labels[retain] == label]
-    forget = data.select(role="forget", subset="train")
-    pairs = min(SSIM_PAIRS, max(len(others), len(forget)))
-    left = _grey(data, _spread(others, pairs))
-    right = _grey(data, _spread(forget, pairs))
-    values = structural_similarity_index_measure(left, right, data_range=1.0)
-    assert isinstance(values, torch.Tensor)
-    return values.item()
+    sample, models = observed.sample, observed.models
+    forget, train = sample.rows("forget", "test"), sample.rows(None, "train")
+    similarities = [
+        feature_similarity(view.layers[FEATURES][train], sample.labels[train], sample.forget_labels)
+        for view in models.references.values()
+    ]
+    arrivals = models.map(lambda view: one_hot(view.probs[forget]).mean(axis=0))
+    retain = sample.rows("retain", "test")
+    accuracies = models.map(
+        lambda view: per_class_accuracy(view.logits[retain], sample.labels[retain], sample.classes)
+    )
+    return [
+        {
+            "class": name,
+            "feature_similarity": _mean([found[label] for found in similarities]),
+            "ssim": float(observed.shared.structural_similarity[label]),
+            "destination": float(arrivals.subjects[UNLEARNED][label]),
+            "destination_retrained": _mean(
+                [float(found[label]) for found in arrivals.references.values()]
+            ),
+            "against_original": accuracies.subjects[UNLEARNED][name]
+            - accuracies.subjects[ORIGINAL][name],
+        }
+        for label, name in enumerate(sample.classes)
+        if label not in sample.forget_labels
+    ]
 
 
-def _spread(indices: torch.Tensor, count: int) -> torch.Tensor:
-    """Return `count` of the images, evenly spread; from the start again where there are fewer."""
-    spread = indices[spread_evenly(len(indices), min(count, len(indices)))]
-    return spread[np.arange(count) % len(spread)]
+def _mean(values: Sequence[float]) -> float | Unmeasured:
+    return float(np.mean(values)) if values else Unmeasured.NO_REFERENCE
 
 
-def _grey(data: Dataset, indices: torch.Tensor) -> torch.Tensor:
-    colours = data.pixels(indices).float() / 255
-    return (colours @ torch.tensor(LUMA))[:, None]
+def correlations(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row per likeness: its rank correlation with where forget images go and what classes lose."""
+
+    def correlate(likeness: str, change: str) -> float | Unmeasured:
+        first, second = ({row["class"]: row[key] for row in rows} for key in (likeness, change))
+        if Unmeasured.NO_REFERENCE in (*first.values(), *second.values()):
+            return Unmeasured.NO_REFERENCE
+        return rank_correlation(first, second)
+
+    changes = ("destination", "destination_retrained", "against_original")
+    return [
+        {"likeness": likeness, **{change: correlate(likeness, change) for change in changes}}
+        for likeness in ("feature_similarity", "ssim")
+    ]
 
 
-def rank_correlation(left: Mapping[str, float], right: Mapping[str, float]) -> float | str:
+def rank_correlation(left: Mapping[str, float], right: Mapping[str, float]) -> float | Unmeasured:
     """Return Spearman's rank correlation over the classes, in [-1, 1], or why there is none."""
     if len(left) < LEAST_CLASSES:
         return Unmeasured.NEEDS_4_CLASSES

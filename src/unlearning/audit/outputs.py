@@ -1,13 +1,56 @@
-"""Figures of the outputs alone: divergences, agreement, calibration. Probabilities in, numbers out."""
+"""Figures of the outputs: divergences, agreement, calibration. Probabilities in, numbers out."""
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import entr
+from scipy.special import entr, softmax
+
+from unlearning.audit.compare import Figure, own, relative
+from unlearning.audit.estimates import Measured, estimate, mean
+from unlearning.models.panel import ORIGINAL, Panel
+from unlearning.observe.record import Observed
 
 Probs = Float[np.ndarray, "N C"]
 PerImage = Float[np.ndarray, " N"]
 
 CALIBRATION_BINS = 15
+
+
+def figures(observed: Observed) -> dict[str, Figure]:
+    """Return the figures of what the models answer, on forget and on retain test images."""
+    sample = observed.sample
+    forget, retain = sample.rows("forget", "test"), sample.rows("retain", "test")
+    forget_labels, retain_labels = sample.labels[forget], sample.labels[retain]
+    on_forget = observed.models.map(lambda view: view.probs[forget])
+    on_retain = observed.models.map(lambda view: view.probs[retain])
+    original = on_retain.subjects[ORIGINAL]
+    random = softmax(observed.shared.random_logits.astype(np.float64), axis=1)
+
+    def calibration(probs: np.ndarray) -> Measured:
+        rows = np.column_stack([probs.max(axis=1), hits(probs, retain_labels)])
+        return estimate(calibration_error, rows)
+
+    values: dict[str, Panel[Measured]] = {
+        "forget_accuracy": on_forget.map(lambda p: mean(hits(p, forget_labels), least=1)),
+        "retain_accuracy": on_retain.map(lambda p: mean(hits(p, retain_labels), least=1)),
+        "confidence_mean": on_forget.map(lambda p: mean(p.max(axis=1))),
+        "entropy_mean": on_forget.map(lambda p: mean(entropy(p))),
+        "agreement_with_original": on_retain.map(lambda p: mean(agreement(p, original))),
+        "calibration_error": on_retain.map(calibration),
+        "zrf": on_forget.map(lambda p: mean(zero_retrain_forgetting(p, random))),
+    }
+    return {name: own(name, panel) for name, panel in values.items()} | {
+        "js_to_retrained": relative(on_forget, lambda p, q: mean(js_divergence(p, q))),
+        "destination_tv": relative(on_forget, destination_tv),
+        "agreement_with_retrained": relative(
+            on_retain, lambda p, q: mean(agreement(p, q)), equal_at=1
+        ),
+    }
+
+
+def destination_tv(left: Probs, right: Probs) -> Measured:
+    """Return how far the predicted classes of two models on the same images are apart."""
+    both = np.stack([one_hot(left), one_hot(right)], axis=1)
+    return estimate(lambda rows: total_variation(rows[:, 0], rows[:, 1]), both)
 
 
 def js_divergence(left: Probs, right: Probs) -> PerImage:

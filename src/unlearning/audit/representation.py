@@ -4,7 +4,8 @@ Probes are fitted on training images and asked about test images. A retrained mo
 classes that it never saw to a degree, too: its recall is the yardstick, not 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -13,7 +14,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
 
-from unlearning.audit.estimates import Estimate, Measured, needs
+from unlearning.audit.compare import Figure, own, relative
+from unlearning.audit.estimates import Estimate, Measured, mean, needs
+from unlearning.models.layers import FEATURES, LAYERS, MIDDLE
+from unlearning.models.panel import ORIGINAL, Panel
+from unlearning.observe.record import Observation, Observed, Sample
 
 Features = Float[np.ndarray, "N D"]
 OtherFeatures = Float[np.ndarray, "M D"]
@@ -23,6 +28,70 @@ NEIGHBOURS = 10
 SHOTS = 5
 DRAWS = 50
 SEED = 0
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What probes found in one model: per layer, and per forget test image 1 where its class was found."""
+
+    linear: dict[str, Measured]
+    neighbours: dict[str, Measured]
+    few_shot: Measured
+
+
+def probe_all(observed: Observed) -> Panel[Probed]:
+    """Return what probes found in every model; the control shares the original's layers and figures."""
+    views = {id(view.layers): view for view in observed.models.named().values()}
+    probed = {key: _probe(view, observed.sample) for key, view in views.items()}
+    return observed.models.map(lambda view: probed[id(view.layers)])
+
+
+def _probe(view: Observation, sample: Sample) -> Probed:
+    train, test = sample.probed_rows, sample.rows("forget", "test")
+    labels, tested_labels = sample.labels[train], sample.labels[test]
+
+    def recall(kind: Callable[..., np.ndarray], layer: str) -> Measured:
+        features = view.layers[layer]
+        found = kind(features[train], labels, features[test])
+        return mean((found == tested_labels).astype(float))
+
+    shots = min(np.bincount(labels, minlength=len(sample.classes))[list(sample.forget_labels)])
+    features = view.layers[FEATURES]
+    return Probed(
+        {layer: recall(linear_probe, layer) for layer in LAYERS},
+        {layer: recall(knn_probe, layer) for layer in LAYERS},
+        needs(SHOTS)
+        if shots < SHOTS
+        else mean(
+            few_shot_hits(
+                features[train], labels, features[test], tested_labels, sample.forget_labels
+            )
+        ),
+    )
+
+
+def figures(observed: Observed, probed: Panel[Probed]) -> dict[str, Figure]:
+    """Return the figures of the features: probes, and similarity of layers on forget test images."""
+    forget = observed.sample.rows("forget", "test")
+    values = {
+        "probe_recall": probed.map(lambda found: found.linear[FEATURES]),
+        "early_probe_recall": probed.map(lambda found: found.linear[MIDDLE]),
+        "few_shot_recall": probed.map(lambda found: found.few_shot),
+        "knn_recall": probed.map(lambda found: found.neighbours[FEATURES]),
+    }
+    found = {name: own(name, panel) for name, panel in values.items()}
+    for layer in LAYERS:
+        found |= _likeness(layer, observed.models.map(lambda view: view.layers[layer][forget]))  # noqa: B023
+    return found
+
+
+def _likeness(layer: str, features: Panel[np.ndarray]) -> dict[str, Figure]:
+    original = features.subjects[ORIGINAL]
+    name = f"cka_to_original.{layer}"
+    return {
+        name: own(name, features.map(lambda values: cka(values, original))),
+        f"cka_to_retrained.{layer}": relative(features, cka, equal_at=1),
+    }
 
 
 def linear_probe(features: Features, labels: Labels, tested: OtherFeatures) -> np.ndarray:

@@ -1,64 +1,77 @@
-"""The audit's metrics file: figures by name, models beside them, readings, neighbours, verdicts."""
+"""What the audit leaves: metrics for a review, the whole table, and rows for curves and pictures."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from unlearning.assessment import Accuracies
-from unlearning.audit import neighbours, relearning
-from unlearning.audit.estimates import Estimate, Measured
-from unlearning.audit.evidence import CONTROL, ORIGINAL, UNLEARNED, Views, relearn_ratio
-from unlearning.audit.observation import FEATURES
-from unlearning.audit.outputs import hits, one_hot
-from unlearning.audit.panel import Figure, mean_of_references
-from unlearning.audit.series import plain
-from unlearning.audit.verdict import against_article, decides, verdict
-from unlearning.data.dataset import Dataset
-from unlearning.evaluation import per_class_accuracy
-from unlearning.words import Unmeasured, Verdict
+from unlearning.audit import (
+    auditor,
+    catalogue,
+    membership,
+    outputs,
+    relearning,
+    representation,
+)
+from unlearning.audit.assessment import Accuracies
+from unlearning.audit.compare import Figure, Reading, mean_of_references
+from unlearning.audit.estimates import Estimate, plain
+from unlearning.audit.evaluation import top_predictions
+from unlearning.audit.outputs import entropy, hits
+from unlearning.audit.representation import Probed
+from unlearning.audit.verdict import against_article, decisive, verdict
+from unlearning.audit.words import Distance, Unmeasured, Verdict
+from unlearning.models.layers import LAYERS
+from unlearning.models.panel import CONTROL, ORIGINAL, UNLEARNED, Panel
+from unlearning.observe.record import Observed, spread_evenly
+
+# Figures between two models: what retrained models have of them is their floor.
+FLOORS = {"js_to_retrained": "js_floor", "destination_tv": "destination_tv_floor"}
+BINS = 20
+EXAMPLES = 10
 
 
-def metrics(
-    figures: Mapping[str, Figure], views: Views, related: dict[str, Any], article: str
-) -> dict[str, Any]:
-    """Return audit.json: the unlearned model's figures at the top, the other models' under their names.
+def figures(observed: Observed, probed: Panel[Probed]) -> dict[str, Figure]:
+    """Return all figures of the audit, in the order of the catalogue."""
+    found = {
+        **outputs.figures(observed),
+        **membership.figures(observed),
+        **representation.figures(observed, probed),
+        **relearning.figures(observed),
+        **auditor.figures(observed),
+    }
+    return {name: found[name] for name in catalogue.ordered(found)}
 
+
+def metrics(found: Mapping[str, Figure], observed: Observed, article: str) -> dict[str, Any]:
+    """Return audit.json: verdicts, how many decisive figures lie where, and the figures of a review.
+
+    The unlearned model's stand at the top, those of the retrained models under their name.
     `article`: the band of the article's score of the unlearned model.
     """
-    references = len(views.models.references)
-    verdicts = {name: _verdict(figures, views, name) for name in views.models.subjects}
+    verdicts = {name: _verdict(found, observed, name) for name in observed.models.subjects}
+    shown = {name: each for name, each in found.items() if catalogue.in_metrics(name)}
+    readings = _readings(found, UNLEARNED)
+    places = list(decisive(readings).values())
+    references = len(observed.models.references)
 
-    def of(subject: str) -> dict[str, Any]:
-        return nested(
-            {name: plain(each.values.subjects[subject]) for name, each in figures.items()}
-        )
-
-    retrained = {name: mean_of_references(each.values) for name, each in figures.items()}
-    sample = views.sample
     return {
-        **of(UNLEARNED),
-        ORIGINAL: of(ORIGINAL),
-        CONTROL: of(CONTROL),
-        "retrained": {**nested(retrained), "models": references}
+        **nested({name: plain(each.values.subjects[UNLEARNED]) for name, each in shown.items()}),
+        "retrained": nested(
+            {
+                name: mean_of_references(each.values)
+                for name, each in shown.items()
+                if name not in FLOORS
+            }
+        )
+        | {"models": references}
         if references
         else Unmeasured.NO_REFERENCE,
-        "js_floor": figures["js_to_retrained"].readings[UNLEARNED].floor,
-        "destination_tv_floor": figures["destination_tv"].readings[UNLEARNED].floor,
-        "readings": {name: _reading(name, figure) for name, figure in figures.items()},
-        "relearn": {
-            "budget_passes": relearning.BUDGET,
-            "few_images": relearning.FEW_IMAGES,
-            "ratio": relearn_ratio(figures["relearn_passes"]),
-        },
-        **related,
-        "images": {
-            f"{role}_{subset}": len(sample.rows(role, subset))
-            for role in ("forget", "retain")
-            for subset in ("train", "test")
-        },
-        "worst_forget_accuracy": worst_forget_accuracy(views, UNLEARNED),
+        ORIGINAL: {"probe_recall": plain(found["probe_recall"].values.subjects[ORIGINAL])},
+        **{key: readings[name].floor for name, key in FLOORS.items()},
+        "membership_excess": membership.excess(found),
+        "decisive": {str(place): places.count(place) for place in Distance},
+        "worst_forget_accuracy": worst_forget_accuracy(observed, UNLEARNED),
         "verdict": verdicts[UNLEARNED],
         "verdicts": {name: verdicts[name] for name in (ORIGINAL, CONTROL)},
         "article_comparison": against_article(article, verdicts[UNLEARNED]),
@@ -77,97 +90,144 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def _reading(name: str, figure: Figure) -> dict[str, Any]:
-    """Return the unlearned model's interval and reading, and whether it enters the verdict."""
-    value: Measured = figure.values.subjects[UNLEARNED]
-    low, high = value.interval if isinstance(value, Estimate) else (value, value)
-    if isinstance(value, Estimate) and len(value.resampled) == 1:
-        low = high = Unmeasured.NOT_RESAMPLED
-    reading = asdict(figure.readings[UNLEARNED])
-    return {"low": low, "high": high, "decisive": decides(name), **reading}
+def table(found: Mapping[str, Figure]) -> list[dict[str, Any]]:
+    """Return a row per figure: every model's value, the unlearned model's interval and its reading."""
+    rows = []
+    for name, figure in found.items():
+        value = figure.values.subjects[UNLEARNED]
+        low, high = value.interval if isinstance(value, Estimate) else (value, value)
+        if isinstance(value, Estimate) and len(value.resampled) == 1:
+            low = high = Unmeasured.NOT_RESAMPLED
+        rows.append(
+            {
+                "figure": name,
+                "decisive": "yes" if catalogue.decides(name) else "no",
+                **vars(figure.readings[UNLEARNED]),
+                "low": low,
+                "high": high,
+                **{model: plain(each) for model, each in figure.values.subjects.items()},
+                "retrained": mean_of_references(figure.values),
+                **{
+                    model: plain(each)
+                    for model, each in figure.values.named().items()
+                    if model not in figure.values.subjects
+                },
+            }
+        )
+    return rows
 
 
-def _verdict(figures: Mapping[str, Figure], views: Views, subject: str) -> Verdict:
-    retain, sample = figures["retain_accuracy"].values.subjects, views.sample
+def _readings(found: Mapping[str, Figure], subject: str) -> dict[str, Reading]:
+    return {name: figure.readings[subject] for name, figure in found.items()}
+
+
+def _verdict(found: Mapping[str, Figure], observed: Observed, subject: str) -> Verdict:
+    retain, sample = found["retain_accuracy"].values.subjects, observed.sample
     kept = sample.labels[sample.rows("retain", "test")]
     accuracies = Accuracies(
-        forget=worst_forget_accuracy(views, subject),
+        forget=worst_forget_accuracy(observed, subject),
         retain=_value(retain[subject]),
-        original_forget=_value(figures["forget_accuracy"].values.subjects[ORIGINAL]),
+        original_forget=_value(found["forget_accuracy"].values.subjects[ORIGINAL]),
         original_retain=_value(retain[ORIGINAL]),
         forget_images=len(sample.rows("forget", "test")),
         retain_images=len(kept),
         chance=np.bincount(kept).max() / len(kept),
     )
-    return verdict(accuracies, {name: figure.readings[subject] for name, figure in figures.items()})
+    return verdict(accuracies, _readings(found, subject))
 
 
-def worst_forget_accuracy(views: Views, subject: str) -> float:
+def worst_forget_accuracy(observed: Observed, subject: str) -> float:
     """Return the test accuracy of the forget class that is known best: forgetting one is not forgetting all."""
-    view, sample = views.models.subjects[subject], views.sample
+    view, sample = observed.models.subjects[subject], observed.sample
     rows = sample.rows("forget", "test")
     found, labels = hits(view.probs[rows], sample.labels[rows]), sample.labels[rows]
     return max(float(found[labels == label].mean()) for label in sample.forget_labels)
 
 
-def _value(measured: Measured) -> float:
+def _value(measured: Estimate | Unmeasured) -> float:
     # Every split holds at least one test image of each class.
     assert isinstance(measured, Estimate)
     return measured.value
 
 
-def related_classes(views: Views, data: Dataset) -> dict[str, Any]:
-    """Return which kept classes lose or gain, against their likeness to the forgotten one (A25, A26)."""
-    sample, models = views.sample, views.models
-    forget, test = sample.rows("forget", "test"), sample.rows("retain", "test")
-    train = sample.rows(None, "train")
-    similarities = [
-        neighbours.feature_similarity(
-            view.layers[FEATURES][train], sample.labels[train], sample.forget_labels
-        )
-        for view in models.references.values()
-    ]
-    arrivals = models.map(lambda view: one_hot(view.probs[forget]).mean(axis=0))
-    accuracies = models.map(
-        lambda view: per_class_accuracy(
-            view.logits[test], data.labels[sample.indices[test]], data.classes
-        )
-    )
-    rows: dict[str, dict[str, Any]] = {}
-    for label, name in enumerate(data.classes):
-        if label in sample.forget_labels:
-            continue
-        rows[name] = {
-            "feature_similarity": _mean([found[label] for found in similarities]),
-            "ssim": neighbours.structural_similarity(data, label),
-            "destination": float(arrivals.subjects[UNLEARNED][label]),
-            "destination_retrained": _mean(
-                [found[label] for found in arrivals.references.values()]
-            ),
-            "against_original": accuracies.subjects[UNLEARNED][name]
-            - accuracies.subjects[ORIGINAL][name],
+def layer_rows(found: Mapping[str, Figure], probed: Panel[Probed]) -> list[dict[str, Any]]:
+    """Return one row per model and layer: what the probes recall, and the layer's likeness (CKA)."""
+    return [
+        {
+            "model": model,
+            "layer": layer,
+            "probe_recall": plain(each.linear[layer]),
+            "knn_recall": plain(each.neighbours[layer]),
+            **{
+                key: plain(found[f"{key}.{layer}"].values.named()[model])
+                for key in ("cka_to_original", "cka_to_retrained")
+            },
         }
-    return {"neighbours": rows, "neighbour_correlation": _correlations(rows)}
+        for model, each in probed.named().items()
+        for layer in LAYERS
+    ]
 
 
-def _mean(values: list[Any]) -> float | str:
-    return float(np.mean(values)) if values else Unmeasured.NO_REFERENCE
+def curve_rows(observed: Observed) -> list[dict[str, Any]]:
+    """Return one row per model, kind of fine-tuning and check."""
+    return [
+        {"model": model, "images": images, "passes": passes, "forget_accuracy": float(accuracy)}
+        for images in observed.models.subjects[UNLEARNED].curves
+        for model, view in observed.models.named().items()
+        for passes, accuracy in zip(
+            view.curves[images].passes, view.curves[images].accuracies, strict=True
+        )
+    ]
 
 
-def _correlations(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | str]]:
-    """Return the rank correlation of each likeness with where forget images go and what classes lose."""
+def histogram_rows(observed: Observed) -> list[dict[str, Any]]:
+    """Return the shares of forget test images per bin of confidence, [0, 1], and entropy, [0, ln C] nats."""
+    forget = observed.sample.rows("forget", "test")
+    highest = float(np.log(len(observed.sample.classes)))
+    rows = []
+    for model, view in observed.models.named().items():
+        probs = view.probs[forget]
+        for quantity, values, end in (
+            ("confidence", probs.max(axis=1), 1.0),
+            ("entropy", entropy(probs).clip(0, highest), highest),
+        ):
+            counts, edges = np.histogram(values, BINS, (0, end))
+            rows += [
+                {"model": model, "quantity": quantity, "low": low, "high": high, "share": share}
+                for low, high, share in zip(
+                    edges[:-1].tolist(),
+                    edges[1:].tolist(),
+                    (counts / len(probs)).tolist(),
+                    strict=True,
+                )
+            ]
+    return rows
 
-    def column(key: str) -> dict[str, Any]:
-        return {name: row[key] for name, row in rows.items()}
 
-    def correlate(likeness: str, change: str) -> float | str:
-        first, second = column(likeness), column(change)
-        if Unmeasured.NO_REFERENCE in (*first.values(), *second.values()):
-            return Unmeasured.NO_REFERENCE
-        return neighbours.rank_correlation(first, second)
+def example_rows(observed: Observed) -> list[dict[str, Any]]:
+    """Return the top 3 of up to 10 forget test images, spread evenly over them.
 
-    changes = ("destination", "destination_retrained", "against_original")
-    return {
-        likeness: {change: correlate(likeness, change) for change in changes}
-        for likeness in ("feature_similarity", "ssim")
-    }
+    By the original, the unlearned model, and the mean probabilities of the retrained ones if there are any.
+    """
+    sample, models = observed.sample, observed.models
+    forget = sample.rows("forget", "test")
+    chosen = forget[spread_evenly(len(forget), min(EXAMPLES, len(forget)))]
+    logits = {name: models.subjects[name].logits for name in (ORIGINAL, UNLEARNED)}
+    if models.references:
+        logits["retrained"] = np.log(
+            np.mean([view.probs for view in models.references.values()], axis=0)
+        )
+    return [
+        {
+            "id": int(sample.indices[row]),
+            "model": model,
+            "rank": rank,
+            "class": name,
+            "probability": probability,
+        }
+        for row in chosen
+        for model, answers in logits.items()
+        for rank, (name, probability) in enumerate(
+            top_predictions(answers[row], sample.classes), start=1
+        )
+    ]

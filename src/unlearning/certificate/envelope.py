@@ -16,6 +16,7 @@ from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 from securesystemslib.signer import Signature as KeyedSignature
 
+from unlearning.base.files import atomic
 from unlearning.certificate.record import (
     Certificate,
     Content,
@@ -24,7 +25,6 @@ from unlearning.certificate.record import (
     require_new,
     strict_json,
 )
-from unlearning.files import atomic
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:unlearning:certificate:1"

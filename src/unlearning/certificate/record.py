@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
-from unlearning.errors import UserError
-from unlearning.files import atomic
-from unlearning.reading import read_text
+from unlearning.base.errors import UserError
+from unlearning.base.files import atomic
+from unlearning.base.reading import read_text
 
 MOST_BYTES = 2**28  # a million images need half of it
 FORMAT: Literal["unlearning-certificate/1"] = "unlearning-certificate/1"

@@ -10,8 +10,8 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
+from unlearning.base.errors import UserError
 from unlearning.certificate.record import Content, Signature, canonical
-from unlearning.errors import UserError
 
 
 def read_private_key(path: Path) -> Ed25519PrivateKey:

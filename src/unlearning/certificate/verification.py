@@ -13,10 +13,10 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from unlearning.base.errors import UserError
+from unlearning.base.hardware import Hardware
 from unlearning.certificate import envelope, signature, workspace
 from unlearning.certificate.record import Certificate, Content, Sealed
-from unlearning.errors import UserError
-from unlearning.hardware import Hardware
 
 # Of a recomputed accuracy: bf16, threads and versions move an image or two across a boundary.
 TOLERANCE = 0.01

@@ -1,6 +1,5 @@
 """What a workspace says of its last run, section by section, as a certificate holds it."""
 
-import hashlib
 import json
 import platform
 from datetime import UTC, datetime
@@ -8,7 +7,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from unlearning import evaluation, gate, models, summary
+from safetensors.torch import load as of_bytes
+
+from unlearning.base.errors import UserError, choices
+from unlearning.base.files import DIGITS, read_metrics, read_table, rounded
+from unlearning.base.fingerprint import sha256
+from unlearning.base.hardware import Hardware, available_cores
+from unlearning.base.tensors import read_tensors
 from unlearning.certificate.record import (
     FORMAT,
     STATEMENT,
@@ -19,28 +24,17 @@ from unlearning.certificate.record import (
     ForgottenImage,
     Model,
 )
-from unlearning.data import contents, dataset
-from unlearning.errors import UserError, choices
-from unlearning.files import DIGITS, read_metrics, read_table, rounded
-from unlearning.hardware import Hardware, available_cores
-from unlearning.repository import GUARD, dvc, git
-from unlearning.settings import load_params
-from unlearning.tensors import read_tensors
+from unlearning.data import dataset
+from unlearning.models.forward import accuracy, predict_logits
+from unlearning.models.panel import ORIGINAL, UNLEARNED
+from unlearning.models.weights import Header, load_classifier, retrained
+from unlearning.report import sentences
+from unlearning.review import gate, summary
+from unlearning.review.git import GUARD, dvc, git
+from unlearning.settings.whole import load_params
+from unlearning.sources import contents
 
 DATA_FILES = ("data/images.npy", "data/samples.csv", "data/split.csv")
-# Of metrics/audit.json, for the unlearned model with original and retrained beside it.
-AUDIT_FIGURES = (
-    "agreement_with_original",
-    "auditor_auc",
-    "destination_tv",
-    "few_shot_recall",
-    "js_to_retrained",
-    "knn_recall",
-    "membership_auc",
-    "probe_recall",
-    "relearn_passes",
-    "returned_accuracy",
-)
 PACKAGES = ("unlearning", "dvc", "numpy", "torch", "torchvision")
 
 
@@ -101,16 +95,11 @@ def forgotten(root: Path) -> Forgotten:
 
 def weights(root: Path) -> dict[str, Model]:
     """Return hash and fingerprint of original, unlearned and retrained models."""
-    files = [
-        root / "models/original.safetensors",
-        root / "models/unlearned.safetensors",
-        *sorted((root / "models/retrained").glob("*.safetensors")),
-    ]
+    names = (ORIGINAL, UNLEARNED, *retrained(root / "models"))
+    files = {name: root / f"models/{name}.safetensors" for name in names}
     return {
-        file.relative_to(root / "models").with_suffix("").as_posix(): Model(
-            sha256=_sha256(file), fingerprint=_fingerprint(file)
-        )
-        for file in files
+        name: Model(sha256=sha256(file), fingerprint=_fingerprint(file))
+        for name, file in files.items()
         if file.is_file()
     }
 
@@ -121,13 +110,13 @@ def accuracies(root: Path, machine: Hardware) -> Figures:
     images = dataset.load(root / "data")
     test = {role: images.select(role=role, subset="test") for role in ("forget", "retain")}
 
-    def of_model(model: Any) -> Accuracies:
+    def of_model(name: str) -> Accuracies:
+        model, _ = load_classifier(root / f"models/{name}.safetensors")
         return Accuracies(
             **{
                 role: round(
-                    evaluation.accuracy(
-                        models.predict_logits(model, images, indices, machine),
-                        images.labels[indices],
+                    accuracy(
+                        predict_logits(model, images, indices, machine), images.labels[indices]
                     ),
                     DIGITS,
                 )
@@ -135,43 +124,20 @@ def accuracies(root: Path, machine: Hardware) -> Figures:
             }
         )
 
-    versions = models.load_versions(root / "models").map(of_model)
     return Figures(
         forget_images=len(test["forget"]),
         retain_images=len(test["retain"]),
         models={
-            "original": versions.original,
-            "unlearned": versions.unlearned,
-            **{f"retrained/{seed}": value for seed, value in versions.retrained.items()},
+            name: of_model(name) for name in (ORIGINAL, UNLEARNED, *retrained(root / "models"))
         },
     )
 
 
 def audit(root: Path) -> dict[str, Any]:
-    """Return the verdict and the figures that a reader asks for first."""
-    _require(root, ["metrics/audit.json"])
+    """Return the figures of a review, and the verdict in words."""
+    _require(root, ["metrics/audit.json", "plots/audit_figures.csv"])
     figures = read_metrics(root / "metrics/audit.json")
-    readings = figures["readings"]
-
-    def chosen(values: Any) -> Any:
-        # Words instead of figures: "no reference", where retraining is switched off.
-        return (
-            {name: values[name] for name in AUDIT_FIGURES} if isinstance(values, dict) else values
-        )
-
-    return {
-        "verdict": figures["verdict"],
-        "verdict_in_words": summary.verdict(root / "metrics"),
-        "decisive_figures_outside": sorted(
-            name
-            for name, reading in readings.items()
-            if isinstance(reading, dict) and reading["decisive"] and reading["reading"] == "outside"
-        ),
-        "floors": {name: figures[name] for name in ("js_floor", "destination_tv_floor")},
-        "unlearned": chosen(figures),
-        "original": chosen(figures["original"]),
-        "retrained": chosen(figures["retrained"]),
-    }
+    return figures | {"verdict_in_words": sentences.verdict(summary.read(root))}
 
 
 def limits(root: Path) -> dict[str, Any]:
@@ -196,7 +162,7 @@ def file_hashes(root: Path) -> dict[str, str]:
     """Return the SHA-256 of the lock file, the graph, the parameters, the data and the metrics."""
     names = ["dvc.lock", "dvc.yaml", "params.yaml", *DATA_FILES]
     names += sorted(file.relative_to(root).as_posix() for file in root.glob("metrics/*.json"))
-    return {name: _sha256(root / name) for name in names if (root / name).is_file()}
+    return {name: sha256(root / name) for name in names if (root / name).is_file()}
 
 
 def _require_finished_run(root: Path) -> None:
@@ -225,12 +191,7 @@ def _require(root: Path, names: Any) -> None:
 
 def _fingerprint(file: Path) -> str | None:
     try:
-        text, _ = read_tensors(file, "labelling")
-        return models.Header.model_validate_json(text).fingerprint
+        text, _ = read_tensors(file, "labelling", of_bytes)
+        return Header.model_validate_json(text).fingerprint
     except ValueError:
         return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,4 @@
-"""From a source of images to arrays on the disk: list, decode, pack, split.
-
-Nothing is imported here: the processes that decode must not load torch.
-"""
+"""What is to be forgotten, which images train and test, and the packed images as tensors."""
 
 SUBSETS = ("train", "validation", "test")
 # withdrawn: stands under a class to keep, but shows an image to forget. The original, which must forget it,

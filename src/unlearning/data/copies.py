@@ -6,7 +6,7 @@ pixels of a tiny grey version are brighter than their neighbours. Lengths and li
 altered photographs they find, and how many pairs of different ones (docs/experiments.md).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import imagehash
 import numpy as np
@@ -14,9 +14,9 @@ import pandas as pd
 from jaxtyping import UInt8, UInt64
 from PIL import Image
 
-from unlearning.errors import UserError
-from unlearning.progress import bar
-from unlearning.settings import ForgetParams
+from unlearning.base.errors import UserError
+from unlearning.base.progress import bar
+from unlearning.settings.forget import ForgetParams
 
 FREQUENCIES, NEIGHBOURS = 12, 8  # a side: 144 bits, and twice 64
 HASH_WORDS = -(-(FREQUENCIES**2 + 2 * NEIGHBOURS**2) // 64)  # of 64 bits
@@ -75,13 +75,10 @@ def withdrawn(found: pd.DataFrame) -> dict[int, int]:
     return dict(zip(rows["id"].tolist(), rows["shows"].tolist(), strict=True))
 
 
-def count(found: pd.DataFrame) -> dict[str, Mapping[str, int]]:
-    """Return the number of copies by kind and by the class that they stand under."""
+def count(found: pd.DataFrame) -> dict[str, int]:
+    """Return the number of copies by kind."""
     is_equal = found["kind"] == EQUAL
-    return {
-        name: {str(key): int(value) for key, value in rows["class"].value_counts().items()}
-        for name, rows in (("equal_pixels", found[is_equal]), ("near_copies", found[~is_equal]))
-    }
+    return {"equal_pixels": int(is_equal.sum()), "near_copies": int((~is_equal).sum())}
 
 
 def _near(

@@ -3,6 +3,7 @@
 No image is decoded here, and nothing is copied but the rows of a batch.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,9 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from unlearning.base.errors import UserError
+from unlearning.base.files import read_images, read_table
 from unlearning.data import ROLES, SUBSETS
-from unlearning.data.depth import PLAIN, Depth
-from unlearning.errors import UserError
-from unlearning.files import read_images, read_table
 
 # Per-channel mean and standard deviation of ImageNet, the field's usual normalisation.
 # Source: torchvision's documentation of its pretrained weights.
@@ -27,12 +27,12 @@ CHANNEL_STD = (0.229, 0.224, 0.225)
 class Labelling:
     """What a classifier's outputs mean and which input it expects; stands in the weights' file.
 
-    `depth`: which values of deep greyscale are black and white.
+    `depth`: which values of deep greyscale are black and white, as `sources/depth.py` writes it, or "".
     """
 
     classes: tuple[str, ...]
     image_size: int
-    depth: Depth = PLAIN
+    depth: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Dataset:
     paths: tuple[str, ...]
     subsets: np.ndarray
     roles: np.ndarray
-    depth: Depth = PLAIN
+    depth: str = ""
 
     def select(
         self, *, role: str | tuple[str, ...] | None = None, subset: str | None = None
@@ -108,16 +108,11 @@ def load(folder: Path | str) -> Dataset:
     )
 
 
-def _depth(samples: pd.DataFrame, folder: Path) -> Depth:
-    if "depth" not in samples:
-        return PLAIN
-    try:
-        (text,) = samples["depth"].unique()
-        return Depth.loads(text)
-    except (ValueError, TypeError):
-        raise UserError(
-            f"{folder}/samples.csv: depth is not what a run writes: run `dvc repro`"
-        ) from None
+def _depth(samples: pd.DataFrame, folder: Path) -> str:
+    rules = samples["depth"].unique() if "depth" in samples else [""]
+    if len(rules) != 1:
+        raise UserError(f"{folder}/samples.csv: depth is not what a run writes: run `dvc repro`")
+    return rules[0]
 
 
 def normalised(pixels: UInt8[Tensor, "N H W 3"], device: torch.device) -> Float[Tensor, "N 3 H W"]:
@@ -165,3 +160,11 @@ def shuffled_batches(
     """
     order = torch.randperm(len(indices), generator=generator)
     return list(indices[order].tensor_split(batch_count(len(indices), batch_size, least)))
+
+
+def endless_batches(
+    indices: Int[Tensor, " K"], batch_size: int, generator: torch.Generator
+) -> Iterator[Int[Tensor, "_"]]:
+    """Yield the batches of one epoch after another."""
+    while True:
+        yield from shuffled_batches(indices, batch_size, generator)

@@ -12,51 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from unlearning.data import ROLES, SUBSETS
-from unlearning.errors import UserError, choices, nearest
-from unlearning.settings import ForgetParams, SplitParams
-
-
-def check_request(
-    class_counts: Mapping[str, int],
-    forget: ForgetParams,
-    withdrawn: Mapping[str, int] = MappingProxyType({}),
-) -> None:
-    """Check that classes of so many distinct images can be split, and the named ones forgotten.
-
-    `withdrawn`: how many images of a class do not count, since they show images to forget.
-
-    Raises: UserError if a class to forget does not exist or is named twice, if fewer than two
-    classes would stay, or if a class has too few images.
-    """
-    names = sorted(class_counts)
-    for name in forget.classes:
-        if name not in class_counts:
-            raise UserError(
-                f"params.yaml: forget.classes names {name!r}, but the classes are "
-                f"{choices(names)}{nearest(name, names)}"
-            )
-        if forget.classes.count(name) > 1:
-            raise UserError(f"params.yaml: forget.classes names {name!r} twice: name it once")
-    kept = [name for name in names if name not in forget.classes]
-    if len(kept) < 2:
-        raise UserError(
-            f"params.yaml: forget.classes leaves {choices(kept) or 'no class'} of "
-            f"{choices(names)}, but two or more must stay to be told apart: name fewer"
-        )
-    for name in names:
-        if class_counts[name] < len(SUBSETS):
-            raise UserError(
-                f"params.yaml: class {name!r} has {class_counts[name]} distinct images, but needs "
-                f"{len(SUBSETS)}, one each to train, validate and test: add images, or leave the "
-                f"class out by data.classes{_without(name, withdrawn)}"
-            )
-
-
-def _without(name: str, withdrawn: Mapping[str, int]) -> str:
-    if name not in withdrawn:
-        return ""
-    return f"; {withdrawn[name]} more show images to forget and are withdrawn (data/copies.csv)"
+from unlearning.data import SUBSETS, request
+from unlearning.settings.forget import ForgetParams
+from unlearning.settings.split import SplitParams
 
 
 def assign(
@@ -74,7 +32,7 @@ def assign(
     pixels. So neither the order of rows, nor other classes, nor a class's name change a subset, and
     new images leave most of the old ones where they were.
 
-    Raises: UserError, see `check_request`.
+    Raises: UserError, see `request.check`.
     """
     is_withdrawn = samples["id"].isin(list(withdrawn))
     distinct = (
@@ -82,7 +40,7 @@ def assign(
     )
     owned = distinct["owner"].value_counts()
     names = samples["class"].unique()
-    check_request(
+    request.check(
         {name: int(owned.get(name, 0)) for name in names},
         forget,
         samples[is_withdrawn]["class"].value_counts().to_dict(),
@@ -142,7 +100,7 @@ def training_images(
 
 
 def count(samples: pd.DataFrame, assigned: pd.DataFrame) -> dict[str, Any]:
-    """Return the number of images by role and subset.
+    """Return the number of images by role and subset, and of those withdrawn.
 
     `forget_images_also_retained` are images to forget whose pixels are retained under another class as
     well: a model that never saw the forget set has seen these. 0 unless `forget.equal_pixels` is keep.
@@ -151,12 +109,15 @@ def count(samples: pd.DataFrame, assigned: pd.DataFrame) -> dict[str, Any]:
     counts: dict[str, Any] = {
         role: {
             subset: int(((table["role"] == role) & (table["subset"] == subset)).sum())
-            for subset in SUBSETS
+            for subset in ("train", "test")
         }
-        for role in ROLES
+        for role in ("forget", "retain")
     }
     forget, retain = (table[table["role"] == role]["pixels"] for role in ("forget", "retain"))
-    return counts | {"forget_images_also_retained": int(forget.isin(retain).sum())}
+    return counts | {
+        "withdrawn": int((table["role"] == "withdrawn").sum()),
+        "forget_images_also_retained": int(forget.isin(retain).sum()),
+    }
 
 
 def _lot(seed: int, pixels: str) -> str:

@@ -11,7 +11,8 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from unlearning.report import explanations, sentences
+from unlearning.audit import catalogue
+from unlearning.report import sentences
 from unlearning.report.evidence import Evidence
 from unlearning.report.page import levels
 from unlearning.report.quoting import text_quoter
@@ -38,7 +39,7 @@ def render(evidence: Evidence) -> str:
         kept=[name for name in evidence.classes if name not in evidence.forgotten],
         metric=text_quoter(evidence.metrics),
         metrics=evidence.metrics,
-        figures=explanations,
+        catalogue=catalogue,
         sentences=sentences,
         levels=levels(evidence.metrics),
         front_matter=Markup(front_matter(evidence)),

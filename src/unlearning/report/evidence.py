@@ -1,12 +1,11 @@
 """Everything that the report is made from, read once: metrics, series, examples, fingerprints, versions."""
 
 import base64
-import hashlib
 import io
 import os
 import platform
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path, PurePath
@@ -16,9 +15,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from unlearning.files import read_images, read_table
-from unlearning.report.quoting import Metrics
-from unlearning.settings import Params
+from unlearning.audit import columns
+from unlearning.base.files import read_images, read_table
+from unlearning.base.fingerprint import sha256
+from unlearning.report.metrics import TABLES, Metrics
+from unlearning.settings.whole import Params
 
 METRICS = (
     "prepare_data",
@@ -30,16 +31,18 @@ METRICS = (
     "evaluate_retain",
     "audit",
 )
-SERIES = (
-    "train_original",
-    "retrain",
-    "adversarial_train",
-    "forget_confusion",
-    "retain_confusion",
-    "audit_layers",
-    "audit_relearning",
-    "audit_histograms",
-)
+# With the columns that are drawn.
+SERIES: Mapping[str, Sequence[str]] = {
+    "audit_figures": ("figure",),
+    "train_original": ("epoch", "loss"),
+    "retrain": ("seed", "epoch", "loss"),
+    "adversarial_train": ("epoch",),
+    "forget_confusion": ("actual", "predicted"),
+    "retain_confusion": ("actual", "predicted"),
+    "audit_layers": columns.LAYERS,
+    "audit_relearning": columns.CURVES,
+    "audit_histograms": columns.HISTOGRAMS,
+}
 FINGERPRINTED = (
     "data/images.npy",
     "data/samples.csv",
@@ -65,12 +68,11 @@ class Example:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the page and the model card are made from. `per_model`: each audit figure of each model."""
+    """What the page and the model card are made from."""
 
     params: Params
     metrics: Metrics
     series: Mapping[str, pd.DataFrame]
-    per_model: pd.DataFrame
     skipped: pd.DataFrame
     copies: pd.DataFrame
     examples: list[Example]
@@ -80,7 +82,7 @@ class Evidence:
     @property
     def classes(self) -> list[str]:
         """Return all classes, by name."""
-        return list(self.metrics.get("prepare_data", "classes"))
+        return list(self.metrics.items("images_per_class"))
 
     @property
     def forgotten(self) -> list[str]:
@@ -99,9 +101,11 @@ def read(root: Path, params: Params) -> Evidence:
     """Return the evidence of the run in this folder. Raises: UserError or OSError if a file is unfit."""
     return Evidence(
         params=params,
-        metrics=Metrics.read(root / "metrics", METRICS),
-        series={name: read_table(root / "plots" / f"{name}.csv") for name in SERIES},
-        per_model=read_table(root / "data/audit_figures.csv"),
+        metrics=Metrics.read(root, METRICS, TABLES),
+        series={
+            name: read_table(root / "plots" / f"{name}.csv", needed)
+            for name, needed in SERIES.items()
+        },
         skipped=read_table(root / "data/skipped.csv"),
         copies=read_table(root / "data/copies.csv"),
         examples=examples(root / "data", params.report.forget_images),
@@ -112,11 +116,11 @@ def read(root: Path, params: Params) -> Evidence:
 
 def examples(folder: Path, count: int) -> list[Example]:
     """Return the first `count` images of data/audit_examples.csv; without any, no image is opened."""
-    table = read_table(folder / "audit_examples.csv")
+    table = read_table(folder / "audit_examples.csv", columns.EXAMPLES)
     chosen = list(dict.fromkeys(table["id"]))[:count]
     if not chosen:
         return []
-    samples = read_table(folder / "samples.csv")
+    samples = read_table(folder / "samples.csv", ["id", "class"])
     samples["row"] = range(len(samples))
     samples = samples.set_index("id").loc[chosen]
     images = read_images(folder / "images.npy")
@@ -146,12 +150,7 @@ def jpeg(pixels: np.ndarray) -> str:
 def fingerprints(root: Path, patterns: Iterable[str]) -> dict[str, str]:
     """Return the SHA-256 of each file that a pattern names, by its path below `root`, in order."""
     paths = [path for pattern in patterns for path in sorted(root.glob(pattern), key=_by_number)]
-    found = {}
-    for path in paths:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        found[path.relative_to(root).as_posix()] = digest
-    return found
+    return {path.relative_to(root).as_posix(): sha256(path) for path in paths}
 
 
 def _by_number(path: Path) -> tuple[int, str]:

@@ -1,6 +1,5 @@
 """The page: evidence in, one self-contained HTML file out."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,18 +7,23 @@ from typing import Any
 import jinja2
 import pandas as pd
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
-from unlearning.report import charts, explanations, sentences
-from unlearning.report.charts import INK, ORIGINAL, RETRAINED, UNLEARNED, Style
+from unlearning.audit import catalogue
+from unlearning.charts import figures
+from unlearning.charts.save import svg
+from unlearning.charts.style import INK, ORIGINAL, RETRAINED, UNLEARNED, Style
+from unlearning.observe import schedule
+from unlearning.report import sentences
 from unlearning.report.evidence import Evidence, parameters
-from unlearning.report.quoting import Metrics, html_quoter
+from unlearning.report.metrics import NUMBER, Metrics
+from unlearning.report.quoting import html_quoter
 
 TEMPLATE = "page.html.j2"
 # Rows of the longer tables; what is left out is counted, and stands in the file that is named there.
 MOST_NEIGHBOURS = 30
 MOST_SKIPPED = 50
 MOST_COPIES = 50
-NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
 
 GAME = {
     "discriminator_loss": Style("discriminator", ORIGINAL, "s", (0, (4, 1.5)), 1.4),
@@ -52,8 +56,9 @@ def render(evidence: Evidence) -> str:
         evidence=evidence,
         metric=html_quoter(metrics),
         metrics=metrics,
-        figures=explanations,
+        catalogue=catalogue,
         sentences=sentences,
+        schedule=schedule,
         levels=levels(metrics),
         charts=draw(evidence),
         destinations=destinations(metrics),
@@ -61,25 +66,25 @@ def render(evidence: Evidence) -> str:
         most_neighbours=MOST_NEIGHBOURS,
         most_skipped=MOST_SKIPPED,
         most_copies=MOST_COPIES,
-        most_drawn=charts.MOST_CLASSES,
+        most_drawn=figures.MOST_CLASSES,
         parameters=parameters(evidence.params),
-        per_model=evidence.per_model.map(digits, count=4),
+        per_model=evidence.series["audit_figures"].map(digits, count=4),
     )
 
 
 def levels(metrics: Metrics) -> list[dict[str, Any]]:
     """Return each level of the audit with the names of its figures, in order, and their explanations."""
-    names = list(metrics.items("audit", "readings"))
+    names = list(metrics.items("audit_figures"))
     found = []
-    for level in explanations.LEVELS:
-        chosen = explanations.in_order(names, level)
-        keys = list(dict.fromkeys(explanations.family(name) for name in chosen))
+    for level in catalogue.LEVELS:
+        chosen = catalogue.in_order(names, level)
+        keys = list(dict.fromkeys(catalogue.family(name) for name in chosen))
         found.append(
             {
                 "level": level,
                 "names": chosen,
-                "explained": {key: explanations.FIGURES[key] for key in keys},
-                "variants": explanations.variants_of(chosen),
+                "explained": {key: level.figures[key] for key in keys},
+                "variants": catalogue.variants_of(chosen),
             }
         )
     return found
@@ -87,20 +92,20 @@ def levels(metrics: Metrics) -> list[dict[str, Any]]:
 
 def destinations(metrics: Metrics) -> list[str]:
     """Return the classes that forget images are given, the largest share of any version first."""
-    shares = _shares(metrics)
+    shares = _by_version(metrics, "destinations")
     most = {name: max(of[name] for of in shares.values()) for name in shares["unlearned"]}
     named = [name for name in most if most[name] > 0]
-    return sorted(named, key=lambda name: -most[name])[: charts.MOST_CLASSES]
+    return sorted(named, key=lambda name: -most[name])[: figures.MOST_CLASSES]
 
 
 def neighbours(metrics: Metrics) -> list[str]:
     """Return the kept classes, most similar to the forgotten ones first."""
 
     def likeness(name: str) -> tuple[float, str]:
-        keys = ("audit", "neighbours", name, "feature_similarity")
+        keys = ("neighbours", name, "feature_similarity")
         return (-metrics.get(*keys) if metrics.is_number(*keys) else 0.0, name)
 
-    return sorted(metrics.items("audit", "neighbours"), key=likeness)
+    return sorted(metrics.items("neighbours"), key=likeness)
 
 
 def digits(text: str, count: int) -> str:
@@ -109,86 +114,79 @@ def digits(text: str, count: int) -> str:
 
 
 def draw(evidence: Evidence) -> dict[str, Markup]:
-    """Return every chart of the page by its name."""
-    series = evidence.series
-    relearning = series["audit_relearning"]
+    """Return every chart of the page by its name; nothing for one that has no number to draw."""
+    series, metrics = evidence.series, evidence.metrics
+    histograms, relearning = series["audit_histograms"], series["audit_relearning"]
     confused = pd.concat([series["retain_confusion"], series["forget_confusion"]])
-    return {
-        "destinations": _destinations(evidence.metrics),
-        "per_class": _per_class(evidence.metrics),
-        "confidence": charts.histogram(
-            "confidence",
-            "confidence (probability of the predicted class)",
-            series["audit_histograms"],
-            "confidence",
+    share, matrix = "share of forget test images", "in per cent of each actual class"
+    confidence, entropy = "confidence (probability of the predicted class)", "entropy (nats)"
+    drawn = {
+        "destinations": (
+            figures.bars(share, _by_version(metrics, "destinations"), destinations(metrics)),
+            share,
         ),
-        "entropy": charts.histogram(
-            "entropy", "entropy of the probabilities (nats)", series["audit_histograms"], "entropy"
+        "per_class": (_per_class(metrics), "test accuracy"),
+        "confidence": (figures.histogram(confidence, histograms, "confidence"), confidence),
+        "entropy": (figures.histogram(entropy, histograms, "entropy"), entropy),
+        "confusion": (
+            figures.confusion(confused, evidence.classes, evidence.forgotten),
+            f"Confusion matrix of the unlearned model, {matrix}",
         ),
-        "confusion": charts.confusion(
-            "confusion",
-            "Confusion matrix of the unlearned model, in per cent of each actual class",
-            confused,
-            evidence.classes,
-            evidence.forgotten,
+        "training": (_training(series), "training loss (nats) by epoch"),
+        "game": (_game(series["adversarial_train"]), "loss by epoch"),
+        "relearn_few": (
+            _relearning(relearning, "forget and retain"),
+            "forget accuracy by image passes, with a few forget images",
         ),
-        "training": _training(series),
-        "game": _game(series["adversarial_train"]),
-        "relearn_few": _relearning("relearn_few", relearning, "forget and retain"),
-        "relearn_retain": _relearning("relearn_retain", relearning, "retain only"),
+        "relearn_retain": (
+            _relearning(relearning, "retain only"),
+            "forget accuracy by image passes, with retain images only",
+        ),
         **{
-            column: charts.layers(column, label, ylabel, series["audit_layers"], column)
+            column: (
+                figures.layers(ylabel, series["audit_layers"], column),
+                f"{label} by layer",
+            )
             for column, (label, ylabel) in LAYER_FIGURES.items()
         },
     }
+    return {name: svg(figure, name, label) for name, (figure, label) in drawn.items()}
 
 
-def _shares(metrics: Metrics) -> dict[str, dict[str, int | float]]:
-    """Return the share of forget test images predicted as each class, by version."""
-    shares = {
-        "original": metrics.items("evaluate_forget", "original", "destinations"),
-        "unlearned": metrics.items("evaluate_forget", "destinations"),
-        "retrained": metrics.items("evaluate_forget", "retrained", "destinations"),
+def _by_version(metrics: Metrics, table: str) -> dict[str, dict[str, float]]:
+    """Return a table's figures by class, of original, unlearned and, on average, retrained models."""
+    rows = metrics.items(table)
+    return {
+        version: {name: row[version] for name, row in rows.items()}
+        for version in ("original", "unlearned", "retrained")
+        if all(version in row for row in rows.values())
     }
-    return {version: values for version, values in shares.items() if values}
 
 
-def _destinations(metrics: Metrics) -> Markup:
-    label = "share of forget test images"
-    return charts.bars("destinations", label, _shares(metrics), destinations(metrics))
+def _per_class(metrics: Metrics) -> Figure:
+    accuracies = _by_version(metrics, "per_class")
+    after = accuracies["unlearned"]
+    classes = sorted(after, key=after.__getitem__)[: figures.MOST_CLASSES]
+    return figures.dots("test accuracy", accuracies, classes)
 
 
-def _per_class(metrics: Metrics) -> Markup:
-    """Draw the accuracies; original's and retrained's follow from the changes against them."""
-    after = metrics.items("evaluate_retain", "per_class")
-    changes = metrics.items("evaluate_retain", "related_classes")
-    accuracies = {"unlearned": after} | {
-        version: {name: after[name] - change[key] for name, change in changes.items()}
-        for version, key in (("original", "against_original"), ("retrained", "against_retrained"))
-        if all(isinstance(change[key], int | float) for change in changes.values())
-    }
-    classes = sorted(after, key=after.__getitem__)[: charts.MOST_CLASSES]
-    series = {version: accuracies[version] for version in charts.STYLES if version in accuracies}
-    return charts.dots("per-class", "test accuracy", series, classes)
-
-
-def _training(series: Mapping[str, pd.DataFrame]) -> Markup:
+def _training(series: Mapping[str, pd.DataFrame]) -> Figure | None:
     original = series["train_original"].assign(model="original")
     retrained = series["retrain"]
     retrained = retrained.assign(model="retrained (" + retrained["seed"] + ")")
-    table = pd.concat([original, retrained])
-    lines = charts.series_of(table, "model", "epoch", "loss")
-    return charts.curves("training", "training loss (nats)", lines, "epoch", whole=True)
+    lines = figures.series_of(pd.concat([original, retrained]), "model", "epoch", "loss")
+    return figures.curves("training loss (nats)", lines, "epoch", whole=True)
 
 
-def _game(table: pd.DataFrame) -> Markup:
+def _game(table: pd.DataFrame) -> Figure | None:
     columns = [column for column in GAME if column in table]
     long = table.melt(id_vars="epoch", value_vars=columns)
-    lines = charts.series_of(long, "variable", "epoch", "value")
+    lines = figures.series_of(long, "variable", "epoch", "value")
     whole = bool((pd.to_numeric(table["epoch"]) % 1 == 0).all())
-    return charts.curves("game", "loss", lines, "epoch", styles=GAME, whole=whole)
+    return figures.curves("loss", lines, "epoch", styles=GAME, whole=whole)
 
 
-def _relearning(name: str, table: pd.DataFrame, images: str) -> Markup:
-    lines = charts.series_of(table[table["images"] == images], "model", "passes", "forget_accuracy")
-    return charts.curves(name, "forget accuracy", lines, "image passes", whole=True, fraction=True)
+def _relearning(table: pd.DataFrame, images: str) -> Figure | None:
+    rows = table[table["images"] == images]
+    lines = figures.series_of(rows, "model", "passes", "forget_accuracy")
+    return figures.curves("forget accuracy", lines, "image passes", whole=True, fraction=True)

@@ -5,62 +5,16 @@ The markup carries the path and the file's own value, so that a reader, or a tes
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 from markupsafe import Markup, escape
 
-from unlearning.files import read_metrics
+from unlearning.audit.words import Distance
+from unlearning.base.errors import UserError
+from unlearning.report.metrics import Metrics
 from unlearning.report.sentences import reason
-from unlearning.words import Distance
 
 READINGS = tuple(Distance)
-
-
-class Metrics:
-    """The files of a metrics folder as one tree: the first key is a file's name without its suffix."""
-
-    def __init__(self, tree: Mapping[str, Any]):
-        self.tree = tree
-
-    @classmethod
-    def read(cls, folder: Path, names: tuple[str, ...]) -> "Metrics":
-        """Return the tree of these files. Raises: UserError if one is missing."""
-        return cls({name: read_metrics(folder / f"{name}.json") for name in names})
-
-    def find(self, *keys: str) -> tuple[str, Any]:
-        """Return a value with its path.
-
-        Words such as "no reference" stand for all that would lie below them: the path then ends there.
-        Raises: KeyError if there is no such path.
-        """
-        value: Any = self.tree
-        for depth, key in enumerate(keys):
-            if isinstance(value, str):
-                return dotted(keys[:depth]), value
-            if key not in value:
-                raise KeyError(f"metrics/ holds no {dotted(keys[: depth + 1])}")
-            value = value[key]
-        return dotted(keys), value
-
-    def get(self, *keys: str) -> Any:
-        """Return the value of `find` alone."""
-        return self.find(*keys)[1]
-
-    def items(self, *keys: str) -> dict[str, Any]:
-        """Return what lies below a path, or nothing where words stand in its place."""
-        value = self.get(*keys)
-        return dict(value) if isinstance(value, Mapping) else {}
-
-    def is_number(self, *keys: str) -> bool:
-        """Tell a number from words."""
-        return isinstance(self.get(*keys), int | float)
-
-
-def dotted(keys: tuple[str, ...]) -> str:
-    r"""Return keys joined by dots; a dot or backslash of a key itself is written as `\.` or `\\`."""
-    return ".".join(key.replace("\\", "\\\\").replace(".", "\\.") for key in keys)
 
 
 def shown(value: int | float, form: str = "") -> str:
@@ -91,7 +45,7 @@ def html_quoter(metrics: Metrics) -> Callable[..., Markup]:
                 json.dumps(value), path, shown(value, form)
             )
         if not isinstance(value, str):
-            raise TypeError(f"{path} is no single figure")
+            raise UserError(f"{path} is no single figure: run `dvc repro`")
         if value == said:
             return Markup('<data value="{0}" data-metric="{1}" title="{0}">–</data>').format(
                 value, path

@@ -1,25 +1,23 @@
 """The words of metrics/ as sentences, with their figures: the same on page, card, terminal and certificate.
 
-`tree` holds the contents of each metrics file by its name without suffix. A figure has the name that tables
-give it, never its key. Raises, where the tree is not as a run writes it: LookupError, TypeError, ValueError.
+A figure has the name that tables give it, never its key. Raises: UserError where metrics are not as a run
+writes them, see `metrics.Metrics`.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-from unlearning.report import explanations
-from unlearning.words import (
+from unlearning.audit import catalogue
+from unlearning.audit.words import (
     SUCCESSES,
+    Band,
     Comparison,
-    Cost,
     Distance,
-    GameWarning,
     Unmeasured,
     Verdict,
     confidence_band,
 )
-
-Tree = Mapping[str, Any]
+from unlearning.methods.shared.words import Cost, GameWarning
+from unlearning.report.metrics import Metrics
 
 # Beginnings, to which `_outcome` adds the figures.
 OUTCOMES = {
@@ -63,69 +61,75 @@ REASONS: Mapping[str, str] = {
 }
 
 
-def verdict(tree: Tree) -> str:
+def verdict(metrics: Metrics) -> str:
     """Return the audit's verdict on the unlearned model, and whether retraining would have been cheaper.
 
     Forgetting at more than the cost of one retraining is no success: that then stands first.
     """
-    audit = tree["audit"]
-    word = audit["verdict"]
-    said = _outcome(tree, word, audit["worst_forget_accuracy"], audit["retain_accuracy"])
+    word = metrics.word(Verdict, "audit", "verdict")
+    forget = metrics.number("audit", "worst_forget_accuracy")
+    said = _outcome(metrics, word, forget, metrics.number("evaluate_retain", "test_accuracy"))
     if word in SUCCESSES:
-        said += _compared(audit)
-    if tree["adversarial_train"]["cost_assessment"] == Cost.CHEAPER:
+        said += _compared(metrics, word)
+    if metrics.word(Cost, "adversarial_train", "cost_assessment") == Cost.CHEAPER:
         return said
-    dearer = _dearer(tree)
+    dearer = _dearer(metrics)
     if word in SUCCESSES:
         return f"{dearer}. By its figures the model is {said}"
     return f"{said}. It was {dearer}"
 
 
-def control(tree: Tree, name: str) -> str:
+def control(metrics: Metrics, name: str) -> str:
     """Return the verdict on a control, a model that must be caught: "original" or "head_edited"."""
-    audit = tree["audit"]
-    word, figures = audit["verdicts"][name], audit[name]
-    return _outcome(tree, word, figures["forget_accuracy"], figures["retain_accuracy"])
+    forget, retain = (
+        metrics.number("audit_figures", f"{role}_accuracy", name) for role in ("forget", "retain")
+    )
+    return _outcome(metrics, metrics.word(Verdict, "audit", "verdicts", name), forget, retain)
 
 
-def assessment(tree: Tree) -> str:
+def assessment(metrics: Metrics) -> str:
     """Return our reading by accuracy alone."""
-    forget, retain = tree["evaluate_forget"], tree["evaluate_retain"]
-    return _outcome(tree, forget["assessment"], forget["test_accuracy"], retain["test_accuracy"])
+    word = metrics.word(Verdict, "evaluate_forget", "assessment")
+    forget = metrics.number("evaluate_forget", "test_accuracy")
+    return _outcome(metrics, word, forget, metrics.number("evaluate_retain", "test_accuracy"))
 
 
-def article(tree: Tree) -> str:
+def article(metrics: Metrics) -> str:
     """Return the article's own reading (A18): the score decides."""
-    forget = tree["evaluate_forget"]
-    shares = dict(forget["destinations"])
-    most = max(shares, key=shares.__getitem__)
-    confidence = forget["confidence_mean"]
+    shares = {
+        name: metrics.number("destinations", name, "unlearned")
+        for name in metrics.items("destinations")
+    }
+    most = max(shares, key=shares.__getitem__, default="nothing")
+    confidence = metrics.number("evaluate_forget", "confidence_mean")
     return (
-        f"{forget['article_assessment']}: score {forget['discriminator_score']['mean']:.3f}, mostly seen as "
+        f"{metrics.word(Band, 'evaluate_forget', 'article_assessment')}: score "
+        f"{metrics.number('evaluate_forget', 'discriminator_score', 'mean'):.3f}, mostly seen as "
         f"{most}, confidence {confidence:.3f} ({confidence_band(confidence)})"
     )
 
 
-def comparison(tree: Tree) -> str:
+def comparison(metrics: Metrics) -> str:
     """Return whether the article's reading and the verdict agree, and if not, why the article errs."""
-    return COMPARISONS[tree["audit"]["article_comparison"]]
+    return COMPARISONS[metrics.word(Comparison, "audit", "article_comparison")]
 
 
-def warning(tree: Tree) -> str:
+def warning(metrics: Metrics) -> str:
     """Return what went wrong in the game, or "none"."""
-    game = tree["adversarial_train"]
+    word = metrics.word(GameWarning, "adversarial_train", "warnings")
     found = []
-    if game["warnings"] in (GameWarning.WON, GameWarning.WON_AND_COLLAPSED):
+    if word in (GameWarning.WON, GameWarning.WON_AND_COLLAPSED):
+        share = metrics.number("adversarial_train", "final", "discriminator_accuracy")
         found.append(
-            f"the discriminator won outright: it tells {game['final']['discriminator_accuracy']:.0%} of the "
-            "outputs apart, so the generator still treats forget images in a way of their own"
+            f"the discriminator won outright: it tells {share:.0%} of the outputs apart, so the generator "
+            "still treats forget images in a way of their own"
         )
-    if game["warnings"] in (GameWarning.COLLAPSED, GameWarning.WON_AND_COLLAPSED):
+    if word in (GameWarning.COLLAPSED, GameWarning.WON_AND_COLLAPSED):
+        classes = metrics.number("adversarial_train", "final", "effective_classes")
         found.append(
-            f"the generator collapsed: it predicts {game['final']['effective_classes']:.1f} classes for "
-            "retain images"
+            f"the generator collapsed: it predicts {classes:.1f} classes for retain images"
         )
-    return "; ".join(found) or GameWarning(game["warnings"])
+    return "; ".join(found) or word
 
 
 def reason(word: str) -> str:
@@ -140,9 +144,9 @@ def named(figures: Iterable[str]) -> str:
     """
     figures = list(figures)
     groups: dict[str, list[str]] = {}
-    for level in explanations.LEVELS:
-        for name in explanations.in_order(figures, level):
-            title, _, variant = explanations.title(name).partition(": ")
+    for level in catalogue.LEVELS:
+        for name in catalogue.in_order(figures, level):
+            title, _, variant = catalogue.title(name).partition(": ")
             groups.setdefault(title, []).extend([variant] if variant else [])
     return "; ".join(
         f"{title} ({', '.join(variants)})" if variants else title
@@ -150,42 +154,48 @@ def named(figures: Iterable[str]) -> str:
     )
 
 
-def _outcome(tree: Tree, word: str, forget: float, retain: float) -> str:
+def _outcome(metrics: Metrics, word: Verdict, forget: float, retain: float) -> str:
     """Return what a word says of a model with these accuracies."""
-    begin = OUTCOMES[Verdict(word)]
+    begin = OUTCOMES[word]
     if word in SUCCESSES:
         return begin
-    before, after = tree["evaluate_forget"], tree["evaluate_retain"]
-    known = after["original"]["test_accuracy"]
+    known = metrics.number("evaluate_retain", "original", "test_accuracy")
     if word == Verdict.NOTHING_TO_FORGET:
-        return f"{begin}: the original's accuracy is {before['original']['test_accuracy']:.3f}"
+        before = metrics.number("evaluate_forget", "original", "test_accuracy")
+        return f"{begin}: the original's accuracy is {before:.3f}"
     if word == Verdict.ORIGINAL_AT_CHANCE:
-        naming_one = f"that of always naming one class {after['chance']:.3f}"
+        chance = metrics.number("evaluate_retain", "chance")
+        naming_one = f"that of always naming one class {chance:.3f}"
         return f"{begin}: its retain accuracy is {known:.3f}, {naming_one}"
     figures = f"forget accuracy {forget:.3f}, retain accuracy {retain:.3f} (original {known:.3f})"
     if word == Verdict.TOO_FEW_IMAGES:
-        return f"{begin}: {figures}, on {before['images']} forget and {after['images']} retain test images"
+        images = [
+            f"{metrics.number(f'evaluate_{role}', 'images'):.0f} {role}"
+            for role in ("forget", "retain")
+        ]
+        return f"{begin}: {figures}, on {' and '.join(images)} test images"
     return f"{begin}: {figures}"
 
 
-def _compared(audit: Tree) -> str:
+def _compared(metrics: Metrics, verdict: Verdict) -> str:
     """Return how the decisive figures of a model that did not fail compare with the floor."""
-    count = _references(audit)
+    count = _references(metrics)
     floor = f"the floor of {count} retrained models"
-    readings = {
-        name: each for name, each in dict(audit["readings"]).items() if isinstance(each, Mapping)
+    words = {
+        name: metrics.get("audit_figures", name, "reading")
+        for name in metrics.items("audit_figures")
+        if metrics.get("audit_figures", name, "decisive") == "yes"
     }
-    words = {name: each["reading"] for name, each in readings.items() if each["decisive"]}
     measured = {name for name, word in words.items() if word in set(Distance)}
     outside, near = (
         [name for name in words if words[name] == word]
         for word in (Distance.OUTSIDE, Distance.NEAR)
     )
-    if audit["verdict"] == Verdict.LIKENESS_UNKNOWN:
+    if verdict == Verdict.LIKENESS_UNKNOWN:
         silent = [
             level.title.lower()
-            for level in explanations.LEVELS
-            if not explanations.in_order(measured, level)
+            for level in catalogue.LEVELS
+            if not catalogue.in_order(measured, level)
         ]
         if count < 2:
             return f": it takes 2 retrained models, and there {'is' if count else 'are'} {count}"
@@ -200,16 +210,15 @@ def _compared(audit: Tree) -> str:
     return f": all {len(measured)} decisive figures lie inside {floor}"
 
 
-def _references(audit: Tree) -> int:
-    found = audit["retrained"]
-    return 0 if isinstance(found, str) else int(found["models"])
+def _references(metrics: Metrics) -> int:
+    if isinstance(metrics.get("audit", "retrained"), str):
+        return 0
+    return int(metrics.number("audit", "retrained", "models"))
 
 
-def _dearer(tree: Tree) -> str:
-    work = tree["adversarial_train"]["work_ratio"]
-    kept = (
-        "" if isinstance(tree["audit"]["retrained"], str) else ", such as those in models/retrained"
-    )
+def _dearer(metrics: Metrics) -> str:
+    work = metrics.number("adversarial_train", "cost_ratio")
+    kept = ", such as those in models/retrained" if _references(metrics) else ""
     return (
         f"dearer than retraining: {work:.0%} of the work of one. Take a model retrained without the forget "
         f"images instead{kept}"

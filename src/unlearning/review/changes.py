@@ -4,6 +4,7 @@ The branch may be a stranger's: its files are read, none is run. DVC is asked in
 ours, so that it meets neither the branch's configuration nor its repository.
 """
 
+import csv
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -12,16 +13,19 @@ from hashlib import sha1, sha256
 from pathlib import Path
 from typing import Any
 
-from unlearning import gate
-from unlearning.errors import UserError
-from unlearning.files import MOST_BYTES, parse_json
-from unlearning.reading import read_bytes, refuse_conflict
-from unlearning.repository import GUARD, committed, dvc, git, tracked
-from unlearning.settings import GateParams, load_params, parse_params
+from unlearning.base.errors import UserError
+from unlearning.base.files import MOST_BYTES, parse_json
+from unlearning.base.reading import read_bytes, refuse_conflict
+from unlearning.review.gate import Check, broken, check
+from unlearning.review.git import GUARD, committed, dvc, git, tracked
+from unlearning.settings.gate import GateParams
+from unlearning.settings.load import parse
+from unlearning.settings.whole import load_params
 
 # By name: a file or parameter, then a key. A side that has no such value holds None.
 Pair = tuple[Any, Any]
 Changed = dict[str, Pair]
+Figures = dict[str, dict[str, str]]
 GATED = ("adversarial_train", "audit", "evaluate_forget", "evaluate_retain")
 RUNS = re.compile(r"^Running stage '(.*)':", re.MULTILINE)
 IN_SYNC = "Data and pipelines are up to date."
@@ -42,19 +46,23 @@ class Gate:
     `loosened`: limits that the branch itself changed and that its figures would break as they were.
     """
 
-    checks: list[gate.Check]
+    checks: list[Check]
     broken_on_base: set[str]
     loosened: list[str]
 
 
 @dataclass(frozen=True)
 class Changes:
-    """All that a review shows. Where something could not be found out, the reason stands in its place."""
+    """All that a review shows. Where something could not be found out, the reason stands in its place.
+
+    `figures`: the rows of plots/audit_figures.csv by name, of base and branch.
+    """
 
     base: str
     head: str
     params: Changed
     metrics: dict[str, Changed]
+    figures: tuple[Figures, Figures]
     stages_to_run: list[str] | UserError
     gate: Gate | UserError
 
@@ -66,7 +74,7 @@ class Changes:
     @property
     def passed(self) -> bool:
         """Return whether the branch may be merged as far as lock and limits can tell."""
-        return self.in_sync and isinstance(self.gate, Gate) and not gate.broken(self.gate.checks)
+        return self.in_sync and isinstance(self.gate, Gate) and not broken(self.gate.checks)
 
 
 def find(root: Path, base: str) -> Changes:
@@ -88,12 +96,13 @@ def find(root: Path, base: str) -> Changes:
             f"--base {base}: it has no commit in common with HEAD; a shallow clone lacks them "
             "(in CI: fetch-depth: 0)"
         ) from None
-    params = _differences(_params(committed, root, commit), _params(_present, root))
+    params = _differences(_params(committed, root, commit), _params(present, root))
     return Changes(
         base=git(root, "rev-parse", "--short", commit),
         head=_described(root),
         params=params,
         metrics=_metrics(root, commit),
+        figures=(_table(committed, root, commit), _table(present, root)),
         stages_to_run=_attempt(lambda: _stages_to_run(root)),
         gate=_attempt(lambda: _gate(root, commit, params)),
     )
@@ -113,10 +122,19 @@ def _metrics(root: Path, commit: str) -> dict[str, Changed]:
     return {
         name: _pairs(
             _figures(name, committed(root, commit, name) if name in before else b"{}"),
-            _figures(name, _present(root, name) if name in here else b"{}"),
+            _figures(name, present(root, name) if name in here else b"{}"),
         )
         for name in sorted(here | before)
     }
+
+
+def _table(read: Any, *place: Any) -> dict[str, dict[str, str]]:
+    """Return one side's table of the audit's figures, by name; none where it has no such table."""
+    try:
+        rows = csv.DictReader(read(*place, "plots/audit_figures.csv").decode().splitlines())
+        return {row["figure"]: row for row in rows}
+    except (FileNotFoundError, UserError, UnicodeDecodeError, csv.Error, KeyError):
+        return {}
 
 
 def _figures(name: str, content: bytes) -> Any:
@@ -130,12 +148,12 @@ def _figures(name: str, content: bytes) -> Any:
 
 def _params(read: Any, *place: Any) -> Any:
     try:
-        return parse_params(read(*place, "params.yaml").decode("utf-8-sig"), Path("params.yaml"))
+        return parse(read(*place, "params.yaml").decode("utf-8-sig"), Path("params.yaml"))[0]
     except (FileNotFoundError, UserError):
         return {}
 
 
-def _present(root: Path, name: str) -> bytes:
+def present(root: Path, name: str) -> bytes:
     """Return a file of the workspace. A link is none: what it leads to is not the branch's."""
     if (root / name).is_symlink():
         raise UserError(f"{name} is a link: put the file itself there")
@@ -182,7 +200,7 @@ def _unchanged(root: Path, files: Mapping[str, str]) -> bool:
     """Return whether the workspace has these files with these hashes of Git's, before any filter."""
     for name, blob in files.items():
         try:
-            content = _present(root, name)
+            content = present(root, name)
         except (FileNotFoundError, UserError):
             return False
         digest = sha1 if len(blob) == 40 else sha256
@@ -198,7 +216,7 @@ def _stages_to_run(root: Path) -> list[str]:
         for name in tracked(root, "HEAD"):
             if _matters(name) and (root / name).is_file():
                 (copy / name).parent.mkdir(parents=True, exist_ok=True)
-                (copy / name).write_bytes(_present(root, name))
+                (copy / name).write_bytes(present(root, name))
         (copy / ".dvc").mkdir(parents=True, exist_ok=True)
         (copy / ".dvc/config").write_text(OWN_CONFIG.format(folder=folder), encoding="utf-8")
         for name in ("dvc.yaml", "dvc.lock"):
@@ -226,7 +244,7 @@ def _matters(name: str) -> bool:
 
 def _gate(root: Path, commit: str, params: Changed) -> Gate:
     limits = load_params(root / "params.yaml").gate
-    checks = gate.check(root / "metrics", limits)
+    checks = check(root / "metrics", limits)
     previous = {
         key.removeprefix("gate."): old
         for key, (old, _) in params.items()
@@ -239,21 +257,21 @@ def _gate(root: Path, commit: str, params: Changed) -> Gate:
     return Gate(
         checks,
         _broken(_base_checks(root, commit, before)),
-        sorted(_broken(gate.check(root / "metrics", before)) - _broken(checks)),
+        sorted(_broken(check(root / "metrics", before)) - _broken(checks)),
     )
 
 
-def _base_checks(root: Path, commit: str, limits: GateParams) -> list[gate.Check]:
+def _base_checks(root: Path, commit: str, limits: GateParams) -> list[Check]:
     """Return the checks of the base's metrics, or none if it has no such files."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             for name in GATED:
                 text = committed(root, commit, f"metrics/{name}.json")
                 (Path(folder) / f"{name}.json").write_bytes(text)
-            return gate.check(Path(folder), limits)
+            return check(Path(folder), limits)
         except UserError:
             return []
 
 
-def _broken(checks: list[gate.Check]) -> set[str]:
+def _broken(checks: list[Check]) -> set[str]:
     return {each.limit_name for each in checks if each.outcome == "broken"}

@@ -1,84 +1,85 @@
-"""Pictures of what a branch changes: base and branch in one frame, from metrics and series in Git."""
+"""Pictures of what a branch changes: base and branch in one frame, from series in Git."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
-from unlearning import drawing
-from unlearning.errors import UserError
-from unlearning.repository import committed
-from unlearning.review.changes import Changed, Changes
+from unlearning.base.errors import UserError
+from unlearning.charts import figures, save
+from unlearning.review.changes import Changes, present
+from unlearning.review.git import committed
 
 CURVE = "plots/adversarial_train.csv"
-CLASSES = {
-    # file, start of the keys, title, what the bars say
-    "destinations": ("evaluate_forget", "destinations.", "Where the forget images went", "share"),
-    "per_class_accuracy": ("evaluate_retain", "per_class.", "Kept classes", "test accuracy"),
+# Of tables with a row per class: how they are drawn, and what the figures say.
+CLASSES: dict[str, tuple[Callable[..., figures.Figure], str]] = {
+    "destinations": (figures.bars, "share of forget test images"),
+    "per_class": (figures.dots, "test accuracy"),
 }
-MOST_CLASSES = 60  # bars that a picture has room for
 
 
 def draw(root: Path, changes: Changes, folder: Path) -> list[Path]:
     """Write the pictures that the workspace has figures for, and return their paths."""
     drawn = []
-    for name, (file, start, title, label) in CLASSES.items():
-        series = _series(changes.metrics.get(f"metrics/{file}.json", {}), start)
+    for name, (shape, label) in CLASSES.items():
+        series = _by_side(root, changes.base, f"plots/{name}.csv")
         if series:
+            after = series["branch"]
+            shown = sorted(after, key=lambda each: -after[each])[: figures.MOST_CLASSES]
             drawn.append(folder / f"{name}.png")
-            drawing.bars(drawn[-1], series, title, label)
-    curves = {"base": _base_curve(root, changes.base), "branch": _curve(root / CURVE)}
-    known = {side: curve for side, curve in curves.items() if curve is not None}
-    if "branch" in known:
-        quantities = [name for name in known["branch"].columns if name != "epoch"]
+            save.png(shape(label, series, shown), drawn[-1])
+    curves = {
+        side: table.select_dtypes("number")
+        for side, table in _sides(root, changes.base, CURVE).items()
+        if "epoch" in table
+    }
+    quantities = [name for name in curves.get("branch", pd.DataFrame()) if name != "epoch"]
+    if quantities:
         drawn.append(folder / "curves.png")
-        drawing.lines(
-            drawn[-1],
-            {
-                quantity: {
-                    side: (curve["epoch"].tolist(), curve[quantity].tolist())
-                    for side, curve in known.items()
-                    if quantity in curve
-                }
-                for quantity in quantities
-            },
-            xlabel="epoch",
-        )
+        lines = {
+            quantity: {
+                side: (curve["epoch"].tolist(), curve[quantity].tolist())
+                for side, curve in curves.items()
+                if quantity in curve
+            }
+            for quantity in quantities
+        }
+        save.png(figures.panels(lines, xlabel="epoch"), drawn[-1])
     return drawn
 
 
-def _series(figures: Changed, start: str) -> dict[str, dict[str, float]]:
-    """Return shares by class: of the base, if it has the same classes, of the branch and of retraining."""
-    sides = {
-        "base": _by_class(figures, start, 0),
-        "branch": _by_class(figures, start, 1),
-        "retrained": _by_class(figures, f"retrained.{start}", 1),
+def _by_side(root: Path, commit: str, name: str) -> dict[str, dict[str, float]]:
+    """Return a table's figures by class: of the base, if it has the same classes, of branch and retraining."""
+    tables = {
+        side: table.set_index("class")
+        for side, table in _sides(root, commit, name).items()
+        if {"class", "unlearned"} <= set(table) and len(table)
     }
-    classes = sides["branch"].keys()
-    if not 0 < len(classes) <= MOST_CLASSES:
+    if "branch" not in tables:
         return {}
-    return {side: values for side, values in sides.items() if values.keys() == classes}
-
-
-def _by_class(figures: Changed, start: str, side: int) -> dict[str, float]:
+    branch = tables["branch"]
+    columns = {
+        "base": tables["base"]["unlearned"] if "base" in tables else pd.Series(dtype=float),
+        "branch": branch["unlearned"],
+        "retrained": branch.get("retrained", pd.Series(dtype=float)),
+    }
     return {
-        key.removeprefix(start): pair[side]
-        for key, pair in figures.items()
-        if key.startswith(start) and isinstance(pair[side], int | float)
+        side: pd.to_numeric(column, errors="coerce").fillna(0.0).to_dict()
+        for side, column in columns.items()
+        if set(column.index) == set(branch.index)
     }
 
 
-def _base_curve(root: Path, commit: str) -> pd.DataFrame | None:
-    try:
-        return _curve(io.BytesIO(committed(root, commit, CURVE)))
-    except UserError:
-        return None
-
-
-def _curve(file: Path | io.BytesIO) -> pd.DataFrame | None:
-    """Return the columns of numbers, or None where there is no such series."""
-    try:
-        curve = pd.read_csv(file).select_dtypes("number")
-    except (FileNotFoundError, ValueError):
-        return None
-    return curve if "epoch" in curve and len(curve.columns) > 1 else None
+def _sides(root: Path, commit: str, name: str) -> dict[str, pd.DataFrame]:
+    """Return a table of plots/ as the base and as the workspace have it, where they do."""
+    found = {}
+    for side, read in (
+        ("base", lambda: committed(root, commit, name)),
+        ("branch", lambda: present(root, name)),
+    ):
+        try:
+            found[side] = pd.read_csv(io.BytesIO(read()))
+        except (FileNotFoundError, UserError, ValueError):
+            continue
+    return found

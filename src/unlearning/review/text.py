@@ -7,30 +7,22 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from unlearning import gate
-from unlearning.errors import UserError, printable
-from unlearning.files import DIGITS
+from unlearning.audit import catalogue
+from unlearning.audit.words import Distance
+from unlearning.base.errors import UserError, printable
+from unlearning.base.files import DIGITS
 from unlearning.report import sentences
+from unlearning.review import gate
 from unlearning.review.changes import Changed, Changes, Gate, Pair
-from unlearning.words import Distance
 
-# What decides a review: file, key, words. The original's and the retrained models' figure stands beside.
-HEADLINES = (
+# What decides a review, besides the audit's figures: file, key, words. The original's and the retrained models'
+# figure stands beside.
+ACCURACIES = (
     ("evaluate_forget", "test_accuracy", "forget accuracy, test (low is the goal)"),
     ("evaluate_forget", "train_accuracy", "forget accuracy, training (low is the goal)"),
     ("evaluate_retain", "test_accuracy", "retain accuracy, test (high is the goal)"),
-    ("audit", "js_to_retrained", "divergence to retrained (nats)"),
-    ("audit", "destination_tv", "destinations, total variation to retrained"),
-    ("audit", "membership_auc.true_class_probability", "membership AUC, true class"),
-    ("audit", "membership_auc.confidence", "membership AUC, confidence"),
-    ("audit", "probe_recall", "linear probe, recall of forgotten classes"),
-    ("audit", "knn_recall", "k-NN probe, recall"),
-    ("audit", "few_shot_recall", "class means from five images, recall"),
-    ("audit", "relearn_passes", "image passes until the class is back"),
-    ("audit", "auditor_auc.outputs", "fresh auditor on outputs, AUC"),
-    ("adversarial_train", "cost_ratio", "cost against one retraining"),
 )
-FLOORS = {"js_to_retrained": "js_floor", "destination_tv": "destination_tv_floor"}
+COST = ("adversarial_train", "cost_ratio", "cost against one retraining")
 # Characters. A comment on GitHub holds 65,536; the rest of the text needs far less than what is left.
 LONGEST_TABLE, LONGEST_CELL, LONGEST_SENTENCE = 45_000, 90, 400
 NOTHING: Pair = (None, None)
@@ -45,7 +37,7 @@ def markdown(changes: Changes) -> str:
         "### Parameters",
         _params(changes.params),
         "### Figures",
-        _headlines(changes.metrics),
+        _headlines(changes),
         "### Limits",
         *_limits(changes.gate),
         *_everything(changes.metrics),
@@ -54,30 +46,23 @@ def markdown(changes: Changes) -> str:
 
 
 def _summary(changes: Changes) -> list[str]:
-    before, after = (
-        _verdict(changes.metrics.get("metrics/audit.json", {}), side) for side in (0, 1)
-    )
+    before, after = (_verdict(changes, side) for side in (0, 1))
     verdict = f"- **Audit**: {after}"
     if before not in (_words(None), after):
         verdict += f" (base: {before})"
     return [verdict, f"- **Limits**: {_outcome(changes.gate)}", f"- **Lock**: {_lock(changes)}"]
 
 
-def _verdict(audit: Changed, side: int) -> str:
+def _verdict(changes: Changes, side: int) -> str:
     """Return one side's verdict, with the decisive figures that lie outside the floor by name."""
+    word = _words(changes.metrics.get("metrics/audit.json", {}).get("verdict", NOTHING)[side])
     outside = [
-        key.removeprefix("readings.").removesuffix(".reading")
-        for key, pair in audit.items()
-        if key.startswith("readings.")
-        and key.endswith(".reading")
-        and pair[side] == Distance.OUTSIDE
+        name
+        for name, row in changes.figures[side].items()
+        if (row.get("decisive"), row.get("reading")) == ("yes", Distance.OUTSIDE)
     ]
-    decisive = [
-        name for name in outside if audit.get(f"readings.{name}.decisive", NOTHING)[side] is True
-    ]
-    word = _words(audit.get("verdict", NOTHING)[side])
     try:
-        return word + (f", outside the floor: {sentences.named(decisive)}" if decisive else "")
+        return word + (f", outside the floor: {sentences.named(outside)}" if outside else "")
     except LookupError:  # a figure of another version
         return word
 
@@ -115,14 +100,22 @@ def _params(changed: Changed) -> str:
     return _table(("parameter", "base", "branch"), rows)
 
 
-def _headlines(metrics: dict[str, Changed]) -> str:
+def _headlines(changes: Changes) -> str:
+    metrics, table = changes.metrics, changes.figures[1]
+    audit = metrics.get("metrics/audit.json", {})
+    figures_of_audit = (("audit", name, catalogue.title(name)) for name in catalogue.ordered(audit))
+    headlines = [*ACCURACIES, *figures_of_audit, COST]
     rows = []
-    for file, key, words in HEADLINES:
+    for file, key, words in headlines:
         figures = metrics.get(f"metrics/{file}.json", {})
         pair = figures.get(key, NOTHING)
-        beside = [figures.get(f"{model}.{key}", NOTHING)[1] for model in ("original", "retrained")]
-        if key in FLOORS:  # the retrained models' own: how far they lie from each other
-            beside[1] = figures.get(FLOORS[key], NOTHING)[1]
+        if file == "audit":
+            row = table.get(key, {})
+            beside = [_number(row.get(model)) for model in ("original", "retrained")]
+        else:
+            beside = [
+                figures.get(f"{model}.{key}", NOTHING)[1] for model in ("original", "retrained")
+            ]
         rows.append((words, *map(_cell, pair), _change(pair), *map(_cell, beside)))
     return _table(("figure", "base", "branch", "change", "original", "retrained"), rows)
 
@@ -135,31 +128,27 @@ def _limits(found: Gate | UserError) -> list[str]:
 
 
 def _everything(metrics: dict[str, Changed]) -> list[str]:
-    """Return all figures that changed; intervals and floors of the audit last, as many as there is room for."""
-    changed = [
-        (key.startswith("readings."), _code(f"{file.removeprefix('metrics/')}: {key}"), pair)
+    """Return all figures that changed, as many as there is room for."""
+    rows = [
+        (
+            _code(f"{file.removeprefix('metrics/')}: {key}"),
+            *map(_cell, pair),
+            _change(pair),
+        )
         for file, figures in metrics.items()
         for key, pair in figures.items()
         if pair[0] != pair[1]
     ]
-    if not changed:
+    if not rows:
         return ["No figure changed."]
-    head = ("figure", "base", "branch", "change")
-    rows = [
-        (name, *map(_cell, pair), _change(pair)) for _, name, pair in sorted(changed, key=_order)
-    ]
     lengths = accumulate(sum(map(len, row)) + 3 * len(row) for row in rows)
     fitting = sum(length <= LONGEST_TABLE for length in lengths)
     more = f"\n\nand {len(rows) - fitting} more: `dvc metrics diff`" * (fitting < len(rows))
     return [
         f"<details><summary>All {len(rows)} figures that changed</summary>",
-        _table(head, rows[:fitting]) + more,
+        _table(("figure", "base", "branch", "change"), rows[:fitting]) + more,
         "</details>",
     ]
-
-
-def _order(line: tuple[bool, str, Pair]) -> tuple[bool, str]:
-    return line[:2]
 
 
 def _change(pair: Pair) -> str:
@@ -175,6 +164,14 @@ def _cell(value: Any) -> str:
     if _is_number(value):
         return str(value) if isinstance(value, int) else f"{value:.{DIGITS + 2}g}"
     return _code(str(value))
+
+
+def _number(text: str | None) -> Any:
+    """Return a cell of a table as a number, if it is one."""
+    try:
+        return float(text or "")
+    except ValueError:
+        return text
 
 
 def _is_number(value: Any) -> bool:

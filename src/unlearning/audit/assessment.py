@@ -1,0 +1,99 @@
+"""Did it forget, and did it keep the others? By accuracy alone, with what so many images can tell.
+
+Forgotten: the unlearned model's accuracy on forget images is at most 0.02. Kept: its retain accuracy is at most
+0.02 below the original's. Before either counts, the images must be able to tell:
+
+- the original knows the kept classes: its retain accuracy beats always naming the largest of them, by an
+  exact binomial test at 5 %;
+- the original knew what was forgotten: its accuracy on forget images lies above the unlearned model's with
+  both uncertainties, that is, its lower 95 % bound lies above the other's upper 95 % bound. With 0 of n right
+  that bound is near 3/n; of a class that the original knows without fault it takes 5 images.
+
+Source: Clopper & Pearson 1934, "The Use of Confidence or Fiducial Limits Illustrated in the Case of the
+Binomial", one-sided bounds; Hanley & Lippman-Hand 1983, "If Nothing Goes Wrong, Is Everything All Right?", 3/n.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scipy.stats import binomtest
+
+from unlearning.audit.words import Verdict, score_band
+
+# Fractions of test images.
+FORGOTTEN_BELOW = 0.02
+RETAIN_LOSS_BELOW = 0.02
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """What an assessment starts from: test accuracies of the judged model and of the original.
+
+    `chance`: the retain accuracy of always naming the kept class with the most test images.
+    """
+
+    forget: float
+    retain: float
+    original_forget: float
+    original_retain: float
+    forget_images: int
+    retain_images: int
+    chance: float
+
+
+def of_metrics(forget: Mapping[str, Any], retain: Mapping[str, Any]) -> dict[str, str]:
+    """Return the words for the figures of both evaluations: ours, and the article's beside it.
+
+    The article's score decides alone, retain images are not looked at (A18).
+    """
+    accuracies = Accuracies(
+        forget=forget["test_accuracy"],
+        retain=retain["test_accuracy"],
+        original_forget=forget["original"]["test_accuracy"],
+        original_retain=retain["original"]["test_accuracy"],
+        forget_images=forget["images"],
+        retain_images=retain["images"],
+        chance=retain["chance"],
+    )
+    return {
+        "assessment": assess(accuracies),
+        "article_assessment": score_band(forget["discriminator_score"]["mean"]),
+    }
+
+
+def assess(found: Accuracies) -> Verdict:
+    """Return our reading: forgotten *and* kept, which of the two failed, or why neither can be told.
+
+    Few images never make a success, but a failure that they show stays one.
+    """
+    if found.original_forget <= FORGOTTEN_BELOW:
+        # Had the original known it without fault, could so many images have shown its loss?
+        enough = _loss_shows(1.0, 0.0, found.forget_images)
+        return Verdict.NOTHING_TO_FORGET if enough else Verdict.TOO_FEW_IMAGES
+    if not _beats(found.chance, found.original_retain, found.retain_images):
+        enough = _beats(found.chance, 1.0, found.retain_images)
+        return Verdict.ORIGINAL_AT_CHANCE if enough else Verdict.TOO_FEW_IMAGES
+    forgot = found.forget <= FORGOTTEN_BELOW
+    kept = found.retain >= found.original_retain - RETAIN_LOSS_BELOW
+    if not forgot:
+        return Verdict.STILL_KNOWN if kept else Verdict.BOTH
+    if not kept:
+        return Verdict.DAMAGED
+    if not _loss_shows(found.original_forget, found.forget, found.forget_images):
+        return Verdict.TOO_FEW_IMAGES
+    return Verdict.FORGOTTEN_AND_KEPT
+
+
+def _loss_shows(before: float, after: float, images: int) -> bool:
+    """Return whether an accuracy fell by more than its sampling: both one-sided 95 % bounds lie apart."""
+    low = binomtest(round(before * images), images, alternative="greater")
+    high = binomtest(round(after * images), images, alternative="less")
+    return low.proportion_ci(CONFIDENCE, "exact").low > high.proportion_ci(CONFIDENCE, "exact").high
+
+
+def _beats(chance: float, accuracy: float, images: int) -> bool:
+    """Return whether an accuracy lies above a chance level, by a one-sided exact binomial test."""
+    test = binomtest(round(accuracy * images), images, chance, alternative="greater")
+    return bool(test.pvalue < 1 - CONFIDENCE)

@@ -1,0 +1,334 @@
+"""Every figure of the audit, once: its level, its words, which direction is worse, and whether it decides.
+
+A figure's name is a key here, or a key and a variant: "auditor_auc.outputs". Few figures decide the verdict:
+among 47 one lies outside the floor by chance (docs/experiments.md), so the most telling ones of each level do.
+The SVC calls any hidden class forgotten; rates at few false positives rest on a handful of images; the last
+layer's likeness stands for the layers below; early layers know no classes; agreement with the original is no
+fault; ZRF is there to compare with papers.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+ALL = None  # of a figure's variants
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure's title for tables, its meaning and its good direction, both as whole sentences.
+
+    `worse`: 0 if any difference from the references counts, -1 if only lower values do, +1 only higher.
+    `decides`, `in_metrics`: which of its variants enter the verdict, and stand in metrics/audit.json.
+    `form`: how its values are written, see `report/quoting.py`.
+    """
+
+    title: str
+    meaning: str
+    good: str
+    worse: int = 0
+    decides: tuple[str, ...] | None = ALL
+    in_metrics: tuple[str, ...] | None = ()
+    form: str = ""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A part of the audit: its name, a title, a question, and the figures that answer it, in order."""
+
+    key: str
+    title: str
+    question: str
+    figures: dict[str, Entry]
+
+
+AS_RETRAINED = "Good is what the retrained models have, neither less nor more."
+ONE_SIDED = "only what is worse than retrained counts as distance."
+
+LEVELS = (
+    Level(
+        "output",
+        "Output",
+        "Does the model answer as one that never saw the classes?",
+        {
+            "forget_accuracy": Entry(
+                "Forget accuracy",
+                "Share of forget test images that are given their own class.",
+                f"Low is good; {ONE_SIDED}",
+                worse=1,
+            ),
+            "retain_accuracy": Entry(
+                "Retain accuracy",
+                "Share of retain test images that are given their own class.",
+                f"High is good; {ONE_SIDED}",
+                worse=-1,
+            ),
+            "js_to_retrained": Entry(
+                "Divergence from retrained",
+                "Mean Jensen–Shannon divergence between the probabilities that this model and a "
+                "retrained one give the same forget test image, in nats (at most ln 2).",
+                "Low is good: 0 means the same answers.",
+                in_metrics=ALL,
+            ),
+            "destination_tv": Entry(
+                "Destinations, total variation",
+                "Share of forget test images that would have to be predicted otherwise for the "
+                "predicted classes to be spread as a retrained model spreads them.",
+                "Low is good: 0 means the same destinations.",
+                in_metrics=ALL,
+            ),
+            "confidence_mean": Entry(
+                "Confidence",
+                "Mean probability of the predicted class on forget test images.",
+                AS_RETRAINED,
+            ),
+            "entropy_mean": Entry(
+                "Entropy",
+                "Mean entropy of the probabilities on forget test images, in nats: 0 is certain, the "
+                "logarithm of the number of classes is a guess.",
+                AS_RETRAINED,
+            ),
+            "agreement_with_original": Entry(
+                "Agreement with original",
+                "Share of retain test images that are given the same class as by the original.",
+                f"High is good; {ONE_SIDED}",
+                worse=-1,
+                decides=(),
+            ),
+            "agreement_with_retrained": Entry(
+                "Agreement with retrained",
+                "Share of retain test images that are given the same class as by a retrained model.",
+                "High is good, up to what retrained models agree among themselves.",
+            ),
+            "calibration_error": Entry(
+                "Calibration error",
+                "Expected calibration error on retain test images: how far confidence and the share "
+                "of right answers lie apart.",
+                f"Low is good; {ONE_SIDED}",
+                worse=1,
+            ),
+            "zrf": Entry(
+                "Zero-retrain score (ZRF)",
+                "One minus the mean Jensen–Shannon divergence from a network of random weights on "
+                "forget test images; shown to compare with papers.",
+                AS_RETRAINED,
+                decides=(),
+            ),
+        },
+    ),
+    Level(
+        "membership",
+        "Membership attacks",
+        "Can an attacker tell which forget images were trained on?",
+        {
+            "membership_auc": Entry(
+                "Membership AUC",
+                "How well an attacker tells forget images that were trained on from those that were "
+                "not, as area under the ROC curve.",
+                "0.5 is good: the attacker tosses a coin. Below, it errs, which an attacker can turn round.",
+                in_metrics=("true_class_probability",),
+            ),
+            "membership_tpr.at_1_percent": Entry(
+                "TPR at 1 % FPR",
+                "True-positive rate: the share of the forget images trained on that an attacker names "
+                "while it names 1 % of the others wrongly.",
+                "Low is good: 0.01 is chance.",
+                decides=(),
+            ),
+            "membership_tpr.at_5_percent": Entry(
+                "TPR at 5 % FPR",
+                "The same while it names 5 % of the others wrongly.",
+                "Low is good: 0.05 is chance.",
+                decides=(),
+            ),
+            "membership_svc": Entry(
+                "Membership by SVC",
+                "What most papers call MIA: a support vector classifier learns from retain images "
+                "what members look like; given is the share of the forget images trained on that it "
+                "takes for non-members.",
+                "1 reads as forgotten, but a low probability of the class alone brings it there.",
+                decides=(),
+            ),
+        },
+    ),
+    Level(
+        "representation",
+        "Representation",
+        "Do the features inside still hold the classes?",
+        {
+            "few_shot_recall": Entry(
+                "Few-shot recall",
+                "Recall of the forget classes on held-out images by class means in the penultimate "
+                "features, where a forget class is known by a few training images only.",
+                AS_RETRAINED + " High: the features still hold the class together.",
+                in_metrics=ALL,
+            ),
+            "probe_recall": Entry(
+                "Linear probe",
+                "Recall of the forget classes on held-out images by a linear classifier fitted afresh "
+                "on the penultimate features of training images.",
+                AS_RETRAINED + " Features that never saw a class still tell it apart to a degree.",
+                in_metrics=ALL,
+            ),
+            "knn_recall": Entry(
+                "Nearest neighbours",
+                "The same by the classes of the nearest training images.",
+                AS_RETRAINED,
+            ),
+            "early_probe_recall": Entry(
+                "Early-layer probe",
+                "The linear probe on an early layer, after the second residual stage.",
+                AS_RETRAINED,
+                decides=(),
+            ),
+            "cka_to_original": Entry(
+                "CKA to original",
+                "Likeness of a layer to the original's on forget test images (centred kernel "
+                "alignment): 1 if they agree up to rotation and scale, 0 if they are unrelated.",
+                AS_RETRAINED
+                + " Near 1 where retrained models are lower: the layer was left as it was.",
+                decides=("features",),
+            ),
+            "cka_to_retrained": Entry(
+                "CKA to retrained",
+                "The same likeness to a retrained model's layer.",
+                "High is good, up to what retrained models have among themselves.",
+                decides=("features",),
+            ),
+        },
+    ),
+    Level(
+        "relearning",
+        "Relearning",
+        "How quickly do the classes come back?",
+        {
+            "relearn_passes": Entry(
+                "Passes to relearn",
+                "Image passes of fine-tuning with a few forget images until most of the original's "
+                "accuracy on the class is back; the whole budget if it never is.",
+                AS_RETRAINED + " Fewer: something of the class was left to build on.",
+                worse=-1,
+                in_metrics=ALL,
+                form="count",
+            ),
+            "returned_accuracy": Entry(
+                "Accuracy that returned",
+                "Highest accuracy on forget test images while fine-tuning on retain images only: does "
+                "the class come back by itself?",
+                f"Low is good: 0 means that it stays away; {ONE_SIDED}",
+                worse=1,
+            ),
+        },
+    ),
+    Level(
+        "fresh auditor",
+        "Fresh auditor",
+        "Can a classifier trained afterwards tell this model from a retrained one?",
+        {
+            "auditor_auc": Entry(
+                "Auditor's AUC",
+                "How well a classifier fitted afterwards tells a held-out forget image seen by this "
+                "model from one seen by a retrained model, as area under the ROC curve.",
+                "Low is good, down to what it tells two retrained models apart by; 0.5 is a coin toss.",
+                in_metrics=("outputs",),
+            ),
+        },
+    ),
+)
+
+# The last part of a figure's name, where a figure comes in variants: title and meaning.
+VARIANTS = {
+    "true_class_probability": (
+        "probability of the true class",
+        "The attacker looks at the probability of the class to forget.",
+    ),
+    "confidence": ("confidence", "The attacker looks at the highest probability."),
+    "entropy": ("entropy", "The attacker looks at the entropy of the probabilities."),
+    "modified_entropy": (
+        "modified entropy",
+        "The attacker looks at the entropy given the true class (Song & Mittal 2021).",
+    ),
+    "logistic_regression": (
+        "logistic regression",
+        "The attacker fits a linear model to the sorted probabilities and the loss.",
+    ),
+    "gradient_boosting": (
+        "gradient boosting",
+        "The attacker fits boosted trees to the sorted probabilities and the loss.",
+    ),
+    "stem": ("stem", "The first convolution, before the residual stages."),
+    "layer1": ("layer 1", "After the first residual stage."),
+    "layer2": ("layer 2", "After the second residual stage."),
+    "layer3": ("layer 3", "After the third residual stage."),
+    "outputs": ("outputs", "The probabilities of the kept classes."),
+    "features": ("features", "The penultimate features, from which the classes are read."),
+}
+
+ENTRIES = {key: entry for level in LEVELS for key, entry in level.figures.items()}
+
+
+def family(name: str) -> str:
+    """Return the key that explains this figure: its name or the longest beginning of it.
+
+    Raises: KeyError if there is none: a figure that nobody explains must not be shown.
+    """
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        start = ".".join(parts[:length])
+        if start in ENTRIES:
+            return start
+    raise KeyError(f"audit/catalogue.py does not explain the figure {name!r}")
+
+
+def entry(name: str) -> Entry:
+    """Return a figure's entry. Raises: KeyError as `family`."""
+    return ENTRIES[family(name)]
+
+
+def variant(name: str) -> str:
+    """Return the part of a figure's name that is its variant, or an empty string."""
+    return name[len(family(name)) + 1 :]
+
+
+def decides(name: str) -> bool:
+    """Return whether a figure's reading enters the verdict."""
+    chosen = entry(name).decides
+    return chosen is ALL or variant(name) in chosen
+
+
+def in_metrics(name: str) -> bool:
+    """Return whether a figure stands in metrics/audit.json."""
+    chosen = entry(name).in_metrics
+    return chosen is ALL or variant(name) in chosen
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Return those of `names` that are figures of the audit, in the order of the catalogue."""
+    found = [name for name in names if any(name.startswith(key) for key in ENTRIES)]
+    return [name for level in LEVELS for name in in_order(found, level)]
+
+
+def level_of(name: str) -> Level:
+    """Return the level that a figure belongs to. Raises: KeyError as `family`."""
+    key = family(name)
+    return next(level for level in LEVELS if key in level.figures)
+
+
+def title(name: str) -> str:
+    """Return a figure's title for a table, with its variant. Raises: KeyError as `family`."""
+    which = variant(name)
+    return entry(name).title + (f": {VARIANTS[which][0]}" if which else "")
+
+
+def in_order(names: Iterable[str], level: Level) -> list[str]:
+    """Return those of `names` that belong to a level, in the order of the catalogue."""
+    figures, variants = list(level.figures), ["", *VARIANTS]
+    chosen = [name for name in names if family(name) in level.figures]
+    return sorted(
+        chosen, key=lambda name: (figures.index(family(name)), variants.index(variant(name)))
+    )
+
+
+def variants_of(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the title and the meaning of each variant that these figures have, each once."""
+    found = {variant(name) for name in names}
+    return [meaning for key, meaning in VARIANTS.items() if key in found]

@@ -1,0 +1,97 @@
+"""The words that may stand in metrics/ in place of a figure or beside it; of the game: `methods/shared/words`.
+
+Few and short, so that `dvc metrics diff` stays a table and a program compares them exactly. What a person
+reads is composed from them and the figures by `report/sentences.py`.
+"""
+
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What came of a request: an assessment looks at accuracy alone, a verdict at the whole audit."""
+
+    NOTHING_TO_FORGET = "nothing to forget"
+    ORIGINAL_AT_CHANCE = "original at chance"
+    TOO_FEW_IMAGES = "too few images to tell"
+    STILL_KNOWN = "failed: still known"
+    DAMAGED = "failed: others damaged"
+    BOTH = "failed: known and damaged"
+    # An assessment ends here, a verdict goes on.
+    FORGOTTEN_AND_KEPT = "forgotten and kept"
+    LIKENESS_UNKNOWN = "likeness unknown"
+    TOLD_APART = "told apart"
+    CLOSE = "close to retraining"
+    AS_RETRAINED = "as by retraining"
+
+
+# What a verdict says of a model that did not fail.
+SUCCESSES = frozenset(
+    {Verdict.LIKENESS_UNKNOWN, Verdict.TOLD_APART, Verdict.CLOSE, Verdict.AS_RETRAINED}
+)
+
+
+class Band(StrEnum):
+    """The article's reading of a discriminator score."""
+
+    EXCELLENT = "excellent"
+    GOOD = "good"
+    PARTIAL = "partial"
+    WEAK = "weak"
+    FAILED = "failed"
+
+
+class Comparison(StrEnum):
+    """Whether the article's reading and the verdict agree."""
+
+    BOTH_SUCCESS = "agree: success"
+    BOTH_FAILURE = "agree: failure"
+    NEITHER_FULL = "agree: no full success"
+    ARTICLE_BLIND = "disagree: the model failed"
+    ARTICLE_SHORT = "disagree: told apart"
+    ARTICLE_STRICT = "disagree: the model passed"
+    NOT_COMPARED = "not compared"
+
+
+class Distance(StrEnum):
+    """How a figure's distance to retraining compares with the floor."""
+
+    INSIDE = "inside"
+    NEAR = "near"
+    OUTSIDE = "outside"
+
+
+class Unmeasured(StrEnum):
+    """Why there is no figure."""
+
+    NO_REFERENCE = "no reference"
+    NO_FLOOR = "no floor: needs 2 retrained"
+    NOT_RESAMPLED = "not resampled"
+    NEEDS_5 = "not measured: needs 5 images"
+    NEEDS_10 = "not measured: needs 10 images"
+    NEEDS_20 = "not measured: needs 20 images"
+    NEEDS_100 = "not measured: needs 100 images"
+    NEEDS_4_CLASSES = "not measured: needs 4 classes"
+    NEVER_KNOWN = "not measured: never known"
+    KNOWN_AT_ONCE = "not measured: known at once"
+    ALL_EQUAL = "not measured: all are equal"
+
+
+# The article maps score ranges to effectiveness in its Table 1, an image that cannot be read. These bands
+# are ours; 0.3 and 0.5 are the two bounds that its text names (A14, A16). Upper bound (excluded), word.
+SCORE_BANDS = ((0.1, Band.EXCELLENT), (0.3, Band.GOOD), (0.5, Band.PARTIAL), (0.7, Band.WEAK))
+
+# Bands of the confidence in the predicted class, ours; the article calls 0.345 "low" (A18).
+CONFIDENCE_BANDS = ((0.5, "low"), (0.8, "medium"))
+HIGHEST_CONFIDENCE = "high"
+
+
+def score_band(score: float) -> Band:
+    """Return the word for a discriminator score in [0, 1]: low reads as forgotten (A14)."""
+    return next((word for bound, word in SCORE_BANDS if score < bound), Band.FAILED)
+
+
+def confidence_band(confidence: float) -> str:
+    """Return the word for the probability of the predicted class, in [0, 1]."""
+    return next(
+        (word for bound, word in CONFIDENCE_BANDS if confidence < bound), HIGHEST_CONFIDENCE
+    )

@@ -1,0 +1,173 @@
+"""Files appear whole or not at all; metrics are sorted and rounded, so that their diffs mean something."""
+
+import csv
+import errno
+import json
+import math
+import os
+import sys
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from unlearning.base.errors import UserError
+from unlearning.base.reading import read_bytes, refuse_conflict
+
+DIGITS = 4
+MOST_BYTES = 2**26  # of a metrics file; a thousand classes need less than one million
+# What a person can mend: no space, no quota, too large for the limit, no permission, read-only.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it replaces `path` only if the block ends without an error.
+
+    Its name is always the same: what a killed process left is overwritten by the next.
+    Raises: UserError if the disk is full or the place cannot be written to.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # were it a link, what it leads to would be overwritten
+        yield temporary
+        # Data before name: after a power cut the name must not stand for an empty file.
+        _flush(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename not in (None, str(temporary)):
+            raise
+        raise UserError(
+            f"{path} cannot be written: {error.strerror}; free or grant what is missing and run the "
+            "same command again"
+        ) from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def write_metrics(path: Path | str, values: Mapping[str, Any]) -> None:
+    """Write a metrics file: sorted keys, 4 digits. A NaN or infinity is a bug and raises ValueError."""
+    text = json.dumps(
+        rounded(values), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False
+    )
+    with atomic(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_metrics(path: Path | str) -> dict[str, Any]:
+    """Return a metrics file as written by `write_metrics`. Raises: UserError if it is missing or none."""
+    path = Path(path)
+    try:
+        text = read_bytes(path, MOST_BYTES).decode()
+        refuse_conflict(text, path)
+        values = parse_json(text)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: run `dvc repro` first") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not a metrics file: {error}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is not a metrics file: it holds no names of figures")
+    return values
+
+
+def parse_json(text: str) -> Any:
+    """Return what JSON says. Raises: ValueError, also of an integer that no float holds; RecursionError."""
+    return json.loads(text, parse_int=_figure)
+
+
+def _figure(digits: str) -> int:
+    value = int(digits)
+    if abs(value) > sys.float_info.max:
+        raise ValueError(f"a figure of {len(digits)} digits")
+    return value
+
+
+def write_series(
+    path: Path | str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]
+) -> None:
+    """Write rows as CSV with these columns, floats with 4 digits. Without rows the header still stands."""
+    # Not by pandas' `float_format`: it passes over a column that also holds words.
+    shown = [
+        {
+            key: f"{rounded(value):.{DIGITS}f}" if isinstance(value, float) else value
+            for key, value in row.items()
+        }
+        for row in rows
+    ]
+    table = pd.DataFrame(shown, columns=list(columns))
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def write_rows(path: Path | str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows that all have the first one's keys, of which there must be one, as CSV: see `write_series`."""
+    write_series(path, rows, columns=tuple(rows[0]))
+
+
+def read_table(path: Path | str, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Return a table such as data/samples.csv: `id` holds integers, every other column text.
+
+    A class called "NA" or "007" stays what it is; plain `pd.read_csv` makes a gap or a number of it.
+    Raises: FileNotFoundError; UserError if it is no such table or lacks one of `columns`.
+    """
+    types: defaultdict[str, type] = defaultdict(lambda: str, {"id": int})
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "error", pd.errors.ParserWarning
+            )  # of cells beyond the last column
+            table = pd.read_csv(path, keep_default_na=False, dtype=types, index_col=False)
+    except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
+        refuse_conflict(Path(path).read_text(encoding="utf-8", errors="replace"), path)
+        raise UserError(f"{path} is not a table of this project: {error}") from None
+    for column in columns:
+        if column not in table:
+            raise UserError(f"{path} lacks the column {column!r}: run `dvc repro`")
+    return table
+
+
+def read_images(path: Path | str) -> np.ndarray:
+    """Return data/images.npy, memory-mapped: N x H x H x 3 uint8. It is never unpickled.
+
+    Raises: OSError; UserError if it is no such array.
+    """
+    try:
+        images = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, MemoryError):
+        raise
+    # NumPy evaluates the header as a literal, which raises all sorts: ValueError, TokenError, ...
+    except Exception as error:
+        raise UserError(f"{path} is not an array of images: {error}") from None
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise UserError(f"{path} holds {images.dtype} {images.shape}, not N x H x H x 3 bytes")
+    return images
+
+
+def write_table(path: Path | str, table: pd.DataFrame) -> None:
+    """Write a table for `read_table`: text is quoted, since a name may hold a bare carriage return."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+
+
+def rounded(value: Any) -> Any:
+    """Return `value` with every float in it rounded to 4 digits, and -0.0 as 0.0."""
+    if isinstance(value, Mapping):
+        return {str(key): rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    if isinstance(value, float) and math.isfinite(value):
+        return round(value, DIGITS) + 0.0
+    return value

@@ -1,0 +1,45 @@
+"""A stage's inputs in one number: the data, parameters and code that dvc.yaml declares for it."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import yaml
+
+CODE = ("src/", "stages/")
+CACHE = "__pycache__"
+
+
+def of_stage(name: str, root: Path = Path(), leave_out: tuple[str, ...] = ()) -> str:
+    """Return the SHA-256 over the stage's declared deps and the values of its declared params, as hex.
+
+    Deps whose path begins with one of `leave_out` do not count: without `CODE` it says what a result was made
+    from, whatever the program looked like. Names and contents count, times and places do not: the same inputs
+    have the same fingerprint on every machine. A params file that is declared whole and deps with templates
+    are not supported.
+    """
+    stage = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"][name]
+    params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    inputs = {
+        "cmd": stage["cmd"],
+        "deps": {
+            file.relative_to(root).as_posix(): sha256(file)
+            for dep in stage["deps"]
+            if not dep.startswith(leave_out)
+            for file in _files(root / dep)
+        },
+        "params": {key: params[key] for key in stage.get("params", [])},
+    }
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, as hex. Raises: OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.is_file() and CACHE not in file.parts)

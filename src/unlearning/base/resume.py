@@ -1,0 +1,196 @@
+"""A killed training goes on after its last finished epoch, and ends with the same bytes.
+
+The state after each epoch lies in scratch/<stage>-<key>/, replaced as a whole. The key is made of everything
+that the result depends on: data, parameters and code (`fingerprint`), hardware and version of PyTorch. So a
+state is never taken up where it does not belong. Files are safetensors with JSON: reading one never runs code.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Protocol, runtime_checkable
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors.torch import load as of_bytes
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from unlearning.base.errors import UserError
+from unlearning.base.files import atomic
+from unlearning.base.fingerprint import CODE, of_stage
+from unlearning.base.hardware import Hardware
+from unlearning.base.progress import say
+from unlearning.base.stage import SCRATCH
+from unlearning.base.tensors import read_tensors
+
+KEPT_DAYS = 7  # of what a killed run left and no later one took up
+
+Row = dict[str, int | float]
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A network, an optimizer or a schedule."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that changes."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
+        """Take over what `state_dict` returned."""
+
+
+Parts = Mapping[str, Stateful]
+
+
+class State(BaseModel):
+    """What stands beside the tensors in a checkpoint; `parts` and `generator` as `_pack` made them."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    epoch: Annotated[int, Field(ge=1)]
+    rows: list[Row]
+    parts: dict[str, Any]
+    generator: dict[str, Any] | None = None
+
+
+class Checkpoint:
+    """What a training knows after its last finished epoch, in a file; without a path it keeps nothing."""
+
+    def __init__(self, path: Path | None = None):
+        self._path = path
+
+    def save(
+        self,
+        epoch: int,
+        rows: list[Row],
+        parts: Parts,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Keep the state after so many epochs, the rows reported so far, and the random numbers' state."""
+        if self._path is None:
+            return
+        tensors: dict[str, Tensor] = {}
+        state = {
+            "epoch": epoch,
+            "rows": rows,
+            "parts": _pack({name: part.state_dict() for name, part in parts.items()}, tensors),
+        }
+        if generator is not None:
+            state["generator"] = _pack(generator.get_state(), tensors)
+        with atomic(self._path) as temporary:
+            temporary.write_bytes(to_bytes(tensors, metadata={"state": json.dumps(state)}))
+
+    def restore(
+        self, parts: Parts, generator: torch.Generator | None = None
+    ) -> tuple[int, list[Row]]:
+        """Put the parts back to the last finished epoch; return its number and the rows up to it.
+
+        (0, []) and nothing changed if there is no state to go on from.
+        Raises: UserError if the state is none of this training.
+        """
+        if self._path is None or not self._path.exists():
+            return 0, []
+        try:
+            text, tensors = read_tensors(self._path, "state", of_bytes)
+            state = State.model_validate(json.loads(text))
+        except (ValueError, RecursionError) as error:
+            say(f"{self._path} cannot be read ({error}): starting from the first epoch")
+            return 0, []
+        try:
+            unpacked = _unpack(state.parts, tensors)
+            for name, part in parts.items():
+                part.load_state_dict(unpacked[name])
+            if generator is not None:
+                generator.set_state(_unpack(state.generator, tensors))
+        # The parts may be half changed now, so this run cannot start from the first epoch.
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise UserError(
+                f"{self._path} does not fit this training ({error}): remove it and run the same "
+                "command again"
+            ) from None
+        say(f"going on after epoch {state.epoch}, which an earlier run finished")
+        return state.epoch, state.rows
+
+
+NOTHING_KEPT = Checkpoint()
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run of a long stage. `fingerprint`: of its data and parameters. `folder`: of its checkpoints."""
+
+    fingerprint: str
+    folder: Path
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """Return the checkpoint of one of the stage's trainings."""
+        return Checkpoint(self.folder / f"{name}.safetensors")
+
+
+@contextmanager
+def session(stage: str, hardware: Hardware) -> Iterator[Session]:
+    """Yield a session; its checkpoints are removed when the block ends without an error."""
+    inputs = of_stage(stage)
+    machine = f"{hardware} {torch.get_num_threads()} {torch.__version__}"
+    key = hashlib.sha256(f"{inputs} {machine}".encode()).hexdigest()[:16]
+    scratch = scratch_folder(Path.cwd())
+    _remove_old(scratch)
+    folder = scratch / f"{stage}-{key}"
+    yield Session(of_stage(stage, leave_out=CODE), folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def scratch_folder(root: Path) -> Path:
+    """Return where the checkpoints of the project at `root` lie.
+
+    `dvc exp run --temp` and the queue run in a copy under .dvc/tmp/exps that is thrown away: what is kept
+    there would be lost, so that copy uses the folder of the project it was made from.
+    """
+    for parent in root.parents:
+        if parent.parts[-3:] == (".dvc", "tmp", "exps"):
+            return parent.parents[2] / SCRATCH
+    return root / SCRATCH
+
+
+def _remove_old(scratch: Path) -> None:
+    oldest = time.time() - KEPT_DAYS * 24 * 3600
+    for folder in scratch.glob("*-*/"):
+        if folder.stat().st_mtime < oldest:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """Return `value` as JSON can hold it; its tensors are put into `tensors`.
+
+    A dict becomes a list of pairs, since an optimizer's keys are numbers.
+    """
+    if isinstance(value, Tensor):
+        name = str(len(tensors))
+        # safetensors wants rows in order; the layout matters to the speed, and so to the rounding.
+        layout = value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last)
+        tensors[name] = value.detach().cpu().contiguous()
+        return {"tensor": name, "channels_last": layout}
+    if isinstance(value, Mapping):
+        return {"pairs": [[key, _pack(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_pack(item, tensors) for item in value]
+    return value
+
+
+def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_unpack(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "pairs" in value:
+        return {key: _unpack(item, tensors) for key, item in value["pairs"]}
+    tensor = tensors[value["tensor"]]
+    return (
+        tensor.contiguous(memory_format=torch.channels_last) if value["channels_last"] else tensor
+    )

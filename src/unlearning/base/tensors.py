@@ -1,0 +1,35 @@
+"""safetensors files, which may come from anyone: read whole up to a limit, or refused in one line.
+
+From bytes, not by the library's reader of files: that one turns Ctrl-C into an error of the format.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from unlearning.base.errors import UserError
+from unlearning.base.reading import read_bytes
+
+MOST_BYTES = 2**30  # a ResNet-18 has 45 million, and 2052 for each class
+
+Arrays = TypeVar("Arrays")
+
+
+def read_tensors(path: Path | str, key: str, load: Callable[[bytes], Arrays]) -> tuple[str, Arrays]:
+    """Return the text that stands in the file's metadata under `key`, and its tensors by name.
+
+    `load`: that of `safetensors.torch` or `safetensors.numpy`, which also checks the header.
+    Raises: FileNotFoundError; ValueError with the fault if it is no such file; UserError if it is larger
+    than `MOST_BYTES` or cannot be read.
+    """
+    content = read_bytes(Path(path), MOST_BYTES)
+    try:
+        tensors = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        return header["__metadata__"][key], tensors
+    except (UserError, MemoryError):
+        raise
+    # A broken header makes the library raise all sorts: SafetensorError, KeyError, AssertionError, ...
+    except Exception as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from None

@@ -1,0 +1,1 @@
+"""The figures that a person looks at, as PNG files and as SVG for the page."""

@@ -1,0 +1,62 @@
+"""The pictures in plots/, from what was observed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from unlearning.audit.evaluation import top_predictions
+from unlearning.charts import figures, save
+from unlearning.models.panel import ORIGINAL, UNLEARNED
+
+SCORE_BOUNDS = (0.3, 0.5)  # of the article (A16)
+
+
+def score_histogram(path: Path | str, scores: Mapping[str, np.ndarray]) -> None:
+    """Draw the discriminator's scores of forget images, by version of the model."""
+    label = "score (0: an image of a forgotten class, 1: of a kept one)"
+    save.png(figures.scores(label, scores, SCORE_BOUNDS), path)
+
+
+def destinations(path: Path | str, shares: Mapping[str, Mapping[str, float]]) -> None:
+    """Draw which classes the forget images are given, by version of the model."""
+    most = {name: max(of[name] for of in shares.values()) for name in shares[UNLEARNED]}
+    shown = sorted(most, key=lambda name: -most[name])[: figures.MOST_CLASSES]
+    save.png(figures.bars("share of forget test images", shares, shown), path)
+
+
+def per_class_accuracy(path: Path | str, accuracies: Mapping[str, Mapping[str, float]]) -> None:
+    """Draw the test accuracy on each kept class, lowest of the unlearned model first, by version."""
+    after = accuracies[UNLEARNED]
+    shown = sorted(after, key=after.__getitem__)[: figures.MOST_CLASSES]
+    save.png(figures.dots("test accuracy", accuracies, shown), path)
+
+
+def examples(
+    path: Path | str,
+    images: UInt8[np.ndarray, "M H W 3"],
+    indices: Int[np.ndarray, " N"],
+    logits: Mapping[str, Float[np.ndarray, "N C"]],
+    classes: Sequence[str],
+    count: int = 10,
+) -> None:
+    """Draw forget images with their top 3 predictions by the original and by the unlearned model (A15).
+
+    The images are spread evenly over `indices`; none is picked by what a model says of it.
+    """
+    chosen = np.unique(
+        np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)
+    )
+    texts = [
+        f"before:\n{_lines(logits[ORIGINAL][row], classes)}\n"
+        f"after:\n{_lines(logits[UNLEARNED][row], classes)}"
+        for row in chosen
+    ]
+    save.png(figures.examples([images[indices[row]] for row in chosen], texts), path)
+
+
+def _lines(logits: np.ndarray, classes: Sequence[str]) -> str:
+    return "\n".join(
+        f"{name:<12.12} {prob:6.1%}" for name, prob in top_predictions(logits, classes)
+    )

@@ -1,0 +1,24 @@
+"""Methods that make a model forget, a file each, found by their file's name. Source: the article's A4 to A13.
+
+Each has
+
+- `init_players(original, class_count, seed)`: the networks before the game, and
+- `unlearn(original, data, params, run)`: the unlearned model, in eval mode on the CPU. What it is given is left
+  untouched; what else it makes (curve, discriminator, counts) it leaves in `run` (`shared/game.py`).
+
+Nothing of a method is imported here, so that its name can be checked without PyTorch.
+"""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+
+def names() -> list[str]:
+    """Return the names of all methods."""
+    return sorted(file.stem for file in Path(__file__).parent.glob("[!_]*.py"))
+
+
+def load(name: str) -> ModuleType:
+    """Return the method's module. Raises: ModuleNotFoundError for a name that is not in `names`."""
+    return importlib.import_module(f"{__name__}.{name}")

@@ -1,0 +1,90 @@
+"""The game exactly as the article prints it (A4 to A12), so that anyone can see what it does.
+
+Its faults are kept: the generator starts from random weights and is never trained to classify, no loss
+touches retain images, the feature extractor is random too, and both losses apply a second sigmoid.
+"""
+
+import copy
+
+import torch
+from torch import nn
+
+from unlearning.base.resume import Parts
+from unlearning.data.dataset import Dataset, normalised
+from unlearning.methods.shared.game import Monitor, Players, Run, adam, plan, touched
+from unlearning.methods.shared.losses import article_discriminator_loss, article_generator_loss
+from unlearning.models.build import new_classifier
+from unlearning.models.discriminator import new_discriminator
+from unlearning.models.forward import predict_logits
+from unlearning.models.train import require_finite
+from unlearning.settings.game import GameParams
+
+
+def init_players(original: nn.Module, class_count: int, seed: int) -> Players:
+    """Return three networks with random weights; of the original only the number of classes counts."""
+    return Players(
+        generator=new_classifier(class_count, seed + 1),
+        feature_extractor=new_classifier(class_count, seed + 2),
+        discriminator=new_discriminator(class_count, seed),
+    )
+
+
+def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) -> nn.Module:
+    """Return the generator after the printed game on the training images; see `methods`.
+
+    The original, the weights of the losses, `adversary` and `forget_images` have no effect: the article has no
+    such terms. Raises: UserError when a loss, or at the end a weight, is no longer finite.
+    """
+    hardware = run.hardware
+    generator = copy.deepcopy(run.players.generator).to(hardware.device).train()
+    discriminator = copy.deepcopy(run.players.discriminator).to(hardware.device).train()
+    optimizer, schedule = adam(generator, params, params.epochs)
+    discriminator_optimizer, discriminator_schedule = adam(discriminator, params, params.epochs)
+    # At least 2: the generator normalises each batch by its own variance.
+    epochs = plan(data, params, run.seed, least=2)
+    seen = touched(epochs)
+    # The extractor is frozen: its outputs are computed once per image.
+    extracted = predict_logits(copy.deepcopy(run.players.feature_extractor), data, seen, hardware)
+    extracted = extracted.to(hardware.device)
+    parts: Parts = {
+        "generator": generator,
+        "discriminator": discriminator,
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "discriminator_optimizer": discriminator_optimizer,
+        "discriminator_schedule": discriminator_schedule,
+    }
+    finished = run.restore(parts)
+
+    for epoch, pairs in enumerate(epochs[finished:], start=finished + 1):
+        monitor = Monitor(len(data.classes))
+        for forget, retain in pairs:
+            with hardware.autocast():
+                outputs = generator(normalised(data.pixels(forget), hardware.device)).float()
+
+            real = discriminator(extracted[torch.searchsorted(seen, retain)])
+            fake = discriminator(outputs.detach())
+            discriminator_loss = article_discriminator_loss(real, fake)
+            discriminator_optimizer.zero_grad()
+            discriminator_loss.backward()
+            discriminator_optimizer.step()
+
+            generator_loss = article_generator_loss(discriminator(outputs))
+            optimizer.zero_grad()
+            generator_loss.backward()
+            optimizer.step()
+
+            monitor.losses(discriminator_loss=discriminator_loss, generator_loss=generator_loss)
+            monitor.discrimination(real, fake)
+        # No retain image goes through the article's generator: it is asked once an epoch, to watch it.
+        monitor.predictions(predict_logits(generator, data, pairs[-1][1], hardware))
+        schedule.step()
+        discriminator_schedule.step()
+        run.add_row(monitor.row(epoch))
+        run.save(epoch, parts)
+    for player in (generator, discriminator):
+        require_finite(player, "lr", params.lr)
+    run.discriminator = discriminator.eval().cpu()
+    run.image_passes = sum(len(forget) for pairs in epochs for forget, _ in pairs)
+    run.extractor_passes = len(seen)
+    return generator.eval().cpu()

@@ -1,0 +1,1 @@
+"""What methods share: targets, adversaries, losses, the game's bookkeeping, and the cost."""

@@ -1,0 +1,227 @@
+"""Who plays, with what, and how a game is watched: what both recipes share."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from unlearning.base.errors import UserError
+from unlearning.base.hardware import Hardware
+from unlearning.base.progress import Report, silent
+from unlearning.base.resume import NOTHING_KEPT, Checkpoint, Parts, Row
+from unlearning.data.dataset import Dataset, Labelling, endless_batches, shuffled_batches
+from unlearning.methods.shared.flops import Work
+from unlearning.methods.shared.words import GameWarning
+from unlearning.models import weights
+from unlearning.models.discriminator import Discriminator, load_discriminator
+from unlearning.settings.game import GameParams
+
+# Bounds of the warnings (A20), ours.
+WON_OUTRIGHT = 0.98  # share of outputs that the discriminator tells apart in the last epoch
+COLLAPSED = 1.5  # effective number of classes predicted for retain images
+
+
+@dataclass(frozen=True)
+class Players:
+    """The three networks before the game; the feature extractor is fixed during it (A5)."""
+
+    generator: nn.Module
+    feature_extractor: nn.Module
+    discriminator: Discriminator
+
+
+def save_players(players: Players, labelling: Labelling, folder: Path | str, made_of: str) -> None:
+    """Write the networks, a file each; `made_of`: the fingerprint of their inputs."""
+    for name, network in vars(players).items():
+        weights.save(network, labelling, Path(folder, f"{name}.safetensors"), made_of)
+
+
+def load_players(folder: Path | str) -> Players:
+    """Return what `save_players` wrote. Raises: UserError as `weights.load_classifier`."""
+    return Players(
+        weights.load_classifier(Path(folder, "generator.safetensors"))[0],
+        weights.load_classifier(Path(folder, "feature_extractor.safetensors"))[0],
+        load_discriminator(Path(folder, "discriminator.safetensors")),
+    )
+
+
+@dataclass
+class Run:
+    """What a method is given besides original, data and parameters, and what it leaves behind.
+
+    `work` counts arithmetic while it is entered. Left behind: `rows` of monitored values, the last of each
+    epoch over the whole of it; `discriminator` after the game, in eval mode; `image_passes`, the images sent
+    forward and backward through the generator; `extractor_passes`, those sent forward through a frozen network.
+    """
+
+    players: Players
+    seed: int
+    hardware: Hardware
+    report: Report = silent
+    checkpoint: Checkpoint = NOTHING_KEPT
+    work: Work = field(default_factory=Work)
+    rows: list[Row] = field(default_factory=list)
+    discriminator: Discriminator | None = None
+    image_passes: int = 0
+    extractor_passes: int = 0
+
+    def restore(self, parts: Parts, generator: torch.Generator | None = None) -> int:
+        """Put the parts back to the last finished epoch, report the rows up to it, return its number."""
+        finished, self.rows = self.checkpoint.restore({**parts, "work": self.work}, generator)
+        for row in self.rows:
+            self.report(**row)
+        return finished
+
+    def add_row(self, row: Row) -> None:
+        """Keep and report a row."""
+        self.rows.append(row)
+        self.report(**row)
+
+    def save(self, epoch: int, parts: Parts, generator: torch.Generator | None = None) -> None:
+        """Keep the state after so many epochs."""
+        self.checkpoint.save(epoch, self.rows, {**parts, "work": self.work}, generator)
+
+
+# Forget and retain indices; "_": their numbers may differ, and from step to step.
+Pair = tuple[Int[Tensor, "_"], Int[Tensor, "_"]]
+
+
+def plan(
+    data: Dataset, params: GameParams, seed: int, most: int | None = None, least: int = 1
+) -> list[list[Pair]]:
+    """Return per epoch the batches of forget indices, each paired with retain indices (A10).
+
+    An epoch is one pass over the forget images, so that the cost follows the request and not the data
+    set; retain images come in random order and only start again once all have had their turn. Of more
+    than `most` forget images, each epoch takes so many, drawn anew.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    forget = data.select(role="forget", subset="train")
+    retain = endless_batches(
+        data.select(role="retain", subset="train"), params.batch_size, generator
+    )
+    epochs = []
+    for _ in range(params.epochs):
+        chosen = forget
+        if most is not None and len(forget) > most:
+            chosen = forget[torch.randperm(len(forget), generator=generator)[:most]]
+        batches = shuffled_batches(chosen, params.batch_size, generator, least)
+        epochs.append([(batch, next(retain)) for batch in batches])
+    return epochs
+
+
+def touched(epochs: list[list[Pair]]) -> Int[Tensor, " N"]:
+    """Return the indices of all images in a plan, each once, in order."""
+    return torch.cat([torch.cat(pair) for pairs in epochs for pair in pairs]).unique()
+
+
+def adam(
+    player: nn.Module, params: GameParams, lowerings: int
+) -> tuple[torch.optim.Adam, torch.optim.lr_scheduler.CosineAnnealingLR]:
+    """Return a player's Adam and its cosine schedule (A11, A12), lowered to 0 in so many steps."""
+    optimizer = torch.optim.Adam(
+        player.parameters(),
+        params.lr,
+        (params.beta1, params.beta2),
+        weight_decay=params.weight_decay,
+    )
+    return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, lowerings)
+
+
+class Monitor:
+    """Collects one epoch's values without waiting for the device, and sums them up (A13, A20)."""
+
+    def __init__(self, class_count: int):
+        self._class_count = class_count
+        self._losses: dict[str, list[Tensor]] = {}
+        self._hits: list[Tensor] = []
+        self._predictions: list[Tensor] = []
+        self._forget_predictions: list[Tensor] = []
+        self._forget_features: list[Tensor] = []
+
+    def losses(self, **values: Tensor) -> None:
+        """Note the losses of one step."""
+        for name, value in values.items():
+            self._losses.setdefault(name, []).append(value.detach())
+
+    def discrimination(self, real: Float[Tensor, " N"], fake: Float[Tensor, " M"]) -> None:
+        """Note the discriminator's logits: it is right where real is above 0 and fake is not."""
+        self._hits.append(torch.cat([real.detach() > 0, fake.detach() <= 0]))
+
+    def predictions(self, retain_logits: Float[Tensor, "N C"]) -> None:
+        """Note the classes that the generator gives to retain images."""
+        self._predictions.append(retain_logits.detach().argmax(dim=1))
+
+    def forget_images(self, logits: Float[Tensor, "N C"], features: Float[Tensor, "N D"]) -> None:
+        """Note what the generator makes of forget images."""
+        self._forget_predictions.append(logits.detach().argmax(dim=1))
+        self._forget_features.append(features.detach())
+
+    def row(self, epoch: int | float) -> dict[str, int | float]:
+        """Return the means since the epoch's start, the discriminator's accuracy and how varied outputs are.
+
+        `epoch`: the number of those that are over; a part of one counts as a fraction.
+
+        Raises: UserError if a loss is not finite.
+        """
+        means = {name: torch.stack(values).mean().item() for name, values in self._losses.items()}
+        for name, value in means.items():
+            if not math.isfinite(value):
+                raise UserError(
+                    f"params.yaml: with this lr, {name} of epoch {math.ceil(epoch)} is {value}: lower lr"
+                )
+        row = {
+            "epoch": epoch,
+            **means,
+            "generator_loss_swing": swing(torch.stack(self._losses["generator_loss"])),
+            "discriminator_accuracy": torch.cat(self._hits).double().mean().item(),
+            "effective_classes": effective_classes(torch.cat(self._predictions), self._class_count),
+        }
+        if self._forget_predictions:
+            predicted = torch.cat(self._forget_predictions)
+            row["forget_effective_classes"] = effective_classes(predicted, self._class_count)
+            row["forget_effective_rank"] = effective_rank(torch.cat(self._forget_features))
+        return row
+
+
+def swing(values: Float[Tensor, " N"]) -> float:
+    """Return the mean absolute change from one value to the next, in their unit; 0 if there is only one.
+
+    A game that goes round in circles keeps a large one to its end (A20).
+    """
+    return values.double().diff().abs().mean().item() if len(values) > 1 else 0.0
+
+
+def effective_classes(predictions: Int[Tensor, " N"], class_count: int) -> float:
+    """Return exp(entropy) of the predicted classes' shares, in [1, class_count].
+
+    1: every input is given the same class, which is mode collapse; 9 if nine classes are predicted
+    equally often. Predictions must not be empty.
+    """
+    shares = torch.bincount(predictions, minlength=class_count).double() / len(predictions)
+    return torch.special.entr(shares).sum().exp().item()
+
+
+def effective_rank(features: Float[Tensor, "N D"]) -> float:
+    """Return exp(entropy) of the centred features' singular values, in [1, min(N, D)]; 1 if all are equal.
+
+    Low: all images share few directions, which is the collapse of a representation.
+    Source: Roy & Vetterli 2007, "The Effective Rank", definition 1.
+    """
+    values = torch.linalg.svdvals((features - features.mean(dim=0)).double())
+    # All images alike: what is left is rounding.
+    if values.sum() <= 1e-9 * features.double().norm():
+        return 1.0
+    return torch.special.entr(values / values.sum()).sum().exp().item()
+
+
+def warning(last: dict[str, int | float]) -> GameWarning:
+    """Return what went wrong by the last epoch, if anything did."""
+    won = last.get("discriminator_accuracy", 0) >= WON_OUTRIGHT
+    collapsed = last.get("effective_classes", COLLAPSED) < COLLAPSED
+    if won and collapsed:
+        return GameWarning.WON_AND_COLLAPSED
+    return GameWarning.WON if won else GameWarning.COLLAPSED if collapsed else GameWarning.NONE

@@ -1,0 +1,36 @@
+"""Models side by side: those that are judged, and those that never saw what was to be forgotten."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+UNLEARNED, ORIGINAL, CONTROL = "unlearned", "original", "head_edited"
+
+
+@dataclass(frozen=True)
+class Panel(Generic[T]):
+    """One value per model: `subjects` by name, `references` by seed (empty without retraining)."""
+
+    subjects: dict[str, T]
+    references: dict[str, T]
+
+    def map(self, function: Callable[[T], U]) -> "Panel[U]":
+        """Return the function's value for each model."""
+        return Panel(
+            {name: function(value) for name, value in self.subjects.items()},
+            {seed: function(value) for seed, value in self.references.items()},
+        )
+
+    def named(self) -> dict[str, T]:
+        """Return the values by the name that tables and curves show."""
+        return self.subjects | {
+            f"retrained ({seed})": value for seed, value in self.references.items()
+        }
+
+    def without_control(self) -> dict[str, T]:
+        """Return the values of original, unlearned and retrained models, in this order, by those names."""
+        named = {name: value for name, value in self.named().items() if name != CONTROL}
+        return {ORIGINAL: named.pop(ORIGINAL)} | named

@@ -1,0 +1,123 @@
+"""The classifier's own training: one plain recipe for the original and for every retrained model.
+
+AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) under one cycle of the learning rate, crop and flip on
+the uint8 batch. With a few thousand images and a few epochs it learns faster than SGD with Nesterov
+momentum, and so do small batches: see docs/experiments.md.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from unlearning.base.errors import UserError
+from unlearning.base.hardware import Hardware
+from unlearning.base.progress import Report, silent
+from unlearning.base.resume import NOTHING_KEPT, Checkpoint, Parts
+from unlearning.data.dataset import (
+    Dataset,
+    batch_count,
+    crop_and_flip,
+    normalised,
+    shuffled_batches,
+)
+from unlearning.models.build import new_classifier
+from unlearning.settings.original import OriginalParams
+
+WARM_UP = 0.1  # share of the training in which the learning rate rises
+
+
+def train(
+    data: Dataset,
+    indices: Int[Tensor, " K"],
+    params: OriginalParams,
+    seed: int,
+    hardware: Hardware,
+    report: Report = silent,
+    checkpoint: Checkpoint = NOTHING_KEPT,
+) -> nn.Module:
+    """Return a classifier trained from scratch on these images, in eval mode on the CPU.
+
+    It has one output per class of `data`, whichever classes `indices` hold: logits of models that never
+    saw a class compare with those of models that did. With a `checkpoint` it goes on where that one ends.
+    Raises: UserError when the loss or the weights are no longer finite.
+    """
+    model = new_classifier(len(data.classes), seed).to(hardware.device).train()
+    generator = torch.Generator().manual_seed(seed)
+    steps = params.epochs * batch_count(len(indices), params.batch_size, least=2)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), params.lr, weight_decay=params.weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: one_cycle((step + 1) / (steps + 1))
+    )
+    parts: Parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    finished, rows = checkpoint.restore(parts, generator)
+    for row in rows:
+        report(**row)
+    for epoch in range(finished + 1, params.epochs + 1):
+        losses = []
+        for batch in shuffled_batches(indices, params.batch_size, generator, least=2):
+            pixels = crop_and_flip(data.pixels(batch), generator)
+            images = normalised(pixels, hardware.device)
+            with hardware.autocast():
+                logits = model(images)
+            loss = F.cross_entropy(logits.float(), data.labels[batch].to(hardware.device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.detach())
+        # One transfer per epoch, not per step.
+        epoch_loss = torch.stack(losses).mean().item()
+        if not math.isfinite(epoch_loss):
+            raise UserError(
+                f"params.yaml: original.lr is {params.lr}, but the loss of epoch {epoch} "
+                f"is {epoch_loss}: lower it"
+            )
+        rows.append({"epoch": epoch, "loss": epoch_loss})
+        report(**rows[-1])
+        checkpoint.save(epoch, rows, parts, generator)
+    model.eval()
+    # A checkpoint may have left no epoch to train.
+    last = normalised(data.pixels(indices[: params.batch_size]), hardware.device)
+    require_finite(model, "original.lr", params.lr, last)
+    return model.cpu()
+
+
+def one_cycle(progress: float) -> float:
+    """Return the learning rate as a fraction of its peak: up in a straight line for a tenth of the
+    training, then down along a cosine to 0. `progress` in [0, 1].
+
+    Not torch's OneCycleLR, which divides by zero when the warm-up is one step long.
+    """
+    if progress < WARM_UP:
+        return progress / WARM_UP
+    return (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+@torch.no_grad()
+def require_finite(
+    model: nn.Module,
+    setting: str,
+    learning_rate: float,
+    images: Float[Tensor, "N 3 H W"] | None = None,
+) -> None:
+    """Check the weights and the statistics of batch normalisation after a training's last step.
+
+    With `images` also what the model, in eval mode, makes of them: weights may be finite and too large to use.
+
+    Raises: UserError that names the first tensor with a value that is not finite, and the `setting` of
+    params.yaml that is the learning rate.
+    """
+    tensors = dict(model.state_dict())
+    if images is not None:
+        tensors["what it makes of its last images"] = model(images)
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise UserError(
+                f"params.yaml: {setting} is {learning_rate}, and the training diverged: {name} is no "
+                f"longer finite: lower {setting}"
+            )

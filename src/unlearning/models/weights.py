@@ -1,0 +1,111 @@
+"""Weights in files: safetensors with a header, which may come from anyone. Reading one never runs code."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors.torch import load as of_bytes
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from unlearning.base.errors import UserError
+from unlearning.base.files import atomic
+from unlearning.base.tensors import read_tensors
+from unlearning.data.dataset import Labelling
+from unlearning.models.build import classifier
+from unlearning.settings.types import ImageSize
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class Header(BaseModel):
+    """What stands beside the weights in their file."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    image_size: ImageSize
+    fingerprint: str | None = None
+    depth: str | None = None
+
+
+def save(
+    model: nn.Module, labelling: Labelling, path: Path | str, fingerprint: str | None = None
+) -> None:
+    """Write the weights with the labelling, and the `fingerprint` of what they were made from, as metadata.
+
+    One key for both, because safetensors writes several in random order and the bytes would not be stable.
+    """
+    weights = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
+    }
+    header = json.dumps(
+        {
+            "classes": labelling.classes,
+            "image_size": labelling.image_size,
+            "fingerprint": fingerprint,
+        }
+        | ({"depth": labelling.depth} if labelling.depth else {})
+    )
+    with atomic(path) as temporary:
+        temporary.write_bytes(to_bytes(weights, metadata={"labelling": header}))
+
+
+def load_classifier(path: Path | str) -> tuple[nn.Module, Labelling]:
+    """Return the classifier in eval mode and its labelling.
+
+    Raises: UserError if the file is missing, or holds anything but what `save` wrote for a classifier.
+    """
+    model, labelling = load(classifier, path)
+    return model.to(memory_format=torch.channels_last).eval(), labelling
+
+
+def load(new: Callable[[int], Network], path: Path | str) -> tuple[Network, Labelling]:
+    """Return `new(class_count)` with the file's weights, and their labelling. Raises: as `load_classifier`."""
+    if not Path(path).is_file():
+        raise UserError(f"{path} does not exist: run `dvc repro` or `dvc pull` first")
+    try:
+        text, weights = read_tensors(path, "labelling", of_bytes)
+        header = Header.model_validate_json(text)
+    except (ValueError, TypeError) as error:
+        fault = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise UserError(
+            f"{path} is not a weights file of this project ({fault}): make it anew with `dvc repro`"
+        ) from None
+    class_count = len(header.classes)
+    # Compared before memory is taken: a short file can name any number of classes.
+    with torch.device("meta"):
+        misfit = _misfit(new(class_count).state_dict(), weights)
+    if misfit:
+        raise UserError(f"{path} holds weights of another architecture: {misfit}")
+    if not all(tensor.isfinite().all() for tensor in weights.values()):
+        raise UserError(f"{path} holds weights that are not finite: make it anew with `dvc repro`")
+    model = new(class_count)
+    model.load_state_dict(weights)
+    return model, Labelling(header.classes, header.image_size, header.depth or "")
+
+
+def _misfit(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> str:
+    """Return the first difference in names, shapes or types, or nothing."""
+    for name in sorted(expected.keys() | weights.keys()):
+        ours, theirs = (
+            f"{tuple(of[name].shape)} {of[name].dtype}" if name in of else "missing"
+            for of in (expected, weights)
+        )
+        if ours != theirs:
+            return f"{name!r} is {theirs}, not {ours}"
+    return ""
+
+
+def retrained(folder: Path) -> list[str]:
+    """Return the names of the retrained models below `folder`, by seed. Raises: UserError for any other."""
+    files = list((folder / "retrained").glob("*.safetensors"))
+    for file in files:
+        if not file.stem.isdecimal():
+            raise UserError(
+                f"{file} is none of the retrained models, whose names are seeds: remove it"
+            )
+    return [f"retrained/{file.stem}" for file in sorted(files, key=lambda file: int(file.stem))]

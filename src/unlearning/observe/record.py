@@ -1,0 +1,240 @@
+"""What was observed, in files: read by every judgement, without PyTorch.
+
+In data/observed: `images.csv` names the images in order, `classes.csv` the classes; `<model>.safetensors`
+holds one model's observation, `shared.safetensors` what belongs to none or to all of them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from safetensors.numpy import load as of_bytes
+from safetensors.numpy import save as to_bytes
+from scipy.special import softmax
+
+from unlearning.base.errors import UserError
+from unlearning.base.files import atomic, read_table, write_table
+from unlearning.base.tensors import read_tensors
+from unlearning.models.panel import CONTROL, ORIGINAL, UNLEARNED, Panel
+
+# Kinds of fine-tuning, by the images that it takes.
+WITH_FORGET_IMAGES, RETAIN_ONLY = "forget and retain", "retain only"
+EXTRACTOR = "extractor"  # the network whose outputs the article scores
+# Training images per class that a probe is fitted to; as many of each, or it would favour the larger ones.
+PROBED_IMAGES = 50
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The audited images; all fields follow their order. `rows` picks by role and subset.
+
+    `indices`: rows of data/images.npy. `labels`: places in `classes`.
+    """
+
+    indices: Int[np.ndarray, " N"]
+    labels: Int[np.ndarray, " N"]
+    roles: np.ndarray
+    subsets: np.ndarray
+    forget_labels: tuple[int, ...]
+    classes: tuple[str, ...]
+
+    def rows(self, role: str | None, subset: str) -> np.ndarray:
+        """Return the positions of the images with this role (None: either) in this subset, in order."""
+        chosen = self.subsets == subset
+        return np.flatnonzero(chosen & (self.roles == role) if role else chosen)
+
+    @property
+    def probed_rows(self) -> np.ndarray:
+        """Return the positions of up to 50 training images of every class, in order."""
+        train = self.rows(None, "train")
+        by_class = [train[self.labels[train] == label] for label in np.unique(self.labels)]
+        chosen = [
+            rows[spread_evenly(len(rows), min(len(rows), PROBED_IMAGES))] for rows in by_class
+        ]
+        return np.sort(np.concatenate(chosen))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Which forget test images were recognised after so many image passes: `hits`, checks x images."""
+
+    passes: tuple[int, ...]
+    hits: Float[np.ndarray, "checks images"]
+
+    @property
+    def accuracies(self) -> np.ndarray:
+        """Return the forget accuracy at each check."""
+        return self.hits.mean(axis=1)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one model makes of a sample.
+
+    `logits`: N x C. `layers`: per layer the activations' spatial mean, N x D; the control shares the
+    original's. `train_accuracy`: by role, on all training images. `curves`: by kind of fine-tuning.
+    """
+
+    logits: Float[np.ndarray, "N C"]
+    layers: Mapping[str, np.ndarray]
+    train_accuracy: Mapping[str, float] = field(default_factory=dict)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+
+    @property
+    def probs(self) -> Float[np.ndarray, "N C"]:
+        """Return the softmax in double precision."""
+        return softmax(self.logits.astype(np.float64), axis=1)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What belongs to no single model.
+
+    `random_logits`: a random network's logits of the forget test images, for ZRF. `structural_similarity`: of
+    each class to those to forget, in [-1, 1], NaN for these themselves. `scores`: the discriminator's of the
+    forget test images, in [0, 1], by the file's name of the model whose outputs it scores.
+    """
+
+    random_logits: Float[np.ndarray, "M C"]
+    structural_similarity: Float[np.ndarray, " C"]
+    scores: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """All that judgement reads."""
+
+    sample: Sample
+    models: Panel[Observation]
+    shared: Shared
+
+    def scores(self) -> Panel[np.ndarray]:
+        """Return the discriminator's scores of each model's outputs; the control has none."""
+        of = self.shared.scores
+        return Panel(
+            {name: of[name] for name in self.models.subjects if name in of},
+            {seed: of[f"retrained/{seed}"] for seed in self.models.references},
+        )
+
+
+def spread_evenly(available: int, count: int) -> np.ndarray:
+    """Return `count` positions out of `available`, as evenly spread as whole numbers allow."""
+    return np.arange(count) * available // max(count, 1)
+
+
+def save_sample(sample: Sample, folder: Path) -> None:
+    """Write images.csv and classes.csv."""
+    names = np.array(sample.classes)
+    write_table(
+        folder / "images.csv",
+        pd.DataFrame(
+            {
+                "id": sample.indices,
+                "class": names[sample.labels],
+                "role": sample.roles,
+                "subset": sample.subsets,
+            }
+        ),
+    )
+    forgotten = ["forget" if label in sample.forget_labels else "" for label in range(len(names))]
+    write_table(folder / "classes.csv", pd.DataFrame({"class": names, "role": forgotten}))
+
+
+def save_observation(observation: Observation, path: Path, made_of: str) -> None:
+    """Write one model's observation; `made_of`: the fingerprint of what it follows from."""
+    arrays = {"logits": observation.logits}
+    arrays |= {f"layer {name}": values for name, values in observation.layers.items()}
+    for kind, curve in observation.curves.items():
+        arrays |= {f"passes {kind}": np.array(curve.passes), f"hits {kind}": curve.hits}
+    _save(path, arrays, {"made_of": made_of, "train_accuracy": dict(observation.train_accuracy)})
+
+
+def save_shared(shared: Shared, path: Path) -> None:
+    """Write what belongs to no single model."""
+    arrays = {
+        "random_logits": shared.random_logits,
+        "structural_similarity": shared.structural_similarity,
+    }
+    arrays |= {f"score {name}": values for name, values in shared.scores.items()}
+    _save(path, arrays, {})
+
+
+def made_of(path: Path) -> str | None:
+    """Return the fingerprint that stands in an observation's file, or None if there is no such file."""
+    try:
+        return json.loads(read_tensors(path, "about", of_bytes)[0])["made_of"]
+    except (FileNotFoundError, ValueError, LookupError, TypeError):
+        return None
+
+
+def load(folder: Path) -> Observed:
+    """Return what the stage `observe` wrote. Raises: UserError if files are missing or not what it writes."""
+    try:
+        sample = _load_sample(folder)
+        original = load_observation(folder / f"{ORIGINAL}.safetensors")
+        subjects = {
+            UNLEARNED: load_observation(folder / f"{UNLEARNED}.safetensors"),
+            ORIGINAL: original,
+            CONTROL: load_observation(folder / f"{CONTROL}.safetensors", original.layers),
+        }
+        files = sorted(
+            (folder / "retrained").glob("*.safetensors"), key=lambda file: int(file.stem)
+        )
+        references = {file.stem: load_observation(file) for file in files}
+        _, arrays = read_tensors(folder / "shared.safetensors", "about", of_bytes)
+        shared = Shared(
+            arrays["random_logits"], arrays["structural_similarity"], _below(arrays, "score ")
+        )
+    except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"{folder} is not what the stage observe writes ({type(error).__name__}: {error}): run "
+            "`dvc repro`"
+        ) from None
+    return Observed(sample, Panel(subjects, references), shared)
+
+
+def _load_sample(folder: Path) -> Sample:
+    images = read_table(folder / "images.csv", ["id", "class", "role", "subset"])
+    classes = read_table(folder / "classes.csv", ["class", "role"])
+    names = tuple(classes["class"])
+    label_of = {name: label for label, name in enumerate(names)}
+    return Sample(
+        images["id"].to_numpy(),
+        np.array([label_of[name] for name in images["class"]]),
+        images["role"].to_numpy(dtype=str),
+        images["subset"].to_numpy(dtype=str),
+        tuple(np.flatnonzero(classes["role"] == "forget").tolist()),
+        names,
+    )
+
+
+def load_observation(path: Path, layers: Mapping[str, np.ndarray] | None = None) -> Observation:
+    """Return what `save_observation` wrote, with these layers if it holds none. Raises: as `read_tensors`."""
+    text, arrays = read_tensors(path, "about", of_bytes)
+    return Observation(
+        arrays["logits"],
+        _below(arrays, "layer ") if layers is None else layers,
+        json.loads(text)["train_accuracy"],
+        {
+            kind: Curve(tuple(passes.tolist()), arrays[f"hits {kind}"])
+            for kind, passes in _below(arrays, "passes ").items()
+        },
+    )
+
+
+def _below(arrays: Mapping[str, np.ndarray], start: str) -> dict[str, np.ndarray]:
+    """Return the arrays whose name has this start, by the rest of it, in order of their names."""
+    return {
+        name.removeprefix(start): arrays[name] for name in sorted(arrays) if name.startswith(start)
+    }
+
+
+def _save(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
+    content = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+    with atomic(path) as temporary:
+        temporary.write_bytes(to_bytes(content, metadata={"about": json.dumps(about)}))

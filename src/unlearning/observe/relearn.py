@@ -1,0 +1,98 @@
+"""How fast does the class come back? Fine-tuning with a few forget images, and with none at all."""
+
+import copy
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from unlearning.base.hardware import Hardware
+from unlearning.data.dataset import Dataset, endless_batches, normalised
+from unlearning.models.forward import predict_logits
+from unlearning.observe.record import RETAIN_ONLY, WITH_FORGET_IMAGES, Curve, spread_evenly
+from unlearning.observe.schedule import (
+    CHECK_EVERY,
+    CHECK_RETAIN_ONLY_EVERY,
+    CHECKED_IMAGES,
+    FEW_IMAGES,
+    FORGET_PER_STEP,
+    LEARNING_RATE,
+    PASSES_PER_STEP,
+    RETAIN_PER_STEP,
+    STEPS,
+)
+
+SEED = 0
+
+
+def few_forget_images(data: Dataset) -> Int[Tensor, " K"]:
+    """Return up to 16 training images of the forget classes, as an attacker who found a few would have."""
+    train = data.select(role="forget", subset="train")
+    labels = data.forget_labels
+    chosen = []
+    for label in labels:
+        of_class = train[data.labels[train] == label]
+        count = min(-(-FEW_IMAGES // len(labels)), len(of_class))
+        chosen.append(of_class[spread_evenly(len(of_class), count)])
+    return torch.cat(chosen)[:FEW_IMAGES]
+
+
+def curves(model: nn.Module, data: Dataset, back_at: float, hardware: Hardware) -> dict[str, Curve]:
+    """Return the curves of a model that is fine-tuned with a few forget images and with none."""
+    few = few_forget_images(data)
+    return {
+        WITH_FORGET_IMAGES: relearn(model, data, few, back_at, hardware),
+        RETAIN_ONLY: relearn(model, data, few[:0], back_at, hardware),
+    }
+
+
+def relearn(
+    model: nn.Module,
+    data: Dataset,
+    forget: Int[Tensor, " K"],
+    back_at: float,
+    hardware: Hardware,
+) -> Curve:
+    """Return the forget accuracy while a copy of the model is fine-tuned, until it is back or 256 passes.
+
+    Each step takes up to 4 of the `forget` images and 12 retain images, or 16 of these if there are none;
+    Adam without weight decay, lr 0.0001, the network's batch statistics frozen. All models of an audit see the
+    same images in the same order. It ends at the first check at which the accuracy reaches `back_at`.
+    """
+    model = copy.deepcopy(model).to(hardware.device).eval()
+    optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE, fused=True)
+    generator = torch.Generator().manual_seed(SEED)
+    retain = data.select(role="retain", subset="train")
+    size, check_every = (
+        (RETAIN_PER_STEP, CHECK_EVERY)
+        if len(forget)
+        else (PASSES_PER_STEP, CHECK_RETAIN_ONLY_EVERY)
+    )
+    retain_batches = endless_batches(retain, size, generator)
+    forget_batches = endless_batches(forget, FORGET_PER_STEP, generator)
+    tested = data.select(role="forget", subset="test")
+    tested = tested[spread_evenly(len(tested), min(len(tested), CHECKED_IMAGES))]
+
+    def hits() -> np.ndarray:
+        predicted = predict_logits(model, data, tested, hardware).argmax(dim=1)
+        return (predicted == data.labels[tested]).double().numpy()
+
+    passes, found = [0], [hits()]
+    for step in range(1, STEPS + 1):
+        if found[-1].mean() >= back_at:
+            break
+        batch = next(retain_batches)
+        if len(forget):
+            batch = torch.cat([batch, next(forget_batches)])
+        with hardware.autocast():
+            logits = model(normalised(data.pixels(batch), hardware.device))
+        loss = F.cross_entropy(logits.float(), data.labels[batch].to(hardware.device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % check_every == 0:
+            passes.append(step * PASSES_PER_STEP)
+            found.append(hits())
+    return Curve(tuple(passes), np.stack(found))

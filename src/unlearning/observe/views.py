@@ -1,0 +1,103 @@
+"""Every model over the audited images, once: logits, layers, training accuracy."""
+
+import numpy as np
+import torch
+from torch import nn
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from unlearning.base.hardware import Hardware
+from unlearning.data.dataset import Dataset
+from unlearning.models.anatomy import head
+from unlearning.models.forward import forward, predict_logits
+from unlearning.models.layers import FEATURES, LAYERS, LOGITS
+from unlearning.observe.record import Observation, Sample, spread_evenly
+
+# Training images per class that are looked at, whatever the data's size. Membership attacks are measured on
+# those of the forget classes.
+FORGET_TRAINING_IMAGES, RETAIN_TRAINING_IMAGES = 200, 50
+SSIM_PAIRS = 64
+# Red, green, blue: luma of ITU-R BT.601.
+LUMA = (0.299, 0.587, 0.114)
+
+
+def sample(data: Dataset) -> Sample:
+    """Return the audited images: all test images, up to 200 training images of a forget class, 50 of others.
+
+    In the data set's order; none that was withdrawn.
+    """
+    audited = ("forget", "retain")
+    train = data.select(role=audited, subset="train")
+    chosen = [data.select(role=audited, subset="test")]
+    for label in range(len(data.classes)):
+        of_class = train[data.labels[train] == label]
+        most = FORGET_TRAINING_IMAGES if label in data.forget_labels else RETAIN_TRAINING_IMAGES
+        chosen.append(of_class[spread_evenly(len(of_class), min(len(of_class), most))])
+    indices = torch.cat(chosen).sort().values.numpy()
+    return Sample(
+        indices,
+        data.labels[indices].numpy(),
+        data.roles[indices],
+        data.subsets[indices],
+        tuple(data.forget_labels),
+        data.classes,
+    )
+
+
+def observe(model: nn.Module, data: Dataset, sample: Sample, hardware: Hardware) -> Observation:
+    """Return what the model makes of the sample, and its accuracy on all training images."""
+    indices = torch.from_numpy(sample.indices)
+    found = forward(model, data, indices, hardware, dict.fromkeys(LAYERS, 1))
+    logits = found.pop(LOGITS)
+    hits = np.zeros(len(data.labels), dtype=bool)
+    train = data.select(role=("forget", "retain"), subset="train")
+    others = train[~torch.isin(train, indices)]
+    for known, rows in (
+        (logits, indices),
+        (predict_logits(model, data, others, hardware), others),
+    ):
+        hits[rows.numpy()] = (known.argmax(dim=1) == data.labels[rows]).numpy()
+    return Observation(
+        logits.numpy(),
+        {name: values.numpy() for name, values in found.items()},
+        {
+            role: float(hits[data.select(role=role, subset="train").numpy()].mean())
+            for role in ("forget", "retain")
+        },
+    )
+
+
+@torch.no_grad()
+def with_head(observation: Observation, model: nn.Module) -> Observation:
+    """Return what a model makes of the sample that differs from the observed one in its last layer alone."""
+    logits = head(model).cpu()(torch.from_numpy(observation.layers[FEATURES]))
+    return Observation(logits.numpy(), {})
+
+
+def structural_similarity(data: Dataset, label: int) -> float:
+    """Return the mean SSIM between a class's and the forget classes' images, in [-1, 1]; 1: equal pixels.
+
+    64 pairs of grey training images, spread over both classes. It compares brightness, contrast and
+    structure place by place: it says whether pictures look alike as pictures (pose, framing,
+    background), not whether they show related animals.
+    Source: Wang et al. 2004, "Image Quality Assessment", IEEE Transactions on Image Processing 13(4).
+    """
+    retain = data.select(role="retain", subset="train")
+    others = retain[data.labels[retain] == label]
+    forget = data.select(role="forget", subset="train")
+    pairs = min(SSIM_PAIRS, max(len(others), len(forget)))
+    left = _grey(data, _spread(others, pairs))
+    right = _grey(data, _spread(forget, pairs))
+    values = structural_similarity_index_measure(left, right, data_range=1.0)
+    assert isinstance(values, torch.Tensor)
+    return values.item()
+
+
+def _spread(indices: torch.Tensor, count: int) -> torch.Tensor:
+    """Return `count` of the images, evenly spread; from the start again where there are fewer."""
+    spread = indices[spread_evenly(len(indices), min(count, len(indices)))]
+    return spread[np.arange(count) % len(spread)]
+
+
+def _grey(data: Dataset, indices: torch.Tensor) -> torch.Tensor:
+    colours = data.pixels(indices).float() / 255
+    return (colours @ torch.tensor(LUMA))[:, None]

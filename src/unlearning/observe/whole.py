@@ -1,0 +1,106 @@
+"""All models of a run, each observed unless it already was, in a folder that `record` reads."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from unlearning.base.files import atomic
+from unlearning.base.fingerprint import of_stage, sha256
+from unlearning.base.hardware import Hardware
+from unlearning.base.progress import say
+from unlearning.data.dataset import Dataset
+from unlearning.models import weights
+from unlearning.models.build import new_classifier
+from unlearning.models.discriminator import load_discriminator, scores
+from unlearning.models.forward import predict_logits
+from unlearning.models.head import edit_head
+from unlearning.models.panel import CONTROL, ORIGINAL, UNLEARNED
+from unlearning.observe import record, relearn, views
+from unlearning.observe.record import EXTRACTOR, Observation, Sample, Shared
+from unlearning.observe.schedule import BACK_AT
+
+RANDOM_NETWORK_SEED = 0
+
+
+def observe_all(
+    data: Dataset, models: Path, folder: Path, memory: Path, hardware: Hardware
+) -> None:
+    """Write the observations of original, control, unlearned and retrained models into the folder.
+
+    A copy of each stays in `memory`, from which an equal one is taken instead of running its model again.
+
+    Raises: UserError if a model is missing, broken, or under a name that is no seed.
+    """
+    sample, retrained = views.sample(data), weights.retrained(models)
+    record.save_sample(sample, folder)
+    # Whatever all observations follow from; the original, since its accuracy ends the curves of relearning.
+    common = (
+        f"{of_stage('observe', leave_out=('models/',))} {hardware} {torch.__version__} "
+        f"{sha256(models / f'{ORIGINAL}.safetensors')}"
+    )
+    found: dict[str, Observation] = {}
+    for name in (ORIGINAL, CONTROL, UNLEARNED, *retrained):
+        file_of_model = models / f"{ORIGINAL if name == CONTROL else name}.safetensors"
+        file = folder / f"{name}.safetensors"
+        made_of = hashlib.sha256(f"{common} {sha256(file_of_model)}".encode()).hexdigest()
+        kept = memory / f"observe-{made_of[:16]}" / file.name
+        if record.made_of(kept) != made_of:
+            say(f"observe: {name}")
+            model, _ = weights.load_classifier(file_of_model)
+            if name == CONTROL:
+                model = edit_head(model, sample.forget_labels)
+                seen = views.with_head(found[ORIGINAL], model)
+            else:
+                seen = views.observe(model, data, sample, hardware)
+            back_at = BACK_AT * _forget_accuracy(found.get(ORIGINAL, seen), sample)
+            curves = relearn.curves(model, data, back_at, hardware)
+            record.save_observation(replace(seen, curves=curves), kept, made_of)
+        with atomic(file) as temporary:
+            shutil.copyfile(kept, temporary)
+        os.utime(kept.parent)  # what was used lately is not removed as old
+        found[name] = record.load_observation(file)
+    for stale in (folder / "retrained").glob("*"):
+        if f"retrained/{stale.stem}" not in retrained:
+            stale.unlink()
+    shared = _shared(data, sample, models, found, hardware)
+    record.save_shared(shared, folder / "shared.safetensors")
+
+
+def _shared(
+    data: Dataset,
+    sample: Sample,
+    models: Path,
+    found: Mapping[str, Observation],
+    hardware: Hardware,
+) -> Shared:
+    rows = sample.rows("forget", "test")
+    forget = torch.from_numpy(sample.indices[rows])
+    random = new_classifier(len(sample.classes), RANDOM_NETWORK_SEED)
+    discriminator = load_discriminator(models / "discriminator.safetensors")
+    extractor, _ = weights.load_classifier(models / "init/feature_extractor.safetensors")
+    outputs = {
+        name: torch.from_numpy(each.logits[rows]) for name, each in found.items() if name != CONTROL
+    } | {EXTRACTOR: predict_logits(extractor, data, forget, hardware)}
+    return Shared(
+        predict_logits(random, data, forget, hardware).numpy(),
+        np.array(
+            [
+                np.nan
+                if label in sample.forget_labels
+                else views.structural_similarity(data, label)
+                for label in range(len(sample.classes))
+            ]
+        ),
+        {name: scores(discriminator, logits).numpy() for name, logits in outputs.items()},
+    )
+
+
+def _forget_accuracy(observation: Observation, sample: Sample) -> float:
+    rows = sample.rows("forget", "test")
+    return float((observation.logits[rows].argmax(axis=1) == sample.labels[rows]).mean())

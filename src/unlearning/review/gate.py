@@ -1,0 +1,189 @@
+"""The gate of a code review: figures in `metrics/` against limits, without data or models."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from unlearning.audit.words import SUCCESSES
+from unlearning.base.errors import UserError, printable
+from unlearning.base.files import DIGITS, read_metrics, rounded
+from unlearning.settings.gate import GateParams
+
+
+@dataclass(frozen=True)
+class Check:
+    """One limit. `value` is a string where the run could not measure the figure."""
+
+    limit_name: str
+    meaning: str
+    value: float | str
+    limit: float | None
+
+    @property
+    def outcome(self) -> Literal["kept", "broken", "not checked"]:
+        """Return whether the value is at most the limit; what cannot be checked is broken."""
+        if self.limit is None:
+            return "not checked"
+        if isinstance(self.value, str):
+            return "broken"
+        # Metrics have 4 digits: a difference of two may miss the limit by the arithmetic alone.
+        return "kept" if round(self.value, DIGITS) <= self.limit else "broken"
+
+
+@dataclass(frozen=True)
+class _Metrics:
+    """A metrics file that names itself when a figure is missing."""
+
+    path: Path
+    values: dict[str, Any]
+
+    def figure(self, *keys: str) -> float | str:
+        """Return the figure at this path of keys, or the words that stand there or for a whole section.
+
+        What is not finite comes back in words too. Raises: UserError if there is no such figure.
+        """
+        value: Any = self.values
+        try:
+            for key in keys:
+                if isinstance(value, str):
+                    return value
+                value = value[key]
+        except (KeyError, TypeError):
+            raise self._lacks(*keys) from None
+        if isinstance(value, str):
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._lacks(*keys)
+        return float(value) if math.isfinite(value) else f"not finite: {value}"
+
+    def _lacks(self, *keys: str) -> UserError:
+        return UserError(f"{self.path} lacks the figure {'.'.join(keys)}: run `dvc repro`")
+
+
+def check(folder: Path, limits: GateParams) -> list[Check]:
+    """Return one check per limit. Raises: UserError if a metrics file is missing or lacks a figure."""
+    forget = _read(folder / "evaluate_forget.json")
+    retain = _read(folder / "evaluate_retain.json")
+    cost = _read(folder / "adversarial_train.json")
+    audit = _read(folder / "audit.json")
+    return [
+        Check(
+            "forget_accuracy",
+            "accuracy on forget images: worst of test, training, any class",
+            _largest(
+                forget.figure("test_accuracy"),
+                forget.figure("train_accuracy"),
+                audit.figure("worst_forget_accuracy"),
+            ),
+            limits.forget_accuracy,
+        ),
+        Check(
+            "retain_loss",
+            "retain test accuracy lost against the original",
+            _difference(retain.figure("original", "test_accuracy"), retain.figure("test_accuracy")),
+            limits.retain_loss,
+        ),
+        Check(
+            "js_excess",
+            "divergence to retrained models above their floor (nats)",
+            _difference(audit.figure("js_to_retrained"), audit.figure("js_floor")),
+            limits.js_excess,
+        ),
+        Check(
+            "membership_excess",
+            "worst membership AUC further from 0.5 than retrained",
+            audit.figure("membership_excess"),
+            limits.membership_excess,
+        ),
+        Check(
+            "few_shot_excess",
+            "recall from five images above retrained",
+            _difference(
+                audit.figure("few_shot_recall"), audit.figure("retrained", "few_shot_recall")
+            ),
+            limits.few_shot_excess,
+        ),
+        Check(
+            "cost_ratio",
+            "arithmetic against one retraining",
+            cost.figure("cost_ratio"),
+            limits.cost_ratio,
+        ),
+        # No limit of the params: what the audit itself calls no success never passes.
+        Check(
+            "verdict",
+            "1 if the audit's verdict is failed, or none",
+            float(audit.figure("verdict") not in SUCCESSES),
+            0.0,
+        ),
+    ]
+
+
+def broken(checks: Sequence[Check]) -> bool:
+    """Return whether any limit is broken."""
+    return any(each.outcome == "broken" for each in checks)
+
+
+def as_json(checks: Sequence[Check]) -> str:
+    """Return the checks as a JSON list; what was not measured is a string, a limit switched off null."""
+    return json.dumps(
+        [rounded(asdict(each)) | {"limit": each.limit, "outcome": each.outcome} for each in checks],
+        indent=2,
+        ensure_ascii=False,
+    )
+
+
+def table(checks: Sequence[Check]) -> str:
+    """Return the checks as a Markdown table, which reads as plain text too.
+
+    Limits that are broken because nothing was measured are named below it, with the way out.
+    """
+    rows = [("limit", "figure", "value", "at most", "outcome")]
+    rows += [
+        (each.limit_name, each.meaning, _shown(each.value), _shown(each.limit), each.outcome)
+        for each in checks
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "| "
+        + " | ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        + " |"
+        for row in rows
+    ]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    unmeasured = [
+        f"gate.{each.limit_name}"
+        for each in checks
+        if each.outcome == "broken" and isinstance(each.value, str)
+    ]
+    hint = (
+        f"Not measured, so not kept: {', '.join(unmeasured)}. Set a limit to null to do without it."
+    )
+    return "\n".join([lines[0], rule, *lines[1:], *(["", hint] if unmeasured else [])])
+
+
+def _largest(*values: float | str) -> float | str:
+    """Return the largest of them, or the first words."""
+    words = [value for value in values if isinstance(value, str)]
+    return words[0] if words else max(value for value in values if not isinstance(value, str))
+
+
+def _difference(left: float | str, right: float | str) -> float | str:
+    if isinstance(left, str) or isinstance(right, str):
+        return left if isinstance(left, str) else right
+    return left - right
+
+
+def _shown(value: float | str | None) -> str:
+    if value is None:
+        return "-"
+    return (
+        printable(value) if isinstance(value, str) else f"{round(value, DIGITS) + 0.0:.{DIGITS}f}"
+    )
+
+
+def _read(path: Path) -> _Metrics:
+    return _Metrics(path, read_metrics(path))

@@ -1,0 +1,136 @@
+"""What Git and DVC say of a folder that may be a stranger's, as text; their complaints as one line.
+
+Neither may run anything that the folder brings along. Git is asked only for what it keeps (names, ancestors,
+contents), never to look at the working tree: that would run filters and hooks. DVC runs in a Python that
+takes no module from the current folder or the environment, opens no connection and starts no program.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from unlearning.base.errors import UserError
+from unlearning.base.files import MOST_BYTES
+
+# An audit hook hears of each before it happens, whichever library asks. Source: Python's "Audit events table".
+GUARDED_DVC = """
+import os, sys
+FORBIDDEN = (
+    "socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto",
+    "subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "os.startfile", "pty.spawn",
+)
+def guard(event, arguments):
+    if event in FORBIDDEN:
+        # An exception would be taken for a file that is missing.
+        os.write(2, f"it asks for {event} {str(arguments)[:200]!r}, which is not allowed here".encode())
+        os._exit(1)
+sys.addaudithook(guard)
+from dvc.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+# Of the repository's own configuration, whatever could start a program or reach another machine.
+GIT_SETTINGS = (
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "core.attributesFile=/dev/null",
+    "core.pager=cat",
+    "core.sshCommand=false",
+    "credential.helper=",
+    "log.showSignature=false",
+    "protocol.allow=never",
+)
+
+# The stage that runs every time: DVC alone would call no run finished.
+GUARD = "check_request"
+
+
+def git(root: Path, *command: str) -> str:
+    """Return what a git command prints, without the spaces around it.
+
+    Raises: UserError with git's first complaint.
+    """
+    return _git(root, *command).decode("utf-8", "replace").strip()
+
+
+def committed(root: Path, commit: str, name: str) -> bytes:
+    """Return a file as a commit has it. Raises: UserError if there is none, or a huge one."""
+    size = int(git(root, "cat-file", "-s", f"{commit}:{name}"))
+    if size > MOST_BYTES:
+        raise UserError(f"{name} of {commit} has {size} bytes")
+    return _git(root, "cat-file", "blob", f"{commit}:{name}")
+
+
+def tracked(root: Path, commit: str, *below: str) -> dict[str, str]:
+    """Return the hash of each file of a commit by its path, of those in the folder or of the name `below`.
+
+    Links and submodules are left out: what they lead to is not in the commit.
+    """
+    listed = _git(root, "ls-tree", "-r", "-z", "--full-tree", commit, "--", *below)
+    entries = [
+        entry.split("\t", 1)
+        for entry in listed.decode("utf-8", "surrogateescape").split("\0")
+        if entry
+    ]
+    return {
+        name: about.split()[2]
+        for about, name in entries
+        if about.startswith(("100644 ", "100755 "))
+    }
+
+
+def dvc(root: Path, *command: str) -> str:
+    """Return what a DVC command prints that neither runs a stage nor needs a remote.
+
+    Raises: UserError with its last complaint.
+    """
+    # -I: no module from the current folder, PYTHONPATH or the user's own packages.
+    done = _call(root, sys.executable, "-I", "-c", GUARDED_DVC, *command, DVC_NO_ANALYTICS="1")
+    if done.returncode:
+        reason = (
+            done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
+        )[-1]
+        raise UserError(f"dvc {command[0]}: {reason}")
+    return done.stdout.decode("utf-8", "replace").strip()
+
+
+def _git(root: Path, *command: str) -> bytes:
+    settings = [word for setting in GIT_SETTINGS for word in ("-c", setting)]
+    # No fetching of what a partial clone lacks, by any protocol.
+    done = _call(
+        root, _program("git"), *settings, *command, GIT_NO_LAZY_FETCH="1", GIT_ALLOW_PROTOCOL="none",
+        GIT_TERMINAL_PROMPT="0", GIT_OPTIONAL_LOCKS="0",
+    )  # fmt: skip
+    if done.returncode:
+        reason = (
+            done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
+        )[0]
+        raise UserError(f"git {command[0]}: {reason}")
+    return done.stdout
+
+
+def _program(name: str) -> str:
+    """Return a program's absolute path. An entry of PATH such as "." would be the stranger's folder."""
+    found = shutil.which(name, path=_search_path())
+    if found is None:
+        raise UserError(f"{name} is not installed, or not on the PATH by an absolute folder")
+    return found
+
+
+def _search_path() -> str:
+    entries = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join(entry for entry in entries if Path(entry).is_absolute())
+
+
+def _call(root: Path, *command: str, **environment: str) -> "subprocess.CompletedProcess[bytes]":
+    """Run a program in `root`, with this process's environment but for what steers Git, DVC and Python."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("GIT_", "DVC_", "PYTHON"))
+    }
+    return subprocess.run(
+        command, cwd=root, capture_output=True, stdin=subprocess.DEVNULL,
+        env=kept | {"PATH": _search_path()} | environment,
+    )  # fmt: skip

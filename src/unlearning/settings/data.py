@@ -1,0 +1,21 @@
+"""The section `data`."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from unlearning.settings.types import ImageSize, Name, Section, Seed
+
+
+class DataParams(Section):
+    """Where the images come from and how they are packed."""
+
+    key: ClassVar[str] = "data"
+
+    source: Literal["synthetic", "folder"]
+    path: Annotated[str, Field(min_length=1)]
+    classes: dict[Name, Name]
+    image_size: ImageSize
+    on_bad_image: Literal["skip", "fail"]
+    images_per_class: Annotated[int, Field(ge=10, le=100_000)]
+    seed: Seed

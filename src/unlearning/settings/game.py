@@ -1,0 +1,26 @@
+"""The knobs of the game, which people sweep (`dvc exp run -S lr=0.0005`): at the top level of params.yaml."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from unlearning.settings.types import Count, NonNegative, Number, Positive, Section, Seed
+
+
+class GameParams(Section):
+    """The knobs of the adversarial game; they stand at the top level of params.yaml."""
+
+    recipe: Literal["adversarial", "article"]
+    seed: Seed
+    lr: Positive
+    epochs: Count
+    batch_size: Count
+    weight_decay: NonNegative
+    beta1: Annotated[Number, Field(ge=0, lt=1)]
+    beta2: Annotated[Number, Field(ge=0, lt=1)]
+    forget_images: Count
+    adversary: Literal["best_response", "discriminator", "none"]
+    adversary_weight: NonNegative
+    retain_weight: NonNegative
+    teacher_weight: NonNegative
+    feature_weight: NonNegative

@@ -1,0 +1,15 @@
+"""The section `report`."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from unlearning.settings.types import Section
+
+
+class ReportParams(Section):
+    """What the report shows."""
+
+    key: ClassVar[str] = "report"
+
+    forget_images: Annotated[int, Field(ge=0, le=100)]

@@ -1,0 +1,34 @@
+"""What the sections of params.yaml have in common: types with their ranges, and strictness."""
+
+import re
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from unlearning.base.reading import composed
+
+
+def _exponent_to_float(value: object) -> object:
+    """Turn '1e-05' into a number: PyYAML reads an exponent without a dot as a string."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_exponent_to_float), Field(allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0)]
+NonNegative = Annotated[Number, Field(ge=0)]
+Fraction = Annotated[Number, Field(gt=0, lt=1)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+ImageSize = Annotated[int, Field(ge=32, le=1024)]
+Name = Annotated[str, AfterValidator(composed)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml. An unknown key, a wrong type or an impossible value is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    key: ClassVar[str] = ""  # that it stands under; "": its keys stand at the top level

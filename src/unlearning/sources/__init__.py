@@ -1,0 +1,4 @@
+"""Where images come from: drawn here or read from a folder, decoded once, packed into one array.
+
+Nothing is imported here: the processes that decode must not load torch.
+"""

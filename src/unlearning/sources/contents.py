@@ -1,0 +1,111 @@
+"""What the files of a tree hold, as one number; a file that looks as it did is not read again.
+
+DVC's own hash of a folder passes over what lies behind links to folders, waits for ever at a named
+pipe and fails at a name that is no UTF-8. So `check_request` looks at the folder each time, and
+`prepare_data` depends on what it found.
+"""
+
+import errno
+import hashlib
+import json
+import stat
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from unlearning.base.files import atomic
+from unlearning.base.progress import bar
+from unlearning.settings.data import DataParams
+from unlearning.sources.folder import list_images, root_of
+
+# Below the root; of this machine alone: size, times and inode of each file, and the hash it had then.
+MEMORY = Path("scratch/contents.json")
+# A file that changed so shortly before it was read may change again within one tick of its times.
+SETTLED = 3 * 10**9  # nanoseconds
+Stamp = list[int]
+
+
+def of(params: DataParams, root: Path = Path()) -> dict[str, Any]:
+    """Return the number of files that `data.path` gives to the classes, and one hash over them.
+
+    Links are followed. Nothing for images that are drawn: the code and the parameters say it all.
+    Raises: UserError, see `tree.list_images`.
+    """
+    if params.source == "synthetic":
+        return {}
+    params = params.model_copy(update={"path": str(root / params.path)})
+    folder = root_of(params)
+    listed = list_images(params, folder)
+    return {
+        "files": len(listed),
+        "sha256": digest([image.path for image in listed], folder, root / MEMORY),
+    }
+
+
+def digest(paths: Sequence[str], root: Path, memory: Path) -> str:
+    """Return the SHA-256 over the paths below `root` and the bytes behind each, as hex.
+
+    Names and contents count, times and places do not. A file is read again if its size, a time or
+    its inode is not what `memory`, a file that is written here, says.
+    """
+    known = _read_memory(memory)
+    now = time.time_ns()
+    root = root.resolve()
+    stamps = {path: _stamp(root / path) for path in paths}
+    hashes = {
+        path: entry[-1]
+        for path, stamp in stamps.items()
+        if (entry := known.get(f"{root}/{path}")) and entry[:-1] == stamp
+    }
+    hashes |= {path: stamp for path, stamp in stamps.items() if isinstance(stamp, str)}
+    unknown = [path for path in paths if path not in hashes]
+    with ThreadPoolExecutor() as pool:
+        read = pool.map(lambda path: _sha256(root / path), unknown)
+        hashes |= zip(unknown, bar(read, len(unknown), "files compared"), strict=True)
+    if unknown:
+        settled = {
+            f"{root}/{path}": [*stamp, hashes[path]]
+            for path, stamp in stamps.items()
+            if isinstance(stamp, list) and max(stamp[1:3]) < now - SETTLED
+        }
+        with atomic(memory) as temporary:
+            temporary.write_text(json.dumps(settled), encoding="ascii")
+    # Escaped, so that a name that is no UTF-8 has bytes too.
+    lines = (json.dumps([path, hashes[path]]) + "\n" for path in paths)
+    return hashlib.sha256("".join(lines).encode("ascii")).hexdigest()
+
+
+def _stamp(file: Path) -> Stamp | str:
+    """Return size, time of change and of status in nanoseconds, and inode; or why nothing can be read."""
+    try:
+        status = file.stat()
+    except OSError as error:
+        return _reason(error)
+    if not stat.S_ISREG(status.st_mode):
+        return "no file"
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return _reason(error)
+
+
+def _reason(error: OSError) -> str:
+    return errno.errorcode.get(
+        error.errno or 0, "unreadable"
+    )  # not its words: they are the system's
+
+
+def _read_memory(memory: Path) -> dict[str, list[Any]]:
+    """Return what was known, or nothing: it only saves time."""
+    with suppress(OSError, ValueError, AttributeError):
+        entries = json.loads(memory.read_text(encoding="ascii"))
+        return {path: entry for path, entry in entries.items() if isinstance(entry, list)}
+    return {}

@@ -1,0 +1,298 @@
+"""Every image is decoded once, on all cores, and packed into one array on the disk.
+
+Rows are written as they come: memory holds a few chunks of pictures, whatever their number, and
+some hundred bytes per image for its name and its digest.
+"""
+
+import csv
+import hashlib
+import io
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+
+from unlearning.base.errors import UserError
+from unlearning.base.files import atomic
+from unlearning.base.progress import bar
+from unlearning.settings.data import DataParams
+from unlearning.sources.decode import BadImage, decode, span
+from unlearning.sources.depth import PLAIN, Depth
+from unlearning.sources.drawn import SPECIES, draw
+from unlearning.sources.folder import Listed, select
+
+COLUMNS = ["id", "path", "sha256", "pixels", "class"]
+JPEG_QUALITY = 90
+CHUNK_BYTES = 2**21  # of pixels, handed over at once: enough to hide the cost of the hand-over
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Read:
+    """A file that was read: SHA-256 of its bytes and of its packed pixels, and the pixels."""
+
+    sha256: str
+    pixels_sha256: str
+    pixels: bytes
+
+
+@dataclass
+class Tally:
+    """What was packed so far."""
+
+    classes: dict[str, int]
+    depth: Depth = PLAIN
+    skipped: int = 0
+    duplicates: int = 0  # images whose pixels occurred before
+    conflicting_duplicates: int = 0  # those of them that occurred first under another class
+    first_class: dict[bytes, str] = field(default_factory=dict)  # by the pixels' SHA-256
+    first_fault: dict[str, str] = field(default_factory=dict)  # by class
+
+    @property
+    def images(self) -> int:
+        """Return the number of images, which is the id of the next one."""
+        return sum(self.classes.values())
+
+    def add(self, class_name: str, pixels_sha256: str) -> None:
+        """Count an image."""
+        self.classes[class_name] += 1
+        digest = bytes.fromhex(pixels_sha256)
+        if digest in self.first_class:
+            self.duplicates += 1
+            self.conflicting_duplicates += self.first_class[digest] != class_name
+        else:
+            self.first_class[digest] = class_name
+
+    def skip(self, class_name: str, fault: str) -> None:
+        """Count a file that is no image."""
+        self.skipped += 1
+        self.first_fault.setdefault(class_name, fault)
+
+    def metrics(self) -> dict[str, Any]:
+        """Return what metrics/prepare_data.json holds."""
+        names = ("images", "skipped", "duplicates", "conflicting_duplicates")
+        ranges = {"integers": self.depth.integers, "floats": self.depth.floats}
+        return {name: getattr(self, name) for name in names} | {
+            f"deep_{kind}": {"black": found[0], "white": found[1]}
+            for kind, found in ranges.items()
+            if found is not None
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row per class with its number of images."""
+        return [{"class": name, "images": count} for name, count in self.classes.items()]
+
+
+def draw_tree(params: DataParams, root: Path) -> None:
+    """Draw `root/<species>/<species>_0000.jpg` and so on, in place of what `root` held before.
+
+    Each picture has a generator of its own, seeded by `data.seed`, its species' place in the list
+    of all species and its number: more images per class leave the earlier pictures as they were.
+    """
+    species = sorted(select(params.classes, SPECIES))
+    jobs = [(name, number) for name in species for number in range(params.images_per_class)]
+    with _whole_folder(root) as folder:
+        for name in species:
+            (folder / name).mkdir()
+        drawn = _on_all_cores(partial(_draw, folder=folder, seed=params.seed), jobs, chunk=8)
+        with closing(drawn):
+            deque(bar(drawn, len(jobs), "images drawn"), maxlen=0)
+
+
+def empty_tree(root: Path) -> None:
+    """Make `root` an empty folder."""
+    with _whole_folder(root):
+        pass
+
+
+def pack(listed: Sequence[Listed], root: Path, params: DataParams, out: Path) -> Tally:
+    """Write `out`/images.npy, samples.csv and skipped.csv, all three or none; return what was packed.
+
+    images.npy is N x H x W x 3 uint8; the row of an image is its id. samples.csv has id, path (from
+    the root), sha256 (of the file), pixels (SHA-256 of the packed pixels) and class, and if there is deep
+    greyscale, `depth`: the values that are black and white, the same in every row. skipped.csv has path
+    and reason.
+
+    Raises: UserError if a class has no image that can be read, or with `data.on_bad_image: fail`
+    if any file cannot.
+    """
+    size = params.image_size
+    files = [root / image.path for image in listed]
+    chunk = max(1, min(64, CHUNK_BYTES // (size * size * 3)))
+    depth = PLAIN if params.source == "synthetic" else _depth(files)
+    tally = Tally(dict.fromkeys(sorted({image.class_name for image in listed}), 0), depth)
+    rule = [] if depth == PLAIN else [depth.dumps()]
+    reading = _on_all_cores(partial(_read, size=size, depth=depth), files, chunk)
+    with (
+        atomic(out / "images.npy") as images_file,
+        atomic(out / "samples.csv") as samples_file,
+        atomic(out / "skipped.csv") as skipped_file,
+        images_file.open("wb") as images,
+        _table(samples_file, COLUMNS + ["depth"] * len(rule)) as add_sample,
+        _table(skipped_file, ["path", "reason"]) as add_skipped,
+        closing(reading),
+    ):
+        _write_header(images, len(files), size)
+        results = bar(reading, len(files), "images decoded")
+        for image, read in zip(listed, results, strict=True):
+            if isinstance(read, BadImage):
+                if params.on_bad_image == "fail":
+                    raise UserError(
+                        f"params.yaml: data.on_bad_image is 'fail', and {image.path!r} cannot be "
+                        f"used: {read}; mend or remove the file, or set data.on_bad_image to skip"
+                    )
+                tally.skip(image.class_name, fault=f"{image.path!r}: {read}")
+                add_skipped([image.path, str(read)])
+            else:
+                add_sample(
+                    [
+                        tally.images,
+                        image.path,
+                        read.sha256,
+                        read.pixels_sha256,
+                        image.class_name,
+                        *rule,
+                    ]
+                )
+                tally.add(image.class_name, read.pixels_sha256)
+                images.write(read.pixels)
+        _refuse_empty_classes(tally, params)
+        images.seek(0)
+        _write_header(images, tally.images, size)
+    return tally
+
+
+def _depth(files: list[Path]) -> Depth:
+    """Return which values are black and white in all deep greyscale; of other files the header is read."""
+    found = _on_all_cores(span, files, chunk=256)
+    with closing(found):
+        return Depth.of(each for each in found if each is not None)
+
+
+def _refuse_empty_classes(tally: Tally, params: DataParams) -> None:
+    for name, count in tally.classes.items():
+        if count == 0:
+            raise UserError(
+                f"params.yaml: data.path is {params.path!r}, but no file of class {name!r} can be "
+                f"read, the first is {tally.first_fault[name]}"
+            )
+
+
+def _read(path: Path, size: int, depth: Depth) -> Read | BadImage:
+    """Return the picture, or the reason why there is none: one bad file must not end its chunk."""
+    try:
+        str(path).encode()
+        pixels = decode(path, size, depth).tobytes()
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except UnicodeEncodeError:
+        return BadImage("its name is not valid UTF-8")
+    except BadImage as bad:
+        return bad
+    return Read(digest, hashlib.sha256(pixels).hexdigest(), pixels)
+
+
+def _draw(job: tuple[str, int], folder: Path, seed: int) -> None:
+    species, number = job
+    entropy = np.random.SeedSequence((seed, SPECIES.index(species), number))
+    picture = draw(species, np.random.default_rng(entropy))
+    # Not to the path: Pillow does not notice when a full disk takes only a part of a JPEG.
+    encoded = io.BytesIO()
+    picture.save(encoded, "JPEG", quality=JPEG_QUALITY)
+    (folder / species / f"{species}_{number:04d}.jpg").write_bytes(encoded.getvalue())
+
+
+def _write_header(file: BinaryIO, images: int, size: int) -> None:
+    """Write the head of an .npy file; NumPy pads it, so that another number of images fits in."""
+    shape = (images, size, size, 3)
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+
+
+@contextmanager
+def _table(path: Path, columns: list[str]) -> Iterator[Callable[[list[Any]], Any]]:
+    """Yield a function that adds a row to a CSV file."""
+    # A skipped file's name may hold bytes that are no text: they are written as \udcff.
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        # All text is quoted: a bare carriage return in a file's name would end the row.
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        writer.writerow(columns)
+        yield writer.writerow
+
+
+@contextmanager
+def _whole_folder(root: Path) -> Iterator[Path]:
+    """Yield a new folder beside `root`; it replaces `root` only if the block ends without error."""
+    folder = root.with_name(f".{root.name}.part")
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+        shutil.rmtree(root, ignore_errors=True)
+        folder.rename(root)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _on_all_cores(
+    work: Callable[[Job], Result], jobs: Sequence[Job], chunk: int
+) -> Generator[Result, None, None]:
+    """Yield `work(job)` for each job, in order; two chunks per core are under way at most.
+
+    Workers are forked from a server that has only imported this module, not from this process: a
+    fork copies the locks that other threads hold.
+    """
+    starts = range(0, len(jobs), chunk)
+    workers = min(_cores(), len(starts))
+    if workers < 2:
+        yield from map(work, jobs)
+        return
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload([__name__])
+    under_way: deque[Future[list[Result]]] = deque()
+    with ProcessPoolExecutor(workers, server, initializer=_live_with_the_parent) as pool:
+        try:
+            for start in starts:
+                under_way.append(pool.submit(_each, work, jobs[start : start + chunk]))
+                if len(under_way) == 2 * workers:
+                    yield from under_way.popleft().result()
+            while under_way:
+                yield from under_way.popleft().result()
+        finally:
+            for future in under_way:
+                future.cancel()
+
+
+def _each(work: Callable[[Job], Result], jobs: Sequence[Job]) -> list[Result]:
+    return [work(job) for job in jobs]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _live_with_the_parent() -> None:
+    """Leave Ctrl-C to the parent, and end when it ends: else a killed run leaves idle workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()

@@ -1,0 +1,90 @@
+"""Arithmetic is counted by PyTorch's own counter; here against a count by hand."""
+
+import copy
+
+import pytest
+import torch
+from conftest import play
+from torch import nn
+
+from unlearning.methods import adversarial
+from unlearning.methods.shared.flops import Work, training_flops
+from unlearning.methods.shared.game import Players, Run
+from unlearning.models.discriminator import new_discriminator
+
+
+def small() -> nn.Module:
+    """Return a network of a 3 x 3 convolution and a linear layer for images of 8 x 8."""
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(4, 5),
+    )  # fmt: skip
+
+
+def test_an_image_forward_and_backward_is_the_count_by_hand():
+    """Must fail if products or sums are left out, backward counts as forward, or per batch for per image."""
+    convolution = 2 * 8 * 8 * 4 * 3 * 9
+    linear = 2 * 4 * 5
+    # Backward: gradients of the weights, and of the input but for the first layer's, which needs none.
+    assert training_flops(small(), 8) == 2 * convolution + 3 * linear
+
+
+def test_counting_leaves_the_network_as_it_was():
+    """Must fail if gradients, mode or batch statistics of the caller's network change."""
+    network = small().eval()
+    before = copy.deepcopy(network.state_dict())
+    training_flops(network, 8)
+    assert not network.training
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_only_what_is_done_inside_is_counted_and_a_resumed_count_goes_on():
+    """Must fail if work outside counts, or what was done before and after a kill counts once or twice."""
+    left, right = torch.ones(3, 4), torch.ones(4, 5)
+    once = 2 * 3 * 4 * 5
+    whole, first, second = Work(), Work(), Work()
+    left @ right
+    with whole:
+        for _ in range(5):  # two to prepare, three steps
+            left @ right
+    left @ right
+    assert whole.flops == 5 * once
+    with first:
+        for _ in range(3):  # killed after the first step
+            left @ right
+    with second:
+        for _ in range(2):
+            left @ right
+        second.load_state_dict(first.state_dict())
+        for _ in range(2):
+            left @ right
+    assert second.flops == whole.flops
+
+
+def test_a_game_ends_with_the_same_bytes_whether_it_is_counted_or_not(
+    data, make_network, make_game, cpu
+):
+    """Must fail if the counter changes which kernels run."""
+    players = Players(make_network(1), make_network(2), new_discriminator(4, seed=0))
+    params = make_game(epochs=1, batch_size=4)
+    counted = play("adversarial", players, data, params, cpu)
+    run = Run(players, params.seed, cpu)
+    plain = adversarial.unlearn(players.feature_extractor, data, params, run)
+    assert run.work.flops == 0 < counted.flops
+    for name, value in plain.state_dict().items():
+        assert torch.equal(value, counted.generator.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("method", ["adversarial", "article"])
+def test_more_passes_are_more_arithmetic(method, data, make_network, make_game, cpu):
+    """Must fail if what the game does is not counted, or what it asks of the frozen network is not."""
+    players = Players(make_network(1), make_network(2), new_discriminator(4, seed=0))
+    short, long = (
+        play(
+            method, players, data, make_game(recipe=method, epochs=epochs, batch_size=4), cpu
+        ).flops
+        for epochs in (1, 3)
+    )
+    per_image = training_flops(players.generator, data.image_size)
+    assert long > short > per_image * 8

@@ -1,0 +1,291 @@
+"""What needs a network: observing it, relearning with it, and classes that resemble one another."""
+
+import copy
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from unlearning.audit import neighbours
+from unlearning.audit.relearning import best, passes_until_back
+from unlearning.base.errors import UserError
+from unlearning.base.files import write_table
+from unlearning.data.dataset import normalised
+from unlearning.models import weights
+from unlearning.models.build import new_classifier
+from unlearning.models.discriminator import load_discriminator, scores
+from unlearning.models.forward import predict_logits
+from unlearning.models.head import edit_head
+from unlearning.models.layers import FEATURES, LAYERS
+from unlearning.observe import record, relearn, views, whole
+from unlearning.observe.record import Curve
+from unlearning.observe.schedule import BUDGET, STEPS
+from unlearning.observe.views import observe, sample
+
+
+def test_a_sample_holds_all_test_images_and_as_many_training_images_per_class(
+    data, make_data, monkeypatch
+):
+    """Must fail if the cap takes test images too, or the first training images instead of spread ones."""
+    whole = sample(data)
+    assert set(whole.subsets) == {"train", "test"}
+    assert len(whole.indices) == 4 * 9
+    monkeypatch.setattr(views, "RETAIN_TRAINING_IMAGES", 4)
+    monkeypatch.setattr(views, "FORGET_TRAINING_IMAGES", 5)
+    capped = sample(make_data({"cat": 8, "dog": 3, "elephant": 9}))
+    counts = {
+        name: (capped.labels == label).sum()
+        for label, name in enumerate(("cat", "dog", "elephant"))
+    }
+    assert counts == {"cat": 5, "dog": 4, "elephant": 6}
+    # cat's 8 training images are 0 to 7; every second one is taken.
+    assert capped.indices[:5].tolist() == [0, 2, 4, 6, 9]
+    assert capped.forget_labels == (2,)
+
+
+def test_a_withdrawn_image_is_not_audited(data):
+    """Must fail if it enters the sample, makes its class one to forget, or stands for its class in SSIM."""
+    cat = data.select(subset="train")[data.labels[data.select(subset="train")] == 0]
+    held_out = data.select(subset="test")[:1]
+    gone = torch.cat([cat[:3], held_out]).numpy()
+    roles = data.roles.astype("<U9")
+    roles[gone] = "withdrawn"
+    images = data.images.copy()
+    images[gone] = np.random.default_rng(0).integers(0, 256, images[gone].shape)
+    left = dataclasses.replace(data, roles=roles, images=images)
+    found = sample(left)
+    assert not set(gone) & set(found.indices.tolist())
+    assert len(found.indices) == 4 * 9 - 4
+    assert found.forget_labels == (2,)
+    assert len(data.select(role=("forget", "retain"))) == len(data.labels)
+    unchanged = views.structural_similarity(data, 0)
+    assert views.structural_similarity(left, 0) == pytest.approx(unchanged, abs=0.02)
+
+
+def test_a_probe_is_given_as_many_images_of_every_class(make_data, monkeypatch):
+    """Must fail if the forget class, of which more images are looked at, is favoured."""
+    monkeypatch.setattr(record, "PROBED_IMAGES", 4)
+    found = sample(make_data({"cat": 8, "dog": 3, "elephant": 9}))
+    labels = found.labels[found.probed_rows]
+    assert np.bincount(labels).tolist() == [4, 3, 4]
+    assert set(found.subsets[found.probed_rows]) == {"train"}
+
+
+def test_rows_pick_by_role_and_subset(data):
+    """Must fail if a role of None picks nothing, or positions are those of the data set."""
+    found = sample(data)
+    both = np.sort(np.append(found.rows("forget", "train"), found.rows("retain", "train")))
+    np.testing.assert_array_equal(found.rows(None, "train"), both)
+    assert set(found.labels[found.rows("forget", "test")]) == {2}
+
+
+def test_observed_logits_and_layers_are_the_models_own(data, trained, cpu):
+    """Must fail if a batch is dropped, an image's row moves, or a layer is not averaged over its places."""
+    before, mode = copy.deepcopy(trained.state_dict()), trained.training
+    chosen = sample(data)
+    found = observe(trained, data, chosen, cpu)
+    indices = torch.from_numpy(chosen.indices)
+    logits = predict_logits(trained, data, indices, cpu)
+    np.testing.assert_allclose(found.logits, logits, rtol=1e-4, atol=1e-4)
+    assert list(found.layers) == list(LAYERS)
+    assert {name: values.shape[1] for name, values in found.layers.items()} == {
+        "stem": 64, "layer1": 64, "layer2": 128, "layer3": 256, "features": 512
+    }  # fmt: skip
+    with torch.no_grad():
+        pixels = normalised(data.pixels(indices), torch.device("cpu"))
+        stem = trained.maxpool(trained.relu(trained.bn1(trained.conv1(pixels))))
+    np.testing.assert_allclose(found.layers["stem"], stem.mean(dim=(2, 3)), rtol=1e-3, atol=1e-4)
+    features = torch.from_numpy(found.layers[FEATURES])
+    np.testing.assert_allclose(trained.fc(features).detach(), found.logits, rtol=1e-4, atol=1e-4)
+    assert trained.training == mode
+    assert all(torch.equal(before[key], value) for key, value in trained.state_dict().items())
+
+
+def test_training_accuracy_is_that_of_all_training_images(data, trained, cpu, monkeypatch):
+    """Must fail if it is read from the sample alone, or test images count."""
+    monkeypatch.setattr(views, "RETAIN_TRAINING_IMAGES", 2)
+    monkeypatch.setattr(views, "FORGET_TRAINING_IMAGES", 3)
+    ignorant = new_classifier(len(data.classes), seed=11)
+    for model in (trained, ignorant):
+        found = observe(model, data, sample(data), cpu).train_accuracy
+        for role in ("forget", "retain"):
+            train = data.select(role=role, subset="train")
+            hits = predict_logits(model, data, train, cpu).argmax(dim=1) == data.labels[train]
+            assert found[role] == pytest.approx(hits.double().mean().item())
+
+
+@pytest.fixture
+def observed(data, cpu, model_folder, tmp_path, monkeypatch) -> Path:
+    """Return a folder with what was observed of the models in `model_folder`."""
+    monkeypatch.setattr(whole, "of_stage", lambda *_, **__: "code and data")
+    whole.observe_all(data, model_folder, tmp_path / "observed", tmp_path / "scratch", cpu)
+    return tmp_path / "observed"
+
+
+def test_what_is_read_back_is_what_the_models_make_of_the_images(
+    observed, data, trained, cpu, model_folder
+):
+    """Must fail if two models are mixed up, the control is not the edited head, or an array is lost."""
+    found = record.load(observed)
+    chosen = sample(data)
+    np.testing.assert_array_equal(found.sample.indices, chosen.indices)
+    np.testing.assert_array_equal(found.sample.labels, chosen.labels)
+    assert found.sample.forget_labels == (2,) and found.sample.classes == data.classes
+    subjects = found.models.subjects
+    direct = observe(trained, data, chosen, cpu)
+    np.testing.assert_array_equal(subjects["original"].logits, direct.logits)
+    assert subjects["original"].train_accuracy == direct.train_accuracy
+    np.testing.assert_array_equal(found.models.references["10"].logits, direct.logits)
+    assert list(found.models.references) == ["2", "10"]
+    edited = edit_head(trained, data.forget_labels)
+    control = predict_logits(edited, data, torch.from_numpy(chosen.indices), cpu)
+    np.testing.assert_allclose(subjects["head_edited"].logits, control, rtol=1e-4, atol=1e-4)
+    assert subjects["head_edited"].layers is subjects["original"].layers
+    forget = torch.from_numpy(chosen.indices[chosen.rows("forget", "test")])
+    random = predict_logits(new_classifier(4, 0), data, forget, cpu)
+    np.testing.assert_array_equal(found.shared.random_logits, random)
+    discriminator = load_discriminator(model_folder / "discriminator.safetensors")
+    extracted = scores(discriminator, predict_logits(trained, data, forget, cpu))
+    np.testing.assert_allclose(found.shared.scores["extractor"], extracted, rtol=1e-5)
+    assert np.isnan(found.shared.structural_similarity).tolist() == [False, False, True, False]
+    few = relearn.curves(trained, data, 0.8, cpu)
+    for kind, curve in subjects["original"].curves.items():
+        assert curve.passes == few[kind].passes
+        np.testing.assert_array_equal(curve.hits, few[kind].hits)
+
+
+def test_only_a_model_that_changed_is_observed_again(
+    observed, data, cpu, model_folder, tmp_path, monkeypatch
+):
+    """Must fail if all are run again, a changed one is not, or a model that is gone stays."""
+    folder = tmp_path / "models"
+    for file in model_folder.rglob("*.safetensors"):
+        target = folder / file.relative_to(model_folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+    weights.save(new_classifier(4, 5), data.labelling, folder / "unlearned.safetensors")
+    (folder / "retrained/2.safetensors").unlink()
+    run = []
+    real = views.observe
+    monkeypatch.setattr(views, "observe", lambda *given: run.append(given[0]) or real(*given))
+    whole.observe_all(data, folder, observed, tmp_path / "scratch", cpu)
+    assert len(run) == 1
+    assert list(record.load(observed).models.references) == ["10"]
+    logits = record.load(observed).models.subjects["unlearned"].logits
+    direct = real(new_classifier(4, 5), data, sample(data), cpu).logits
+    np.testing.assert_allclose(logits, direct, rtol=1e-4, atol=1e-4)
+    shutil.rmtree(observed)
+    whole.observe_all(data, folder, observed, tmp_path / "scratch", cpu)
+    assert len(run) == 1
+    # All of them follow from the original: its accuracy says when a class is back.
+    weights.save(new_classifier(4, 6), data.labelling, folder / "original.safetensors")
+    whole.observe_all(data, folder, observed, tmp_path / "scratch", cpu)
+    assert len(run) == 1 + 3
+
+
+@pytest.mark.parametrize("damage", ["missing", "not a table", "no tensor", "an odd name"])
+def test_a_broken_observation_is_refused_in_one_line(observed, damage):
+    """Must fail if a stranger's folder ends in a traceback."""
+    if damage == "missing":
+        (observed / "unlearned.safetensors").unlink()
+    elif damage == "not a table":
+        (observed / "images.csv").write_text("id\n1\n")
+    elif damage == "no tensor":
+        (observed / "unlearned.safetensors").write_bytes(b"x" * 100)
+    else:
+        (observed / "retrained/x.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match="run `dvc repro`"):
+        record.load(observed)
+
+
+def test_class_names_come_back_as_they_were(tmp_path, data):
+    """Must fail if a class called NA or 007 becomes a gap or a number."""
+    named = dataclasses.replace(data, classes=("007", "NA", "a,b", "true"))
+    record.save_sample(sample(named), tmp_path)
+    write_table(tmp_path / "images.csv", record.read_table(tmp_path / "images.csv"))
+    assert record._load_sample(tmp_path).classes == ("007", "NA", "a,b", "true")
+
+
+@pytest.fixture(scope="module")
+def ignorant(data):
+    return new_classifier(len(data.classes), seed=11)
+
+
+def test_who_knows_the_class_is_back_before_the_first_step(data, trained, cpu):
+    """Must fail if the accuracy before any step is not looked at."""
+    few = relearn.few_forget_images(data)
+    curve = relearn.relearn(trained, data, few, back_at=0.8, hardware=cpu)
+    assert curve.passes == (0,)
+    assert passes_until_back(curve, 0.8).value == 0
+
+
+def test_fine_tuning_spends_its_budget_and_leaves_the_caller_s_model_untouched(data, ignorant, cpu):
+    """Must fail if the model itself is trained, or passes are not those of forget and retain images."""
+    before = copy.deepcopy(ignorant.state_dict())
+    few = relearn.few_forget_images(data)
+    assert few.tolist() == data.select(role="forget", subset="train").tolist()
+    curve = relearn.relearn(ignorant, data, few, 2.0, cpu)
+    assert curve.passes == tuple(range(0, 257, 32))
+    assert curve.hits.shape == (9, 1)
+    assert all(torch.equal(before[key], value) for key, value in ignorant.state_dict().items())
+
+
+def test_fine_tuning_without_forget_images_takes_retain_images_alone(
+    data, ignorant, cpu, monkeypatch
+):
+    """Must fail if a forget image slips into the batches, or a batch is smaller than with them."""
+    seen = []
+    real = type(data).pixels
+    monkeypatch.setattr(
+        type(data), "pixels", lambda self, rows: seen.append(rows) or real(self, rows)
+    )
+    relearn.relearn(ignorant, data, torch.empty(0, dtype=torch.int64), 2.0, cpu)
+    steps = [rows for rows in seen if len(rows) > 1]
+    assert len(steps) == STEPS
+    assert all((data.roles[rows.numpy()] == "retain").all() for rows in steps)
+    assert {len(rows) for rows in steps} <= {12, 16}
+
+
+def test_a_curve_is_read_at_its_first_check_above_and_at_its_best():
+    """Must fail if the last check counts, or the best is the mean of the curve."""
+    hits = np.zeros((4, 20))
+    hits[1, :10] = hits[2, :18] = hits[3, :4] = 1
+    curve = Curve((0, 32, 64, 96), hits)
+    assert passes_until_back(curve, 0.5).value == 32
+    assert passes_until_back(curve, 0.51).value == 64
+    assert passes_until_back(curve, 0.95).value == BUDGET
+    assert best(curve).value == pytest.approx(0.9)
+
+
+def test_a_class_is_similar_to_the_forgotten_one_where_its_mean_points_the_same_way():
+    """Must fail if the kept classes' centre is not the origin, or the forget class enters the centre."""
+    features = np.array([[3.0, 1], [1, 3], [2, 2], [4, 2]])
+    found = neighbours.feature_similarity(features, np.array([0, 1, 2, 3]), [3])
+    # Kept means' centre (2, 2); the forgotten class points to (2, 0).
+    assert found == pytest.approx({0: np.sqrt(0.5), 1: -np.sqrt(0.5), 2: 0.0})
+
+
+def test_structural_similarity_is_one_between_equal_pictures_and_low_between_noise(make_data):
+    """Must fail if colours are not in [0, 1], or pairs are taken within one class."""
+    data = make_data({"cat": 8, "dog": 8, "elephant": 8})
+    forget = data.select(role="forget", subset="train").numpy()
+    images = data.images.copy()
+    images[data.select(subset="train").numpy()[:8]] = images[forget]
+    same = type(data)(**{**vars(data), "images": images})
+    assert views.structural_similarity(same, 0) == pytest.approx(1, abs=1e-4)
+    assert views.structural_similarity(same, 1) < 0.9
+
+
+def test_rank_correlation_follows_ranks_and_names():
+    """Must fail if values are matched by position, or ties and few classes give NaN."""
+    left = {"a": 1.0, "b": 2.0, "c": 3.0, "d": 10.0}
+    assert neighbours.rank_correlation(
+        left, {"d": 9.0, "c": 4.0, "b": 2.0, "a": 0.0}
+    ) == pytest.approx(1)
+    assert neighbours.rank_correlation(left, dict.fromkeys(left, 0.0)) == (
+        "not measured: all are equal"
+    )
+    assert "needs 4 classes" in neighbours.rank_correlation({"a": 1.0}, {"a": 1.0})
