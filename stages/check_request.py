@@ -2,16 +2,18 @@
 
 DVC deletes a stage's outputs before it runs the stage: a mistake that is found only there costs the
 last good outputs. So all other stages wait for this one. It runs every time, since DVC does not see
-all that a folder of photographs gives (links), and writes the same bytes for every valid request on the
-same images, so that an edit of one parameter does not make every stage run again.
+all that a folder of photographs gives (links). What it writes of them is the same for every valid request on
+the same images, so that an edit of one parameter does not make every stage run again.
 
-Reads: params.yaml, the files in data.path. Writes: data/request.json.
+Reads: params.yaml, the files in data.path. Writes: data/request.json (what is to be forgotten),
+data/source.json (what the folder holds).
 Run: `dvc repro check_request`.
 """
 
 from unlearning.base import errors, progress, stage
 from unlearning.base.files import write_metrics
 from unlearning.data import request, split
+from unlearning.data.request import Request
 from unlearning.methods.shared import cost
 from unlearning.settings.whole import load_params
 from unlearning.sources import contents
@@ -37,7 +39,8 @@ def main() -> None:
     for remark in remarks(params.data):
         progress.say(f"check_request: {remark}")
 
-    write_metrics("data/request.json", {"valid": True} | contents.of(params.data))
+    request.write(Request(tuple(params.forget.classes)), "data/request.json")
+    write_metrics("data/source.json", {"valid": True} | contents.of(params.data))
 
 
 def require_gpu() -> None:

@@ -1,8 +1,8 @@
 """Train the reference: the original's recipe from scratch, once per seed, without a single forget image.
 
-Reads: data/images.npy, data/samples.csv, data/split.csv. Writes: models/retrained/<seed>.safetensors,
-metrics/retrain.json, plots/retrain.csv. With `retrain.seeds: []` it leaves the folder empty.
-Run: `dvc repro retrain`.
+Reads: data/images.npy, data/request.json, data/samples.csv, data/split.csv. Writes:
+models/retrained/<seed>.safetensors, metrics/retrain.json, plots/retrain.csv. With
+`retrain.seeds: []` it leaves the folder empty. Run: `dvc repro retrain`.
 """
 
 from pathlib import Path

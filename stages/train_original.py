@@ -1,7 +1,8 @@
 """Train the classifier that will have to forget.
 
-Reads: data/images.npy, data/samples.csv, data/split.csv. Writes: models/original.safetensors,
-metrics/train_original.json, plots/train_original.csv. Run: `dvc repro train_original`.
+Reads: data/images.npy, data/request.json, data/samples.csv, data/split.csv. Writes:
+models/original.safetensors, metrics/train_original.json, plots/train_original.csv.
+Run: `dvc repro train_original`.
 """
 
 from unlearning.base import files, hardware, progress, resume, stage

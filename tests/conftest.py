@@ -21,6 +21,7 @@ from unlearning.base.hardware import Hardware
 from unlearning.base.progress import Report, silent
 from unlearning.base.resume import NOTHING_KEPT, Checkpoint
 from unlearning.data.dataset import Dataset
+from unlearning.data.request import Request
 from unlearning.methods.shared.game import Players, Run
 from unlearning.models import weights
 from unlearning.models.build import new_classifier
@@ -55,6 +56,7 @@ def build_data(train_images: Mapping[str, int], size: int = 32) -> Dataset:
         paths=tuple(f"{name}/{number}.png" for number, name in enumerate(names)),
         subsets=np.array(subsets),
         roles=np.array(["forget" if name == FORGET else "retain" for name in names]),
+        request=Request((FORGET,)),
     )
 
 

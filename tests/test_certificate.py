@@ -30,6 +30,7 @@ from unlearning import cli
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table, write_metrics, write_table
 from unlearning.certificate import envelope, record, signature, verification, workspace
+from unlearning.data import request
 
 DVC_YAML = """
 stages:
@@ -39,6 +40,7 @@ stages:
     - params.yaml
     outs:
     - data/images.npy
+    - data/request.json
     - data/samples.csv
     - data/split.csv
     - models/original.safetensors
@@ -79,6 +81,7 @@ def build_workspace(folder: Path, model_folder: Path) -> Path:
     write_table(folder / "data/samples.csv", samples)
     split = pd.DataFrame({"id": ids, "subset": data.subsets, "role": data.roles})
     write_table(folder / "data/split.csv", split)
+    request.write(data.request, folder / "data/request.json")
     shutil.copytree(model_folder, folder / "models")
     shutil.copytree(ROOT / "metrics", folder / "metrics")
     shutil.copytree(ROOT / "plots", folder / "plots", ignore=shutil.ignore_patterns("*.png"))
@@ -137,7 +140,8 @@ def flip(path: Path, place: int) -> None:
 def test_withdrawn_images_are_covered_and_make_no_class_one_to_forget(finished, tmp_path):
     """Must fail if an image that was withdrawn is left out, or its class is said to be forgotten."""
     (tmp_path / "data").mkdir()
-    shutil.copy(finished / "data/samples.csv", tmp_path / "data")
+    for name in ("request.json", "samples.csv"):
+        shutil.copy(finished / "data" / name, tmp_path / "data")
     split = read_table(finished / "data/split.csv")
     split.loc[:1, "role"] = "withdrawn"
     write_table(tmp_path / "data/split.csv", split)

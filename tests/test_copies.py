@@ -13,6 +13,7 @@ from test_settings import forgetting, write_params
 
 from stages import (
     adversarial_train,
+    check_request,
     init_models,
     prepare_data,
     retrain,
@@ -216,6 +217,7 @@ def test_no_stage_but_the_originals_training_reads_an_image_that_was_withdrawn(
         monkeypatch.setattr(module, "classifier", lambda count: make_network(0, count))
     shared_folder(tmp_path / "photos", "cat", 8)
     project(tmp_path, retrain__seeds=[1], original__epochs=1, epochs=1)
+    check_request.main()
     prepare_data.main()
     split_dataset.main()
     images = dataset.load("data")

@@ -8,8 +8,9 @@ from test_settings import forgetting
 from test_tree import data_params
 
 from unlearning.base.files import read_table, write_table
-from unlearning.data import split
+from unlearning.data import request, split
 from unlearning.data.dataset import crop_and_flip, load, normalised, shuffled_batches
+from unlearning.data.request import Request
 from unlearning.settings.split import SplitParams
 from unlearning.sources import pack
 from unlearning.sources.folder import list_images
@@ -42,6 +43,7 @@ def test_load_reads_what_the_stages_before_it_wrote(tmp_path, monkeypatch):
         samples, SplitParams(validation=0.2, test=0.2, seed=0), forgetting(classes=["c"])
     )
     write_table(tmp_path / "split.csv", assigned.iloc[::-1])
+    request.write(Request(("c",)), tmp_path / "request.json")
 
     data = load(tmp_path)
 

@@ -20,7 +20,8 @@ from test_tree import data_params
 
 from unlearning.base.errors import UserError
 from unlearning.base.files import atomic, read_images, read_table, write_table
-from unlearning.data import dataset, split
+from unlearning.data import dataset, request, split
+from unlearning.data.request import Request
 from unlearning.settings.split import SplitParams
 from unlearning.sources import pack
 from unlearning.sources.decode import FORMATS, BadImage, decode
@@ -149,10 +150,11 @@ def packed(tmp_path_factory) -> Path:
         folder / "split.csv",
         split.assign(samples, SplitParams(validation=0.2, test=0.2, seed=0), forget),
     )
+    request.write(Request(("cat",)), folder / "request.json")
     return folder
 
 
-FILES = ("samples.csv", "split.csv", "images.npy")
+FILES = ("samples.csv", "split.csv", "images.npy", "request.json")
 
 
 def copied(source: Path, target: Path) -> Path:

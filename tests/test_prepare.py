@@ -21,7 +21,8 @@ from test_tree import data_params
 from stages import prepare_data
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table, write_table
-from unlearning.data import dataset
+from unlearning.data import dataset, request
+from unlearning.data.request import Request
 from unlearning.models import weights
 from unlearning.models.build import new_classifier
 from unlearning.settings.data import DataParams
@@ -387,6 +388,7 @@ def test_deep_greyscale_is_shown_by_one_rule_from_the_pictures_to_the_weights(tm
     assert counts["deep_integers"] == {"black": 0.0, "white": 4095.0}
     samples = read_table(tmp_path / "samples.csv", ["id", "depth"])
     write_table(tmp_path / "split.csv", samples[["id"]].assign(subset="train", role="retain"))
+    request.write(Request(("b",)), tmp_path / "request.json")
     images = dataset.load(tmp_path)
     assert images.images[3:, 20, 20, 0].tolist() == [62, 62, 62]  # 1000 to 1002 of 4095
     weights.save(new_classifier(2, 0), images.labelling, tmp_path / "m.safetensors")

@@ -137,7 +137,7 @@ def test_a_dependency_on_another_machine_is_not_asked_for(stranger, visits, word
         file.write(words.format(listener=listener))
     params = stranger / "params.yaml"
     params.write_text(
-        params.read_text().replace("path: src/unlearning/animals", f"path: {listener}/x")
+        params.read_text().replace("path: src/unlearning/sources/drawn", f"path: {listener}/x")
     )
     shown = review(stranger)
     assert "dvc repro: " in shown

@@ -1,4 +1,4 @@
-"""What the figures amount to: per figure by `panel`, in one word here.
+"""What the figures amount to: per figure by `compare`, in one word here.
 
 The article's own reading stands beside it (A14 to A19), with whether the two agree.
 """

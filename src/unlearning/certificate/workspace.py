@@ -24,7 +24,7 @@ from unlearning.certificate.record import (
     ForgottenImage,
     Model,
 )
-from unlearning.data import dataset
+from unlearning.data import dataset, request
 from unlearning.models.forward import accuracy, predict_logits
 from unlearning.models.panel import ORIGINAL, UNLEARNED
 from unlearning.models.weights import Header, load_classifier, retrained
@@ -78,12 +78,12 @@ def environment(machine: Hardware) -> dict[str, str]:
 
 def forgotten(root: Path) -> Forgotten:
     """Return the classes of the request and every image it covers: held-out and withdrawn ones too."""
-    _require(root, DATA_FILES[1:])
+    _require(root, [*DATA_FILES[1:], "data/request.json"])
     samples = read_table(root / "data/samples.csv", ["id", "class", "sha256"])
     split = read_table(root / "data/split.csv", ["id", "subset", "role"])
     rows = samples.merge(split[split["role"] != "retain"], on="id").sort_values("id")
     return Forgotten(
-        classes=sorted(rows[rows["role"] == "forget"]["class"].unique()),
+        classes=sorted(request.read(root / "data/request.json").classes),
         images=[
             ForgottenImage(id=id_, subset=subset, sha256=sha256)
             for id_, subset, sha256 in zip(
@@ -171,8 +171,8 @@ def _require_finished_run(root: Path) -> None:
     # It runs every time, to look at the images: so that is done here.
     if changed.get(GUARD) == ["always changed"]:
         del changed[GUARD]
-        request = read_metrics(root / "data/request.json")
-        if request != {"valid": True} | contents.of(load_params(root / "params.yaml").data, root):
+        seen = read_metrics(root / "data/source.json")
+        if seen != {"valid": True} | contents.of(load_params(root / "params.yaml").data, root):
             raise UserError(
                 "the images in data.path are not those of the last run: run `dvc repro` first"
             )

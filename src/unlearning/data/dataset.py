@@ -15,7 +15,8 @@ from torch import Tensor
 
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_images, read_table
-from unlearning.data import ROLES, SUBSETS
+from unlearning.data import ROLES, SUBSETS, request
+from unlearning.data.request import Request
 
 # Per-channel mean and standard deviation of ImageNet, the field's usual normalisation.
 # Source: torchvision's documentation of its pretrained weights.
@@ -45,6 +46,7 @@ class Dataset:
     paths: tuple[str, ...]
     subsets: np.ndarray
     roles: np.ndarray
+    request: Request
     depth: str = ""
 
     def select(
@@ -60,8 +62,8 @@ class Dataset:
 
     @property
     def forget_labels(self) -> list[int]:
-        """Return the labels of the classes to forget, in order; not those that withdrawn images stand under."""
-        return sorted(set(self.labels[self.select(role="forget")].tolist()))
+        """Return the labels that are to be forgotten, in order."""
+        return self.request.labels(self.classes)
 
     @property
     def labelling(self) -> Labelling:
@@ -79,7 +81,7 @@ class Dataset:
 
 
 def load(folder: Path | str) -> Dataset:
-    """Return the data set that `prepare_data` and `split_dataset` wrote to `folder`.
+    """Return the data set that `check_request`, `prepare_data` and `split_dataset` wrote to `folder`.
 
     Raises: FileNotFoundError; UserError if the files are not what they wrote, or do not belong together.
     """
@@ -104,6 +106,7 @@ def load(folder: Path | str) -> Dataset:
         paths=tuple(samples["path"]),
         subsets=split["subset"].to_numpy(dtype=str),
         roles=split["role"].to_numpy(dtype=str),
+        request=request.read(folder / "request.json"),
         depth=_depth(samples, folder),
     )
 

@@ -1,11 +1,41 @@
-"""What is to be forgotten."""
+"""What is to be forgotten: kept whole, as it was asked, from the first stage to the last.
 
-from collections.abc import Mapping
+Nobody derives it from which images have which role: of a request for single images that would be every class.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from unlearning.base.errors import UserError, choices, nearest
+from unlearning.base.files import read_metrics, write_metrics
 from unlearning.data import SUBSETS
 from unlearning.settings.forget import ForgetParams
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request for whole classes, by name."""
+
+    classes: tuple[str, ...]
+
+    def labels(self, classes: Sequence[str]) -> list[int]:
+        """Return the places of what is to be forgotten among a classifier's classes, in order."""
+        return [label for label, name in enumerate(classes) if name in self.classes]
+
+
+def write(request: Request, path: Path | str) -> None:
+    """Write a request for `read`."""
+    write_metrics(path, asdict(request))
+
+
+def read(path: Path | str) -> Request:
+    """Return a request. Raises: UserError if the file is missing or none."""
+    classes = read_metrics(path).get("classes")
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise UserError(f"{path} is no request: run `dvc repro`")
+    return Request(tuple(classes))
 
 
 def check(

@@ -18,7 +18,7 @@ from unlearning.base.reading import as_on_disk, composed
 from unlearning.settings.data import DataParams
 from unlearning.sources.drawn import SPECIES
 
-DRAWING = "src/unlearning/animals"
+DRAWING = "src/unlearning/sources/drawn"
 DRAWN = Path("data/animals")
 LONGEST_NAME = 255  # of a class
 # Left behind by systems, in lower case; hidden files and folders are left out anyway.
