@@ -11,6 +11,7 @@ from unlearning.charts import figures, save
 from unlearning.models.panel import ORIGINAL, UNLEARNED
 
 SCORE_BOUNDS = (0.3, 0.5)  # of the article (A16)
+EXAMPLES_DPI = 90  # photographs: no larger than they are shown
 
 
 def score_histogram(path: Path | str, scores: Mapping[str, np.ndarray]) -> None:
@@ -22,7 +23,8 @@ def score_histogram(path: Path | str, scores: Mapping[str, np.ndarray]) -> None:
 def destinations(path: Path | str, shares: Mapping[str, Mapping[str, float]]) -> None:
     """Draw which classes the forget images are given, by version of the model."""
     most = {name: max(of[name] for of in shares.values()) for name in shares[UNLEARNED]}
-    shown = sorted(most, key=lambda name: -most[name])[: figures.MOST_CLASSES]
+    named = [name for name in sorted(most, key=lambda name: -most[name]) if most[name]]
+    shown = named[: figures.MOST_CLASSES]
     save.png(figures.bars("share of forget test images", shares, shown), path)
 
 
@@ -53,7 +55,8 @@ def examples(
         f"after:\n{_lines(logits[UNLEARNED][row], classes)}"
         for row in chosen
     ]
-    save.png(figures.examples([images[indices[row]] for row in chosen], texts), path)
+    pictures = [images[indices[row]] for row in chosen]
+    save.png(figures.examples(pictures, texts), path, EXAMPLES_DPI)
 
 
 def _lines(logits: np.ndarray, classes: Sequence[str]) -> str:

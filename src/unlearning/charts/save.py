@@ -39,7 +39,7 @@ XLINK = "{http://www.w3.org/1999/xlink}"
 
 
 @in_our_style
-def png(figure: Figure, path: Path | str) -> None:
+def png(figure: Figure, path: Path | str, dpi: int = DOTS_PER_INCH) -> None:
     """Write the figure, without a date or a version, which would change its bytes."""
     for axes in figure.axes:
         for line in (*axes.get_xgridlines(), *axes.get_ygridlines()):
@@ -47,7 +47,9 @@ def png(figure: Figure, path: Path | str) -> None:
     with atomic(path) as temporary, warnings.catch_warnings():
         # A script that the font lacks shows as boxes; the figures' files have the names.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(temporary, dpi=DOTS_PER_INCH, format="png", metadata={"Software": None})
+        figure.savefig(
+            temporary, dpi=dpi, format="png", bbox_inches="tight", metadata={"Software": None}
+        )
 
 
 @in_our_style
