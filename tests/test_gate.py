@@ -36,6 +36,10 @@ METRICS: dict[str, dict[str, Any]] = {
         "worst_forget_accuracy": 0.02,
         "few_shot_recall": 0.45,
         "membership_excess": 0.1,
+        # What is no figure of the audit stands among them, as in a stranger's file.
+        "destination_tv_floor": 0.2,
+        "membership_auc": {"true_class_probability": 0.5, "new_attack": 0.4},
+        "few_shot_recall_": 0.1,
         "retrained": {"few_shot_recall": 0.3, "models": 2},
     },
 }

@@ -201,6 +201,27 @@ def test_a_lock_out_of_step_is_found_without_data(repository, file):
     assert "out of step: `game` would run again" in text.markdown(found)
 
 
+def test_a_stage_whose_data_are_not_in_git_is_found_out_of_step(repository):
+    """Must fail if the words of DVC, which looks for the data, stand in place of the stage's name."""
+    run(repository, "git", "switch", "--quiet", "main")
+    (repository / "code.py").write_text("1\n")
+    (repository / "dvc.yaml").write_text(
+        DVC_YAML
+        + "  data:\n    cmd: echo x > data.bin\n    outs:\n    - data.bin\n"
+        + "  judge:\n    cmd: echo y > out.bin\n    deps: [code.py, data.bin]\n    outs: [out.bin]\n"
+    )
+    run(repository, "dvc", "repro", "--quiet", "data", "judge")
+    commit(repository, "with data")
+    for name in ("data.bin", "out.bin"):
+        (repository / name).unlink()
+    assert changes.find(repository, "main").stages_to_run == []
+    (repository / "code.py").write_text("2\n")
+    run(repository, "git", "commit", "--quiet", "--all", "--message", "by hand")
+    found = changes.find(repository, "main")
+    assert found.stages_to_run == ["judge"]
+    assert "out of step: `judge` would run again" in text.markdown(found)
+
+
 def test_a_broken_limit_fails_and_an_old_breach_is_told_from_a_new_one(repository):
     """Must fail if a limit broken on the base too is blamed on the branch, or passes."""
     run(repository, "git", "switch", "--quiet", "main")

@@ -301,10 +301,17 @@ def in_metrics(name: str) -> bool:
     return chosen is ALL or variant(name) in chosen
 
 
+def is_figure(name: str) -> bool:
+    """Return whether a name is that of a figure, with a variant that is explained or without one."""
+    parts = name.split(".")
+    starts = {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
+    return bool(starts & set(ENTRIES)) and variant(name) in ("", *VARIANTS)
+
+
 def ordered(names: Iterable[str]) -> list[str]:
-    """Return those of `names` that are figures of the audit, in the order of the catalogue."""
-    found = [name for name in names if any(name.startswith(key) for key in ENTRIES)]
-    return [name for level in LEVELS for name in in_order(found, level)]
+    """Return these figures in the order of the catalogue. Raises: KeyError, ValueError for an unknown one."""
+    names = list(names)
+    return [name for level in LEVELS for name in in_order(names, level)]
 
 
 def level_of(name: str) -> Level:

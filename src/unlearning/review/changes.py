@@ -28,6 +28,7 @@ Changed = dict[str, Pair]
 Figures = dict[str, dict[str, str]]
 GATED = ("adversarial_train", "audit", "evaluate_forget", "evaluate_retain")
 RUNS = re.compile(r"^Running stage '(.*)':", re.MULTILINE)
+NO_DATA = re.compile(r"failed to reproduce '(\w+)': .*No such file or directory")
 IN_SYNC = "Data and pipelines are up to date."
 OWN_CONFIG = """[core]
 no_scm = true
@@ -222,7 +223,14 @@ def _stages_to_run(root: Path) -> list[str]:
         for name in ("dvc.yaml", "dvc.lock"):
             if (copy / name).is_file():
                 refuse_conflict((copy / name).read_text(encoding="utf-8", errors="replace"), name)
-        said = dvc(copy, "repro", "--allow-missing", "--dry")
+        try:
+            said = dvc(copy, "repro", "--allow-missing", "--dry")
+        except UserError as error:
+            # Of the first stage that would run DVC asks for its data, which no clone of Git has.
+            first = NO_DATA.search(str(error))
+            if not first:
+                raise
+            return [first[1]]
         stages = RUNS.findall(said)
         if not stages and IN_SYNC not in said:
             raise UserError(

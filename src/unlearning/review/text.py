@@ -103,7 +103,8 @@ def _params(changed: Changed) -> str:
 def _headlines(changes: Changes) -> str:
     metrics, table = changes.metrics, changes.figures[1]
     audit = metrics.get("metrics/audit.json", {})
-    figures_of_audit = (("audit", name, catalogue.title(name)) for name in catalogue.ordered(audit))
+    known = catalogue.ordered(filter(catalogue.is_figure, audit))
+    figures_of_audit = [("audit", name, catalogue.title(name)) for name in known]
     headlines = [*ACCURACIES, *figures_of_audit, COST]
     rows = []
     for file, key, words in headlines:
