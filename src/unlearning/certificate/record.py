@@ -51,7 +51,7 @@ class Forgotten(_Strict):
 
 
 class Model(_Strict):
-    """A weights file; `fingerprint`: of the data, params and code it was made from, null if it has none."""
+    """A weights file; `fingerprint`: of the data and params it was made from, null if it has none."""
 
     sha256: Sha256
     fingerprint: Sha256 | None

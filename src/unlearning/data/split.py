@@ -28,7 +28,7 @@ def assign(
     `withdrawn`: the id of each image of a kept class that is to be withdrawn, with the id of the image to
     forget that it shows (`copies.withdrawn`).
 
-    Each class's distinct images are drawn by lot: an image's lot is a hash of `split.seed` and its
+    Each class's distinct images are put in order of a hash of `split.seed` and an image's
     pixels. So neither the order of rows, nor other classes, nor a class's name change a subset, and
     new images leave most of the old ones where they were.
 
@@ -46,12 +46,12 @@ def assign(
         samples[is_withdrawn]["class"].value_counts().to_dict(),
     )
 
-    distinct["lot"] = [_lot(split.seed, pixels) for pixels in distinct.index]
+    distinct["order"] = [_hash(split.seed, pixels) for pixels in distinct.index]
     # Images with copies come last and so train, unless there are few others: an image that counts
     # twice would weigh double in a test.
     distinct["copies"] = distinct["copies"].gt(1)
     subset_of: dict[str, str] = {}
-    for _, images in distinct.sort_values(["copies", "lot"]).groupby("owner"):
+    for _, images in distinct.sort_values(["copies", "order"]).groupby("owner"):
         sizes = subset_sizes(len(images), split)
         subsets = [name for name in ("test", "validation", "train") for _ in range(sizes[name])]
         subset_of |= dict(zip(images.index, subsets, strict=True))
@@ -120,5 +120,5 @@ def count(samples: pd.DataFrame, assigned: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _lot(seed: int, pixels: str) -> str:
+def _hash(seed: int, pixels: str) -> str:
     return hashlib.sha256(f"{seed} {pixels}".encode()).hexdigest()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearning.base.files import atomic
+from unlearning.base.fingerprint import sha256
 from unlearning.base.progress import bar
 from unlearning.settings.data import DataParams
 from unlearning.sources.folder import list_images, root_of
@@ -91,8 +92,7 @@ def _stamp(file: Path) -> Stamp | str:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(path)
     except OSError as error:
         return _reason(error)
 

@@ -25,6 +25,7 @@ import numpy as np
 
 from unlearning.base.errors import UserError
 from unlearning.base.files import atomic
+from unlearning.base.fingerprint import sha256
 from unlearning.base.progress import bar
 from unlearning.settings.data import DataParams
 from unlearning.sources.decode import BadImage, decode, span
@@ -196,8 +197,7 @@ def _read(path: Path, size: int, depth: Depth) -> Read | BadImage:
     try:
         str(path).encode()
         pixels = decode(path, size, depth).tobytes()
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256(path)
     except UnicodeEncodeError:
         return BadImage("its name is not valid UTF-8")
     except BadImage as bad:
