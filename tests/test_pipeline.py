@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,19 @@ def test_who_judges_runs_no_network(name):
     """Must fail if a stage after `observe` imports PyTorch: an edit of a word would wait for it."""
     code = f"import sys, stages.{name}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_rooms_import_one_another_in_one_direction():
+    """Must fail if two rooms need each other: neither could be read, or tested, alone."""
+    graph: dict[str, set[str]] = {}
+    for path in (ROOT / "src/unlearning").rglob("*.py"):
+        room = path.relative_to(ROOT / "src/unlearning").parts[0]
+        others = {
+            file.relative_to(ROOT / "src/unlearning").parts[0] for file in imported_files(path)
+        }
+        graph.setdefault(room, set()).update(others - {room, "__init__.py"})
+    TopologicalSorter(graph).prepare()
+    assert len(graph) >= 12
 
 
 @pytest.mark.parametrize("room", sorted((ROOT / "src/unlearning").glob("*/"), key=str))

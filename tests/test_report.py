@@ -521,6 +521,19 @@ def test_a_missing_figure_is_an_error_and_not_an_empty_cell(tmp_path):
     assert not (folder / "report/index.html").exists()
 
 
+def test_a_figure_that_nobody_knows_is_refused_by_its_name(tmp_path):
+    """Must fail if a table of another version ends in a traceback."""
+
+    def change(tables: dict[str, list[dict[str, Any]]]) -> None:
+        tables["audit_figures"][3]["figure"] = "membership_auc.new_attack"
+
+    folder = write_run(tmp_path, change_tables=change)
+    with pytest.raises(
+        UserError, match=r"has a figure 'membership_auc.new_attack', which is unknown"
+    ):
+        make(folder)
+
+
 def test_no_forget_image_is_shown_where_none_may_be(tmp_path, page):
     """Must fail if report.forget_images is not obeyed: a deletion request may forbid the pictures."""
     assert len([tag for name, tag in page.tags if name == "img"]) == 3

@@ -154,8 +154,9 @@ def test_decisive_figures_outside_are_named_beside_each_verdict():
     assert (
         "- **Audit**: `told apart`, outside the floor: Auditor's AUC (outputs) (base: `as by retraining`)\n"
     ) in text.markdown(found)
-    after["@team"] = {"reading": "outside", "decisive": "yes"}
-    assert_harmless(text.markdown(found))
+    for odd in ("@team", "membership_auc.@team"):
+        after[odd] = {"reading": "outside", "decisive": "yes"}
+        assert_harmless(text.markdown(found))
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"figure,reading\nx", b"a,b\n1,2\n", b'"'])
@@ -376,6 +377,27 @@ def test_pictures_show_both_sides(repository, monkeypatch):
     assert seen["curves"] == {
         "loss": {"base": ([1, 2], [0.13, 0.1]), "branch": ([1, 2], [0.1, 0.1])}
     }
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "class,unlearned\n,inf\ncat,1e400\n",
+        "class,unlearned\ncat,0.5\ncat,nan\n",
+        "class,unlearned,retrained\nNA,x,y\n",
+        "class,unlearned\n" + "".join(f"c{n},0.1\n" for n in range(500)),
+    ],
+)
+def test_odd_tables_of_a_branch_are_drawn_or_left_out(repository, tmp_path, content):
+    """Must fail if a number that is none, or a name that is empty, ends a review in a traceback."""
+    for name in ("destinations", "per_class"):
+        (repository / f"plots/{name}.csv").write_text(content)
+    columns = ",".join(f"q{n}" for n in range(300))
+    row = ",".join(["inf", "1e300", *["0.1"] * 298])
+    (repository / "plots/adversarial_train.csv").write_text(f"epoch,{columns}\n1,{row}\n2,{row}\n")
+    for path in pictures.draw(repository, changes.find(repository, "main"), tmp_path / "out"):
+        with Image.open(path) as picture:
+            assert picture.width * picture.height < 20_000_000
 
 
 def test_the_command_writes_text_and_pictures_even_where_it_fails(repository):

@@ -19,7 +19,7 @@ def test_killed_runs_end_with_the_bytes_of_an_undisturbed_one(tmp_path):
 def test_ctrl_c_during_imports_is_one_line():
     """Must fail without the hook in stages/__init__.py."""
     stage = subprocess.Popen(
-        [sys.executable, "-X", "importtime", "-m", "stages.audit"],
+        [sys.executable, "-X", "importtime", "-m", "stages.train_original"],
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert stage.stderr

@@ -41,8 +41,8 @@ def observe_all(
     record.save_sample(sample, folder)
     # Whatever all observations follow from; the original, since its accuracy ends the curves of relearning.
     common = (
-        f"{of_stage('observe', leave_out=('models/',))} {hardware} {torch.__version__} "
-        f"{sha256(models / f'{ORIGINAL}.safetensors')}"
+        f"{of_stage('observe', leave_out=('models/',))} {hardware} {torch.get_num_threads()} "
+        f"{torch.__version__} {sha256(models / f'{ORIGINAL}.safetensors')}"
     )
     found: dict[str, Observation] = {}
     for name in (ORIGINAL, CONTROL, UNLEARNED, *retrained):

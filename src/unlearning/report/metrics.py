@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from unlearning.audit import catalogue
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table
 
@@ -99,6 +100,9 @@ def read_rows(root: Path, name: str) -> dict[str, dict[str, float | str]]:
         rows = read_table(path, [key]).to_dict("records")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: run `dvc repro` first") from None
+    for row in rows:
+        if name == "audit_figures" and not catalogue.is_figure(str(row[key])):
+            raise UserError(f"{path} has a figure {row[key]!r}, which is unknown: run `dvc repro`")
     return {
         str(row[key]): {
             str(column): float(value) if NUMBER.fullmatch(str(value)) else str(value)

@@ -12,6 +12,8 @@ from unlearning.review.changes import Changes, present
 from unlearning.review.git import committed
 
 CURVE = "plots/adversarial_train.csv"
+MOST_PANELS = 24
+LARGEST = 1e12  # figure of a stranger's that is drawn
 # Of tables with a row per class: how they are drawn, and what the figures say.
 CLASSES: dict[str, tuple[Callable[..., figures.Figure], str]] = {
     "destinations": (figures.bars, "share of forget test images"),
@@ -30,11 +32,13 @@ def draw(root: Path, changes: Changes, folder: Path) -> list[Path]:
             drawn.append(folder / f"{name}.png")
             save.png(shape(label, series, shown), drawn[-1])
     curves = {
-        side: table.select_dtypes("number")
+        side: table.apply(_finite).dropna(axis="columns")
         for side, table in _sides(root, changes.base, CURVE).items()
-        if "epoch" in table
+        if "epoch" in table and len(table)
     }
+    curves = {side: table for side, table in curves.items() if "epoch" in table}
     quantities = [name for name in curves.get("branch", pd.DataFrame()) if name != "epoch"]
+    quantities = quantities[:MOST_PANELS]
     if quantities:
         drawn.append(folder / "curves.png")
         lines = {
@@ -65,10 +69,16 @@ def _by_side(root: Path, commit: str, name: str) -> dict[str, dict[str, float]]:
         "retrained": branch.get("retrained", pd.Series(dtype=float)),
     }
     return {
-        side: pd.to_numeric(column, errors="coerce").fillna(0.0).to_dict()
+        side: _finite(column).fillna(0.0).to_dict()
         for side, column in columns.items()
         if set(column.index) == set(branch.index)
     }
+
+
+def _finite(column: pd.Series) -> pd.Series:
+    """Return the figures of a column; NaN for what is none, or too large to be drawn."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    return numbers.where(numbers.abs() < LARGEST)
 
 
 def _sides(root: Path, commit: str, name: str) -> dict[str, pd.DataFrame]:
@@ -79,7 +89,7 @@ def _sides(root: Path, commit: str, name: str) -> dict[str, pd.DataFrame]:
         ("branch", lambda: present(root, name)),
     ):
         try:
-            found[side] = pd.read_csv(io.BytesIO(read()))
+            found[side] = pd.read_csv(io.BytesIO(read()), dtype=str, keep_default_na=False)
         except (FileNotFoundError, UserError, ValueError):
             continue
     return found

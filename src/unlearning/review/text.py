@@ -63,7 +63,7 @@ def _verdict(changes: Changes, side: int) -> str:
     ]
     try:
         return word + (f", outside the floor: {sentences.named(outside)}" if outside else "")
-    except LookupError:  # a figure of another version
+    except (LookupError, ValueError):  # a figure or a variant of another version
         return word
 
 
