@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Installed when pyproject.toml or the lock of all versions is newer than the last installation.
 INSTALLED := .venv/installed
 
-.PHONY: setup repro test check fuzz torture review lock requirements vulnerabilities
+.PHONY: setup repro test coverage check fuzz torture review lock requirements vulnerabilities
 
 setup: $(INSTALLED)
 
@@ -27,8 +27,11 @@ repro: setup
 
 # Two tests at once; most wait for a program that runs on one core. Threads wait asleep, since they share the cores.
 test: check
-	OMP_WAIT_POLICY=passive PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist worksteal \
-		--cov=unlearning --cov-report=term:skip-covered
+	OMP_WAIT_POLICY=passive PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST)
+
+# The same, with the lines that no test reaches; takes longer.
+coverage:
+	$(MAKE) test PYTEST="--cov=unlearning --cov-report=term:skip-covered"
 
 check: setup
 	$(BIN)/ruff format --check .
