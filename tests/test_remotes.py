@@ -73,7 +73,7 @@ def test_a_second_clone_pulls_the_run_and_has_nothing_to_do(
     assert outputs(second) == outputs(first)
     assert run(second, "git", "status", "--porcelain") == ""
 
-    # DVC 3.67 sends the run cache's list of runs but not their metrics, which are in Git (see the README).
+    # DVC 3.67 sends the run cache's list of runs but not their metrics, which are in Git (see docs/remotes.md).
     run(second, "dvc", "pull", "--run-cache")
     (second / "dvc.lock").unlink()  # as on a branch that goes back to earlier parameters
     without_metrics = "init_models"
