@@ -199,7 +199,7 @@ def note(clone: Path, tally: Tally) -> str:
     """Return what the command printed, counting in it what the tally is about."""
     said = (clone.parent / "output.txt").read_text(errors="replace")
     if "Unable to read RWLock-file" in said:
-        # What the docs/guarantees.md tells a person to do, and `make repro` does.
+        # What docs/guarantees.md tells a person to do, and `make repro` does.
         (clone / ".dvc" / "tmp" / "rwlock").unlink()
         tally.torn += 1
     tally.resumes += said.count("going on after epoch")
