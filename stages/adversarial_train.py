@@ -20,11 +20,12 @@ from unlearning.settings.machine import MachineParams
 from unlearning.settings.original import OriginalParams
 
 # Of the last row of the curve, which stands in plots/.
+SAVE_EVERY = 30.0  # seconds: a state is a hundred megabytes
 FINAL = ("discriminator_accuracy", "discriminator_loss", "effective_classes", "generator_loss")
 
 
 def main() -> None:
-    asked, recipe, machine = load(GameParams), load(OriginalParams), load(MachineParams)
+    params, recipe, machine = load(GameParams), load(OriginalParams), load(MachineParams)
     images = dataset.load("data")
     original, _ = weights.load_classifier("models/original.safetensors")
     players = load_players("models/init")
@@ -32,33 +33,31 @@ def main() -> None:
         forget=len(images.select(role="forget", subset="train")),
         retain=len(images.select(role="retain", subset="train")),
     )
-    played = cost.fitted(asked, sizes, recipe)
-    for line in cost.announced(asked, played, sizes, recipe):
-        progress.say(f"adversarial_train: {line}")
+    retraining = cost.retraining(training_flops(original, images.image_size), sizes, recipe)
     device = hardware.choose(machine.device, machine.precision)
 
     with resume.session("adversarial_train", device) as session:
         run = Run(
             players,
-            played.seed,
+            params.seed,
             device,
             progress.Curve("adversarial_train"),
             session.checkpoint("game"),
+            budget=params.cost * retraining,
+            save_every=SAVE_EVERY,
         )
         with run.work:
-            unlearned = methods.load(played.recipe).unlearn(original, images, played, run)
+            unlearned = methods.load(params.recipe).unlearn(original, images, params, run)
         last = run.rows[-1]
         trouble = warning(last)
-        ratio = cost.ratio(
-            run.work.flops, training_flops(original, images.image_size), sizes, recipe
-        )
+        ratio = run.work.flops / retraining
 
         if trouble != GameWarning.NONE:
             progress.say(f"warning: {trouble}")
         discriminator = run.discriminator or players.discriminator
         for model, name in ((unlearned, "unlearned"), (discriminator, "discriminator")):
             weights.save(model, images.labelling, f"models/{name}.safetensors", session.fingerprint)
-        files.write_series("plots/adversarial_train.csv", run.rows, columns=tuple(run.rows[0]))
+        files.write_series("plots/adversarial_train.csv", run.rows, columns=tuple(last))
         files.write_metrics(
             "metrics/adversarial_train.json",
             {

@@ -31,9 +31,8 @@ def main() -> None:
             "params.yaml: recipe is 'article', whose batch normalisation needs 2 or more images to forget "
             f"that are trained on, but there is {sizes.forget}: add images, or take recipe adversarial"
         )
-    played = cost.fitted(params.game, sizes, params.original)
-    for line in cost.announced(params.game, played, sizes, params.original):
-        progress.say(f"check_request: {line}")
+    if remark := cost.remark(params.game, sizes, params.original):
+        progress.say(f"check_request: {remark}")
     if params.device == "cuda":
         require_gpu()
     for remark in remarks(params.data):

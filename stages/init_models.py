@@ -18,7 +18,7 @@ def main() -> None:
     original, labelling = weights.load_classifier("models/original.safetensors")
 
     players = methods.load(params.recipe).init_players(
-        original, len(labelling.classes), params.seed
+        original, len(labelling.classes), params.seed, params.noise
     )
 
     made_of = fingerprint.of_stage("init_models", leave_out=fingerprint.CODE)

@@ -39,15 +39,17 @@ COLOURS = {
 FORGET = "elephant"
 
 
-def build_data(train_images: Mapping[str, int], size: int = 32) -> Dataset:
-    """Return so many training images per class, and one each to validate and to test with."""
+def build_data(train_images: Mapping[str, int], size: int = 32, held_out: int = 1) -> Dataset:
+    """Return so many training images per class, and `held_out` each to validate and to test with."""
     random = np.random.default_rng(0)
     classes = tuple(sorted(train_images))
-    names = [name for name in classes for _ in range(train_images[name] + 2)]
+    names = [name for name in classes for _ in range(train_images[name] + 2 * held_out)]
     noise = random.integers(-30, 31, (len(names), size, size, 3))
     images = (np.array([COLOURS[name] for name in names])[:, None, None] + noise).clip(0, 255)
     subsets = [
-        subset for name in classes for subset in ["train"] * train_images[name] + ["validation", "test"]
+        subset
+        for name in classes
+        for subset in ["train"] * train_images[name] + ["validation"] * held_out + ["test"] * held_out
     ]  # fmt: skip
     return Dataset(
         images=images.astype(np.uint8),
@@ -90,9 +92,10 @@ def play(
     hardware: Hardware,
     report: Report = silent,
     checkpoint: Checkpoint = NOTHING_KEPT,
+    budget: int | float = 0,
 ) -> Outcome:
     """Play a game whose original is the players' feature extractor."""
-    run = Run(players, params.seed, hardware, report, checkpoint)
+    run = Run(players, params.seed, hardware, report, checkpoint, budget=budget)
     with run.work:
         model = methods.load(recipe).unlearn(players.feature_extractor, data, params, run)
     assert run.discriminator is not None
@@ -130,6 +133,7 @@ def tiny_network(seed: int, class_count: int = len(COLOURS)) -> nn.Module:
         convolution = nn.Conv2d(3, 8, 4, stride=4, bias=False)
         layers = OrderedDict(
             layer2=nn.Sequential(convolution, nn.BatchNorm2d(8), nn.ReLU()),
+            layer3=nn.Sequential(nn.Conv2d(8, 8, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU()),
             avgpool=nn.AdaptiveAvgPool2d(1),
             flatten=nn.Flatten(),
             fc=nn.Linear(8, class_count),

@@ -137,3 +137,30 @@ def test_the_svc_takes_a_forgotten_class_for_a_non_member_and_a_memorised_one_fo
     remembered = membership.svc_non_members(train, test, np.full(20, 0.97))
     assert forgotten.mean() == 1
     assert remembered.mean() == 0
+
+
+def collapsed(seed: int, tight: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return features of 60 members and 60 others, members `tight` times as far along one of 40 directions."""
+    random = np.random.default_rng(seed)
+    features = random.normal(size=(120, 40))
+    is_member = np.repeat([1, 0], 60)
+    features[is_member == 1, 0] += tight
+    return features, is_member
+
+
+def test_an_attack_on_features_finds_members_that_outputs_hide():
+    """Must fail if the features are not looked at, members and others are swapped, or scores are no ranks."""
+    features, is_member = collapsed(seed=0, tight=2.0)
+    ranks = membership.feature_scores(features, is_member)
+    assert membership.auc(ranks[is_member == 1], ranks[is_member == 0]) > 0.8
+    assert (ranks > 0).all() and (ranks < 1).all()
+
+
+def test_an_attack_on_features_is_not_asked_about_what_it_was_fitted_on():
+    """Must fail if an image is scored by a classifier that saw it: 40 directions fit 120 rows of noise well."""
+    found = []
+    for seed in range(5):
+        features, is_member = collapsed(seed, tight=0.0)
+        ranks = membership.feature_scores(features, is_member)
+        found.append(membership.auc(ranks[is_member == 1], ranks[is_member == 0]))
+    assert 0.4 < np.mean(found) < 0.6

@@ -12,6 +12,7 @@ from unlearning.methods.shared.losses import (
     article_generator_loss,
     discriminator_loss,
     distillation_kl,
+    feature_gap,
     generator_loss,
     masked_log_probs,
 )
@@ -159,3 +160,12 @@ def test_a_loss_is_the_mean_over_its_equal_parts(loss):
     first, second = logits(8), logits(8, seed=1)
     parts = [loss(a, b) for a, b in zip(first.split(2), second.split(2), strict=True)]
     torch.testing.assert_close(loss(first, second), torch.stack(parts).mean())
+
+
+def test_the_feature_gap_matches_hand_values():
+    """Must fail if it is taken per dimension, not over the scale of what is wanted, or zeros divide by zero."""
+    wanted = torch.tensor([[1.0, 3.0], [2.0, 2.0]])
+    found = torch.tensor([[1.0, 0.0], [2.0, 5.0]])
+    assert feature_gap(found, wanted).item() == pytest.approx((9 + 9) / 18)
+    assert feature_gap(torch.zeros(2, 2), wanted).item() == pytest.approx(1)
+    assert feature_gap(torch.zeros(2, 2), torch.zeros(2, 2)) == 0

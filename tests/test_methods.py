@@ -61,7 +61,8 @@ def test_what_comes_back_can_be_used_at_once(method, players, data, make_game, c
         assert {tensor.device.type for tensor in network.state_dict().values()} == {"cpu"}
     assert outcome.generator.state_dict().keys() == players.generator.state_dict().keys()
     assert outcome.epochs == rows.rows
-    assert all("epoch" in row for row in rows.rows) and rows.rows[-1]["epoch"] == 2
+    epochs = [row["epoch"] for row in rows.rows]
+    assert epochs == sorted(epochs) and epochs[-1] > 0
     assert outcome.image_passes > 0 and outcome.flops > 0
 
 

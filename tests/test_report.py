@@ -374,6 +374,47 @@ def assert_sound(text: str) -> Page:
     return parsed
 
 
+def damage(folder: Path, path: str, column: str, value: str | None) -> None:
+    """Put a value into the last row's cell of a table, or take the column away."""
+    table = pd.read_csv(folder / path, dtype=str, keep_default_na=False)
+    if value is None:
+        table = table.drop(columns=column)
+    else:
+        table.loc[table.index[-1], column] = value
+    write_table(folder / path, table)
+
+
+@pytest.mark.parametrize(
+    ("path", "column", "value", "said"),
+    [
+        ("plots/destinations.csv", "unlearned", "many", r"destinations\.elephant\.unlearned .* no number"),
+        ("plots/destinations.csv", "unlearned", None, r"destinations\..*\.unlearned .* not there"),
+        ("plots/per_class.csv", "original", "nan", r"per_class\.dog\.original .* no number"),
+        ("plots/audit_layers.csv", "model", "stranger", "model 'stranger', which is unknown"),
+        ("plots/audit_histograms.csv", "model", "", "model '', which is unknown"),
+        ("plots/audit_figures.csv", "decisive", None, r"decisive .* not there"),
+        ("data/audit_examples.csv", "id", "999", "do not belong together"),
+    ],
+)  # fmt: skip
+def test_a_damaged_table_is_refused_in_one_line(tmp_path, path, column, value, said):
+    """Must fail if a table's cell or column is looked up without `Metrics`, or a model without a check."""
+    folder = write_run(tmp_path)
+    damage(folder, path, column, value)
+    with pytest.raises(UserError, match=said):
+        make(folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "column"),
+    [("plots/adversarial_train.csv", "epoch"), ("plots/audit_histograms.csv", "high")],
+)
+def test_a_row_without_a_number_is_not_drawn(tmp_path, path, column):
+    """Must fail if a word in a curve's table ends in a traceback."""
+    folder = write_run(tmp_path)
+    damage(folder, path, column, "not measured")
+    make(folder)
+
+
 def test_every_figure_on_the_page_is_the_files_own(run, page):
     """Must fail if a figure is rounded in its value, looked up at another path or typed by hand."""
     assert_quoted_exactly(run, page)

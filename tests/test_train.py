@@ -8,7 +8,7 @@ from unlearning.base.errors import UserError
 from unlearning.data.dataset import crop_and_flip, normalised, shuffled_batches
 from unlearning.models import train as training
 from unlearning.models.forward import predict_logits
-from unlearning.models.train import F, one_cycle, train
+from unlearning.models.train import F, rate, train
 
 
 def weights(model: nn.Module) -> torch.Tensor:
@@ -46,7 +46,7 @@ def test_training_is_its_described_loop(data, make_original, make_network, cpu, 
     for _ in range(3):
         for batch in shuffled_batches(images, 6, generator):
             # 16 images in batches of 6: 3 steps an epoch, 9 in all.
-            optimizer.param_groups[0]["lr"] = 0.01 * one_cycle((len(losses) + 1) / 10)
+            optimizer.param_groups[0]["lr"] = 0.01 * rate((len(losses) + 1) / 10)
             pixels = crop_and_flip(data.pixels(batch), generator)
             logits = model(normalised(pixels, cpu.device))
             chosen = logits.log_softmax(dim=1)[range(len(batch)), data.labels[batch]]
@@ -101,6 +101,7 @@ def test_finite_weights_that_cannot_be_used_are_refused(
     def huge(class_count: int, seed: int) -> nn.Module:
         model = make_network(0, class_count)
         model.fc.weight.data.fill_(3e38)
+        model.fc.bias.data.fill_(3e38)
         return model
 
     monkeypatch.setattr(training, "new_classifier", huge)
@@ -112,8 +113,8 @@ def test_finite_weights_that_cannot_be_used_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("progress", "rate"), [(0.0, 0), (0.05, 0.5), (0.1, 1), (0.4, 0.75), (0.55, 0.5), (1.0, 0)]
+    ("progress", "share"), [(0.0, 0), (0.05, 0.5), (0.1, 1), (0.4, 0.75), (0.55, 0.5), (1.0, 0)]
 )
-def test_one_cycle_matches_hand_values(progress, rate):
+def test_the_rate_matches_hand_values(progress, share):
     """Must fail if the warm-up changes its length, or the way down is straight."""
-    assert one_cycle(progress) == pytest.approx(rate)
+    assert rate(progress) == pytest.approx(share)

@@ -125,7 +125,8 @@ LEVELS = (
                 "How well an attacker tells forget images that were trained on from those that were "
                 "not, as area under the ROC curve.",
                 "0.5 is good: the attacker tosses a coin. Below, it errs, which an attacker can turn round.",
-                in_metrics=("true_class_probability",),
+                decides=("logistic_regression", "layer3", "features"),
+                in_metrics=("true_class_probability", "features"),
             ),
             "membership_tpr.at_1_percent": Entry(
                 "TPR at 1 % FPR",
@@ -184,9 +185,9 @@ LEVELS = (
                 "CKA to original",
                 "Likeness of a layer to the original's on forget test images (centred kernel "
                 "alignment): 1 if they agree up to rotation and scale, 0 if they are unrelated.",
-                AS_RETRAINED
-                + " Near 1 where retrained models are lower: the layer was left as it was.",
-                decides=("features",),
+                "Tells ancestry: a model that goes back to the original stays alike even where a layer was "
+                "trained anew without the class (docs/experiments.md). It does not decide.",
+                decides=(),
             ),
             "cka_to_retrained": Entry(
                 "CKA to retrained",

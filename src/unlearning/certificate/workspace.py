@@ -34,7 +34,7 @@ from unlearning.review.git import GUARD, dvc, git
 from unlearning.settings.whole import load_params
 from unlearning.sources import contents
 
-DATA_FILES = ("data/images.npy", "data/samples.csv", "data/split.csv")
+DATA_FILES = ("data/images.npy", "data/request.json", "data/samples.csv", "data/split.csv")
 PACKAGES = ("unlearning", "dvc", "numpy", "torch", "torchvision")
 
 
@@ -78,7 +78,7 @@ def environment(machine: Hardware) -> dict[str, str]:
 
 def forgotten(root: Path) -> Forgotten:
     """Return the classes of the request and every image it covers: held-out and withdrawn ones too."""
-    _require(root, [*DATA_FILES[1:], "data/request.json"])
+    _require(root, DATA_FILES[1:])
     samples = read_table(root / "data/samples.csv", ["id", "class", "sha256"])
     split = read_table(root / "data/split.csv", ["id", "subset", "role"])
     rows = samples.merge(split[split["role"] != "retain"], on="id").sort_values("id")

@@ -1,155 +1,247 @@
-"""Our game: it starts from the trained original, and what is kept has a loss of its own.
+"""Our game: the original loses part of its weights, learns the kept classes from itself, and meets an auditor.
 
-The generator, besides deceiving its adversary (`adversary_weight`),
-- stays with the original's outputs on retain images (`retain_weight`),
-- gives forget images the outputs that a model would which never saw the class, as far as the original
-  lets us know (`teacher_weight`), and
-- keeps the features of retain images where they were, and takes from those of forget images what sets their
-  class apart (`feature_weight`; `shared/targets.py` says how both targets are found).
+What a network memorised of the images to forget sits in its features, deeper ones above all, and whoever trains
+on these images again only memorises them anew (docs/experiments.md). So
 
-Adversaries: `best_response` looks at features; `discriminator`, the article's, at outputs. The first tells
-the features of forget images from mixtures of kept classes' features in the shares of the teacher's answers:
-what the features must not show is the class, not that an image is ambiguous. The discriminator learns to
-tell the original's outputs on retain images (real) from the generator's on forget images (fake) whichever
-is chosen: it keeps the article's score.
+- before the game the generator is the original with noise in place of part of the weights (`noise`,
+  `models/perturb.py`);
+- in the first half it sees retain images alone, and stays with the original's outputs (`retain_weight`; the
+  forget classes masked) and deep features (`feature_weight`) of them;
+- in the second half it also sees forget images, a few per step: some that were trained on, and validation
+  images of the same classes. It stays with the original's outputs of both, the forget classes masked (DELETE,
+  Zhou et al. 2025, arXiv:2503.23751), and meets its adversary (`adversary_weight`): `members`, the auditor of
+  `shared/members.py`, must not tell the one from the other; `discriminator`, the article's, must take the
+  outputs of those trained on for the original's of retain images.
 
-Batch normalisation keeps the original's statistics: small batches, half of them of one class, would spoil
-them. After the game the forget classes' outputs are retired (`models/head.py`): what little they still say of
-a class is enough for a membership attack. Forget accuracy is 0 from then on by construction, and proves
-nothing alone.
+The discriminator learns in the second half whichever is chosen: it keeps the article's score. The length of the
+game follows from `cost`, the share of one retraining's arithmetic that it may take.
+
+The stem and the first residual stage are left as they are: there is no memory in them. After the game the
+forget classes' outputs are retired (`models/head.py`): what little they still say of a class is enough for a
+membership attack. Forget accuracy is 0 from then on by construction, and proves nothing alone.
 """
 
 import copy
+from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
-from torch import nn
+from jaxtyping import Int
+from torch import Tensor, nn
 
 from unlearning.base.resume import Parts
-from unlearning.data.dataset import Dataset, normalised
-from unlearning.methods.shared.best_response import advantage
-from unlearning.methods.shared.game import Monitor, Players, Run, adam, plan, touched
-from unlearning.methods.shared.losses import discriminator_loss, distillation_kl, generator_loss
-from unlearning.methods.shared.targets import KeptFeatures, find_targets, freeze, probed_images
-from unlearning.models.anatomy import extractor
+from unlearning.data.dataset import (
+    Dataset,
+    crop_and_flip,
+    endless_batches,
+    normalised,
+)
+from unlearning.methods.shared.cost import LEAST_STEPS
+from unlearning.methods.shared.flops import forward_flops, training_flops
+from unlearning.methods.shared.game import Monitor, Players, Run, adam
+from unlearning.methods.shared.losses import (
+    discriminator_loss,
+    distillation_kl,
+    feature_gap,
+    generator_loss,
+    masked_log_probs,
+)
+from unlearning.methods.shared.members import MOST_ROWS, Auditor
+from unlearning.models.anatomy import extractor, learned_parts
 from unlearning.models.discriminator import new_discriminator
 from unlearning.models.head import edit_head
-from unlearning.models.layers import FEATURES, LOGITS
-from unlearning.models.train import require_finite
+from unlearning.models.layers import DEEP, LOGITS
+from unlearning.models.perturb import shrink_and_perturb
+from unlearning.models.train import one_cycle, require_finite
 from unlearning.settings.game import GameParams
 
-ROWS = 10  # of the curve at least, if there are so many steps: one epoch would be a single point
-MIXTURES = 64  # that the best response is shown per step; they cost no pass
+ROUNDS = 10  # rows of the curve, and places where a killed game goes on
+# Of a batch of retain images, how many members and unseen images the second half shows besides.
+MEMBERS_SHARE, UNSEEN_SHARE = 4, 8
 
 
-def init_players(original: nn.Module, class_count: int, seed: int) -> Players:
-    """Return generator and feature extractor as copies of the original, and a random discriminator."""
+@dataclass(frozen=True)
+class Step:
+    """The images of one step: `retain` as indices, `known` as places among members and unseen images."""
+
+    retain: Int[Tensor, " R"]
+    known: Int[Tensor, " K"]
+
+
+def init_players(original: nn.Module, class_count: int, seed: int, noise: float) -> Players:
+    """Return the perturbed original as generator, the original as feature extractor, a random discriminator."""
     return Players(
-        copy.deepcopy(original), copy.deepcopy(original), new_discriminator(class_count, seed)
+        shrink_and_perturb(original, noise, seed),
+        copy.deepcopy(original),
+        new_discriminator(class_count, seed),
     )
 
 
 def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) -> nn.Module:
     """Return the generator after the game on the training images; see `methods`.
 
-    Raises: UserError when a loss, or at the end a weight, is no longer finite.
+    What the auditor knows as unseen are validation images of the forget classes. Raises: UserError when a loss,
+    or at the end a weight, is no longer finite.
     """
     hardware = run.hardware
-    generator = copy.deepcopy(run.players.generator).to(hardware.device).eval()
+    teacher = copy.deepcopy(original).to(hardware.device).eval()
+    generator = copy.deepcopy(run.players.generator).to(hardware.device)
     discriminator = copy.deepcopy(run.players.discriminator).to(hardware.device).train()
-    epochs = plan(data, params, run.seed, params.forget_images)
-    # Step by step, not epoch by epoch as the article: a single epoch must end at rest too.
-    steps = sum(map(len, epochs))
-    optimizer, schedule = adam(generator, params, steps)
-    discriminator_optimizer, discriminator_schedule = adam(discriminator, params, steps)
-    probed = probed_images(data, run.seed)
-    seen = torch.cat([touched(epochs), probed]).unique()
-    # The original is frozen: each image passes it once.
-    frozen = freeze(copy.deepcopy(original), data, seen, hardware)
-    forget_seen = seen[torch.from_numpy(data.roles[seen.numpy()] == "forget")]
+    outputs_of, wanted_of = extractor(generator, DEEP), extractor(teacher, DEEP)
+    # After the extractor, which puts all layers in one mode.
+    _learn_above_first_stage(generator)
+    members = data.select(role="forget", subset="train")[:MOST_ROWS]
+    unseen = data.select(role="forget", subset="validation")[:MOST_ROWS]
+    known = torch.cat([members, unseen])
+    auditor = Auditor(DEEP, members=len(members), unseen=len(unseen), device=hardware.device)
+    steps = length(generator, data, params, run.budget, len(known))
+    plan = play(data, params, run.seed, steps, len(members), len(unseen))
+    optimizer, discriminator_optimizer = adam(generator, params), adam(discriminator, params)
+    schedule = one_cycle(optimizer, steps)
+    discriminator_schedule = one_cycle(discriminator_optimizer, steps - steps // 2)
     draws = torch.Generator().manual_seed(run.seed)
-    kept = KeptFeatures(frozen, probed, data, draws)
-    targets = find_targets(frozen, kept, forget_seen, probed, data)
-    outputs_of = extractor(generator, [FEATURES])
-    row_every = max(1, steps // ROWS)
+    forget_labels = torch.tensor(data.forget_labels, device=hardware.device)
     parts: Parts = {
         "generator": generator,
         "discriminator": discriminator,
+        "auditor": auditor,
         "optimizer": optimizer,
         "schedule": schedule,
         "discriminator_optimizer": discriminator_optimizer,
         "discriminator_schedule": discriminator_schedule,
     }
     finished = run.restore(parts, draws)
+    retain_images = len(data.select(role="retain", subset="train"))
 
-    for epoch, pairs in enumerate(epochs[finished:], start=finished + 1):
+    for number, chunk in enumerate(plan[finished:], start=finished + 1):
         monitor = Monitor(len(data.classes))
-        for step, (forget, retain) in enumerate(pairs, start=1):
-            # One pass of the generator for both kinds: R retain images first, then F to forget.
-            together = torch.cat([retain, forget])
+        for step in chunk:
+            meets_adversary = len(step.known) > 0
+            if meets_adversary and not auditor.has_looked:
+                auditor.look(generator, data, known, hardware)
+                _learn_above_first_stage(generator)
+            # One pass of the generator for all: R retain images first, then K of which the auditor knows.
+            pixels = crop_and_flip(data.pixels(step.retain), draws)
+            pixels = torch.cat([pixels, data.pixels(known[step.known])])
+            images = normalised(pixels, hardware.device)
+            sizes = [len(step.retain), len(step.known)]
             with hardware.autocast():
-                found = outputs_of(normalised(data.pixels(together), hardware.device))
-            sizes = [len(retain), len(forget)]
-            retain_logits, forget_logits = found[LOGITS].float().split(sizes)  # R x C, F x C
-            retain_features, forget_features = found[FEATURES].float().flatten(1).split(sizes)
-            # What the original made of the same images, and what is wanted of those to forget.
-            retain_places = frozen.places(retain)
-            forget_places = torch.searchsorted(forget_seen, forget).to(hardware.device)
-            target = targets.log_probs[forget_places]  # F x C
+                found = outputs_of(images)
+                with torch.no_grad():
+                    wanted = wanted_of(images)
+            logits = found[LOGITS].float()
+            retain_logits, known_logits = logits.split(sizes)
+            features = {layer: _per_image(found[layer]).split(sizes) for layer in DEEP}
 
-            # The discriminator's step (A8): the original's outputs on R are real, the generator's on F fake.
-            real = discriminator(frozen.logits[retain_places])
-            fake = discriminator(forget_logits.detach())
-            player_loss = discriminator_loss(real, fake)
-            discriminator_optimizer.zero_grad()
-            player_loss.backward()
-            discriminator_optimizer.step()
-
-            # The generator's step (A9, and ours): deceive the adversary, keep R, give F its targets.
-            if params.adversary == "best_response":
-                mixtures = kept.mixtures(targets.log_probs, MIXTURES)
-                adversarial_loss = advantage(
-                    kept.directions(forget_features), kept.directions(mixtures)
+            adversarial_loss = retain_logits.new_zeros(())
+            if meets_adversary:
+                places = step.known.to(hardware.device)
+                advantage = auditor.advantage(
+                    {name: of[1] for name, of in features.items()}, places
                 )
-            elif params.adversary == "discriminator":
-                adversarial_loss = generator_loss(discriminator(forget_logits))
-            else:
-                adversarial_loss = forget_logits.new_zeros(())
+                # The discriminator's step (A8): the original's outputs on R are real, the generator's fake.
+                forget_logits = known_logits[places < len(members)]
+                real = discriminator(wanted[LOGITS][: sizes[0]].float())
+                fake = discriminator(forget_logits.detach())
+                player_loss = discriminator_loss(real, fake)
+                discriminator_optimizer.zero_grad()
+                player_loss.backward()
+                discriminator_optimizer.step()
+                discriminator_schedule.step()
+                monitor.losses(discriminator_loss=player_loss)
+                monitor.discrimination(real, fake)
+                if params.adversary == "members":
+                    adversarial_loss = advantage
+                elif params.adversary == "discriminator":
+                    adversarial_loss = generator_loss(discriminator(forget_logits))
+                monitor.losses(generator_loss=adversarial_loss)
+
+            # The generator's step (A9, and ours): deceive the adversary, stay with the original on R.
             retain_loss = distillation_kl(
-                retain_logits, frozen.logits[retain_places].log_softmax(dim=1)
+                logits, masked_log_probs(wanted[LOGITS].float(), forget_labels)
             )
-            teacher_loss = distillation_kl(forget_logits, target)
-            feature_loss = kept.gap(retain_features, frozen.features[retain_places]) + kept.gap(
-                forget_features, targets.features[forget_places]
+            feature_loss = sum(
+                (
+                    feature_gap(of[0], _per_image(wanted[name])[: sizes[0]])
+                    for name, of in features.items()
+                ),
+                start=retain_logits.new_zeros(()),
             )
             loss = (
                 params.adversary_weight * adversarial_loss
                 + params.retain_weight * retain_loss
-                + params.teacher_weight * teacher_loss
                 + params.feature_weight * feature_loss
             )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
 
-            # Both learning rates fall a little; the row of the curve covers the epoch up to here.
             schedule.step()
-            discriminator_schedule.step()
-            monitor.losses(
-                discriminator_loss=player_loss,
-                generator_loss=adversarial_loss,
-                retain_loss=retain_loss,
-                teacher_loss=teacher_loss,
-                feature_loss=feature_loss,
-            )
-            monitor.discrimination(real, fake)
+            run.image_passes += sum(sizes)
+            monitor.losses(retain_loss=retain_loss, feature_loss=feature_loss)
             monitor.predictions(retain_logits)
-            monitor.forget_images(forget_logits, forget_features)
-            if step % row_every == 0 or step == len(pairs):
-                run.add_row(monitor.row(round(epoch - 1 + step / len(pairs), 2)))
-        run.save(epoch, parts, draws)
+        seen = sum(len(step.retain) for part in plan[:number] for step in part)
+        run.add_row(monitor.row(round(seen / retain_images, 2)))
+        run.save(number, parts, draws)
     for player in (generator, discriminator):
         require_finite(player, "lr", params.lr)
     run.discriminator = discriminator.eval().cpu()
-    run.image_passes = sum(len(images) for pairs in epochs for pair in pairs for images in pair)
-    run.extractor_passes = len(seen)
-    return edit_head(generator.eval().cpu(), data.forget_labels)
+    run.image_passes = sum(len(s.retain) + len(s.known) for part in plan for s in part)
+    return edit_head(generator.requires_grad_().eval().cpu(), data.forget_labels)
+
+
+def length(
+    generator: nn.Module, data: Dataset, params: GameParams, budget: int | float, known: int
+) -> int:
+    """Return how many steps the budget of floating-point operations pays for, 24 at least.
+
+    `known`: the images that the auditor looks at once.
+    """
+    trained = training_flops(generator, data.image_size)
+    asked = forward_flops(generator, data.image_size)
+    shown = params.batch_size + sum(_besides(params.batch_size)) / 2
+    return max(LEAST_STEPS, int((budget - known * asked) / (shown * (trained + asked))))
+
+
+def play(
+    data: Dataset, params: GameParams, seed: int, steps: int, members: int, unseen: int
+) -> list[list[Step]]:
+    """Return the steps of the game in up to 10 rounds; the second half meets the adversary.
+
+    Retain images, members and unseen images come in random order, each again only once all have had their turn.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    retain = data.select(role="retain", subset="train")
+    retain_batches = endless_batches(retain, params.batch_size, generator)
+    of_members, of_unseen = _besides(params.batch_size)
+    member_batches = endless_batches(torch.arange(members), of_members, generator)
+    unseen_batches = endless_batches(members + torch.arange(unseen), of_unseen, generator)
+    nobody = torch.empty(0, dtype=torch.long)
+    played = [
+        Step(
+            next(retain_batches),
+            torch.cat([next(member_batches), next(unseen_batches)])
+            if 2 * number >= steps
+            else nobody,
+        )
+        for number in range(steps)
+    ]
+    ends = [steps * number // ROUNDS for number in range(ROUNDS + 1)]
+    return [played[start:end] for start, end in pairwise(ends)]
+
+
+def _besides(batch_size: int) -> tuple[int, int]:
+    """Return how many members and unseen images a step of the second half shows."""
+    return max(1, batch_size // MEMBERS_SHARE), max(1, batch_size // UNSEEN_SHARE)
+
+
+def _learn_above_first_stage(generator: nn.Module) -> None:
+    """Let the parts above the first stage learn, and normalise by batches; the rest stays as it is."""
+    generator.requires_grad_(False).eval()
+    for part in learned_parts(generator):
+        part.requires_grad_().train()
+
+
+def _per_image(values: Tensor) -> Tensor:
+    """Return a layer's spatial mean, N x D."""
+    return values.float().flatten(2).mean(dim=2)

@@ -8,6 +8,7 @@ import copy
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from unlearning.base.resume import Parts
 from unlearning.data.dataset import Dataset, normalised
@@ -20,8 +21,8 @@ from unlearning.models.train import require_finite
 from unlearning.settings.game import GameParams
 
 
-def init_players(original: nn.Module, class_count: int, seed: int) -> Players:
-    """Return three networks with random weights; of the original only the number of classes counts."""
+def init_players(original: nn.Module, class_count: int, seed: int, noise: float) -> Players:
+    """Return three networks with random weights: of the original and `noise` nothing is used."""
     return Players(
         generator=new_classifier(class_count, seed + 1),
         feature_extractor=new_classifier(class_count, seed + 2),
@@ -32,14 +33,16 @@ def init_players(original: nn.Module, class_count: int, seed: int) -> Players:
 def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) -> nn.Module:
     """Return the generator after the printed game on the training images; see `methods`.
 
-    The original, the weights of the losses, `adversary` and `forget_images` have no effect: the article has no
+    The original, `cost`, `noise`, `adversary` and the weights of the losses have no effect: the article has no
     such terms. Raises: UserError when a loss, or at the end a weight, is no longer finite.
     """
     hardware = run.hardware
     generator = copy.deepcopy(run.players.generator).to(hardware.device).train()
     discriminator = copy.deepcopy(run.players.discriminator).to(hardware.device).train()
-    optimizer, schedule = adam(generator, params, params.epochs)
-    discriminator_optimizer, discriminator_schedule = adam(discriminator, params, params.epochs)
+    optimizer, discriminator_optimizer = adam(generator, params), adam(discriminator, params)
+    schedule, discriminator_schedule = (
+        CosineAnnealingLR(each, params.epochs) for each in (optimizer, discriminator_optimizer)
+    )
     # At least 2: the generator normalises each batch by its own variance.
     epochs = plan(data, params, run.seed, least=2)
     seen = touched(epochs)

@@ -10,6 +10,7 @@ from unlearning.models.layers import LAYERS, LOGITS
 # Nodes of ResNet-18's graph, by layer.
 NODES = dict(zip(LAYERS, ("maxpool", "layer1", "layer2", "layer3", "avgpool"), strict=True))
 HEAD = "fc"
+ABOVE_FIRST_STAGE = ("layer2", "layer3", "layer4", HEAD)
 
 
 def head(model: nn.Module) -> nn.Linear:
@@ -17,6 +18,11 @@ def head(model: nn.Module) -> nn.Linear:
     found = model.get_submodule(HEAD)
     assert isinstance(found, nn.Linear)
     return found
+
+
+def learned_parts(model: nn.Module) -> list[nn.Module]:
+    """Return the parts of a network above its first residual stage, from the input on."""
+    return [getattr(model, name) for name in ABOVE_FIRST_STAGE if hasattr(model, name)]
 
 
 def extractor(model: nn.Module, layers: Iterable[str]) -> nn.Module:

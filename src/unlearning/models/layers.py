@@ -2,3 +2,4 @@
 
 LAYERS = ("stem", "layer1", "layer2", "layer3", "features")  # in order, the penultimate one last
 MIDDLE, FEATURES, LOGITS = "layer2", "features", "logits"
+DEEP = LAYERS[-2:]  # where what a network memorised shows

@@ -50,9 +50,7 @@ def train(
     optimizer = torch.optim.AdamW(
         model.parameters(), params.lr, weight_decay=params.weight_decay, fused=True
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: one_cycle((step + 1) / (steps + 1))
-    )
+    schedule = one_cycle(optimizer, steps)
     parts: Parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
     finished, rows = checkpoint.restore(parts, generator)
     for row in rows:
@@ -87,7 +85,12 @@ def train(
     return model.cpu()
 
 
-def one_cycle(progress: float) -> float:
+def one_cycle(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
+    """Return the schedule that takes the learning rate through one cycle in so many steps; see `rate`."""
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate((step + 1) / (steps + 1)))
+
+
+def rate(progress: float) -> float:
     """Return the learning rate as a fraction of its peak: up in a straight line for a tenth of the
     training, then down along a cosine to 0. `progress` in [0, 1].
 

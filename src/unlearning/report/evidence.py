@@ -16,8 +16,10 @@ import pandas as pd
 from PIL import Image
 
 from unlearning.audit import columns
+from unlearning.base.errors import UserError
 from unlearning.base.files import read_images, read_table
 from unlearning.base.fingerprint import sha256
+from unlearning.charts.style import STYLES, family_of
 from unlearning.report.metrics import TABLES, Metrics
 from unlearning.settings.whole import Params
 
@@ -103,8 +105,7 @@ def read(root: Path, params: Params) -> Evidence:
         params=params,
         metrics=Metrics.read(root, METRICS, TABLES),
         series={
-            name: read_table(root / "plots" / f"{name}.csv", needed)
-            for name, needed in SERIES.items()
+            name: series(root / f"plots/{name}.csv", needed) for name, needed in SERIES.items()
         },
         skipped=read_table(root / "data/skipped.csv"),
         copies=read_table(root / "data/copies.csv"),
@@ -112,6 +113,15 @@ def read(root: Path, params: Params) -> Evidence:
         fingerprints=fingerprints(root, FINGERPRINTED),
         versions=versions(),
     )
+
+
+def series(path: Path, needed: Sequence[str]) -> pd.DataFrame:
+    """Return a table whose rows are drawn. Raises: UserError if it names a model that no run has."""
+    table = read_table(path, needed)
+    for model in table["model"].unique() if "model" in needed else ():
+        if family_of(model) not in STYLES:
+            raise UserError(f"{path} has a model {model!r}, which is unknown: run `dvc repro`")
+    return table
 
 
 def examples(folder: Path, count: int) -> list[Example]:
@@ -122,8 +132,14 @@ def examples(folder: Path, count: int) -> list[Example]:
         return []
     samples = read_table(folder / "samples.csv", ["id", "class"])
     samples["row"] = range(len(samples))
-    samples = samples.set_index("id").loc[chosen]
+    samples = samples.set_index("id")
     images = read_images(folder / "images.npy")
+    known = samples.index.is_unique and set(chosen) <= set(samples.index)
+    if not known or len(samples) != len(images):
+        raise UserError(
+            f"{folder}: audit_examples.csv, samples.csv and images.npy do not belong together: run "
+            "`dvc repro`"
+        )
 
     return [
         Example(

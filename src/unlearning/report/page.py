@@ -29,7 +29,6 @@ GAME = {
     "discriminator_loss": Style("discriminator", ORIGINAL, "s", (0, (4, 1.5)), 1.4),
     "generator_loss": Style("generator", UNLEARNED, "o", "-", 2.0),
     "retain_loss": Style("retain", RETRAINED, "D", "-", 1.0),
-    "teacher_loss": Style("teacher", INK, "^", (0, (1, 1.2)), 1.2),
     "feature_loss": Style("features", INK, "v", (0, (3, 1.2, 1, 1.2)), 1.0),
 }
 LAYER_FIGURES = {
@@ -156,10 +155,12 @@ def draw(evidence: Evidence) -> dict[str, Markup]:
 def _by_version(metrics: Metrics, table: str) -> dict[str, dict[str, float]]:
     """Return a table's figures by class, of original, unlearned and, on average, retrained models."""
     rows = metrics.items(table)
+    versions = ["original", "unlearned"]
+    if any("retrained" in row for row in rows.values()):
+        versions.append("retrained")
     return {
-        version: {name: row[version] for name, row in rows.items()}
-        for version in ("original", "unlearned", "retrained")
-        if all(version in row for row in rows.values())
+        version: {name: metrics.number(table, name, version) for name in rows}
+        for version in versions
     }
 
 
@@ -182,7 +183,7 @@ def _game(table: pd.DataFrame) -> Figure | None:
     columns = [column for column in GAME if column in table]
     long = table.melt(id_vars="epoch", value_vars=columns)
     lines = figures.series_of(long, "variable", "epoch", "value")
-    whole = bool((pd.to_numeric(table["epoch"]) % 1 == 0).all())
+    whole = all(place % 1 == 0 for places, _ in lines.values() for place in places)
     return figures.curves("loss", lines, "epoch", styles=GAME, whole=whole)
 
 

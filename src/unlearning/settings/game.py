@@ -13,14 +13,14 @@ class GameParams(Section):
     recipe: Literal["adversarial", "article"]
     seed: Seed
     lr: Positive
+    cost: Annotated[Number, Field(gt=0, le=1)]
+    noise: Annotated[Number, Field(ge=0, le=1)]
     epochs: Count
-    batch_size: Count
+    batch_size: Annotated[int, Field(ge=2)]
     weight_decay: NonNegative
     beta1: Annotated[Number, Field(ge=0, lt=1)]
     beta2: Annotated[Number, Field(ge=0, lt=1)]
-    forget_images: Count
-    adversary: Literal["best_response", "discriminator", "none"]
+    adversary: Literal["members", "discriminator", "none"]
     adversary_weight: NonNegative
     retain_weight: NonNegative
-    teacher_weight: NonNegative
     feature_weight: NonNegative

@@ -1,7 +1,6 @@
 """Arithmetic as PyTorch's own counter counts it: products and sums of convolutions and matrix products.
 
-Of a layer's other work (normalisation, activations, optimiser) and of scikit-learn's probes nothing is counted:
-together below one hundredth of it.
+Of a layer's other work (normalisation, activations, optimiser) and of scikit-learn's probes nothing is counted.
 """
 
 import copy
@@ -51,9 +50,20 @@ class Work:
 
 
 def training_flops(model: nn.Module, image_size: int) -> float:
-    """Return the operations of one image forward and backward; the model is left untouched."""
+    """Return the operations of one image forward and, as far as weights learn, backward; as `forward_flops`."""
+    return _flops(model, image_size, backward=True)
+
+
+def forward_flops(model: nn.Module, image_size: int) -> float:
+    """Return the operations of one image forward; the model is left untouched."""
+    return _flops(model, image_size, backward=False)
+
+
+def _flops(model: nn.Module, image_size: int, *, backward: bool) -> float:
     model = copy.deepcopy(model).cpu().train()
     images = torch.zeros(COUNTED_IMAGES, 3, image_size, image_size)
-    with Work() as work:
-        model(images.to(memory_format=torch.channels_last)).sum().backward()
+    with Work() as work, torch.set_grad_enabled(backward):
+        found = model(images.to(memory_format=torch.channels_last)).sum()
+        if backward:
+            found.backward()
     return work.flops / COUNTED_IMAGES

@@ -1,6 +1,7 @@
 """Who plays, with what, and how a game is watched: what both recipes share."""
 
 import math
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,9 +53,12 @@ def load_players(folder: Path | str) -> Players:
 class Run:
     """What a method is given besides original, data and parameters, and what it leaves behind.
 
-    `work` counts arithmetic while it is entered. Left behind: `rows` of monitored values, the last of each
-    epoch over the whole of it; `discriminator` after the game, in eval mode; `image_passes`, the images sent
-    forward and backward through the generator; `extractor_passes`, those sent forward through a frozen network.
+    `budget`: the floating-point operations that it may take, where its length is not fixed. `work` counts them
+    while it is entered. `save_every`: seconds between two states that are kept.
+
+    Left behind: `rows` of monitored values, the last of each epoch over the whole of it; `discriminator` after
+    the game, in eval mode; `image_passes`, the images sent forward and backward through the generator;
+    `extractor_passes`, those sent forward through a frozen network beforehand.
     """
 
     players: Players
@@ -63,6 +67,9 @@ class Run:
     report: Report = silent
     checkpoint: Checkpoint = NOTHING_KEPT
     work: Work = field(default_factory=Work)
+    budget: int | float = 0
+    save_every: float = 0.0
+    saved_at: float = field(default_factory=time.monotonic)
     rows: list[Row] = field(default_factory=list)
     discriminator: Discriminator | None = None
     image_passes: int = 0
@@ -81,7 +88,10 @@ class Run:
         self.report(**row)
 
     def save(self, epoch: int, parts: Parts, generator: torch.Generator | None = None) -> None:
-        """Keep the state after so many epochs."""
+        """Keep the state after so many epochs, unless one was kept just before."""
+        if time.monotonic() - self.saved_at < self.save_every:
+            return
+        self.saved_at = time.monotonic()
         self.checkpoint.save(epoch, self.rows, {**parts, "work": self.work}, generator)
 
 
@@ -89,14 +99,11 @@ class Run:
 Pair = tuple[Int[Tensor, "_"], Int[Tensor, "_"]]
 
 
-def plan(
-    data: Dataset, params: GameParams, seed: int, most: int | None = None, least: int = 1
-) -> list[list[Pair]]:
+def plan(data: Dataset, params: GameParams, seed: int, least: int = 1) -> list[list[Pair]]:
     """Return per epoch the batches of forget indices, each paired with retain indices (A10).
 
     An epoch is one pass over the forget images, so that the cost follows the request and not the data
-    set; retain images come in random order and only start again once all have had their turn. Of more
-    than `most` forget images, each epoch takes so many, drawn anew.
+    set; retain images come in random order and only start again once all have had their turn.
     """
     generator = torch.Generator().manual_seed(seed)
     forget = data.select(role="forget", subset="train")
@@ -105,10 +112,7 @@ def plan(
     )
     epochs = []
     for _ in range(params.epochs):
-        chosen = forget
-        if most is not None and len(forget) > most:
-            chosen = forget[torch.randperm(len(forget), generator=generator)[:most]]
-        batches = shuffled_batches(chosen, params.batch_size, generator, least)
+        batches = shuffled_batches(forget, params.batch_size, generator, least)
         epochs.append([(batch, next(retain)) for batch in batches])
     return epochs
 
@@ -118,17 +122,14 @@ def touched(epochs: list[list[Pair]]) -> Int[Tensor, " N"]:
     return torch.cat([torch.cat(pair) for pairs in epochs for pair in pairs]).unique()
 
 
-def adam(
-    player: nn.Module, params: GameParams, lowerings: int
-) -> tuple[torch.optim.Adam, torch.optim.lr_scheduler.CosineAnnealingLR]:
-    """Return a player's Adam and its cosine schedule (A11, A12), lowered to 0 in so many steps."""
-    optimizer = torch.optim.Adam(
-        player.parameters(),
+def adam(player: nn.Module, params: GameParams) -> torch.optim.Adam:
+    """Return an Adam of those of the player's weights that learn, with the article's knobs (A11)."""
+    return torch.optim.Adam(
+        [weight for weight in player.parameters() if weight.requires_grad],
         params.lr,
         (params.beta1, params.beta2),
         weight_decay=params.weight_decay,
     )
-    return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, lowerings)
 
 
 class Monitor:
@@ -139,8 +140,6 @@ class Monitor:
         self._losses: dict[str, list[Tensor]] = {}
         self._hits: list[Tensor] = []
         self._predictions: list[Tensor] = []
-        self._forget_predictions: list[Tensor] = []
-        self._forget_features: list[Tensor] = []
 
     def losses(self, **values: Tensor) -> None:
         """Note the losses of one step."""
@@ -155,13 +154,8 @@ class Monitor:
         """Note the classes that the generator gives to retain images."""
         self._predictions.append(retain_logits.detach().argmax(dim=1))
 
-    def forget_images(self, logits: Float[Tensor, "N C"], features: Float[Tensor, "N D"]) -> None:
-        """Note what the generator makes of forget images."""
-        self._forget_predictions.append(logits.detach().argmax(dim=1))
-        self._forget_features.append(features.detach())
-
     def row(self, epoch: int | float) -> dict[str, int | float]:
-        """Return the means since the epoch's start, the discriminator's accuracy and how varied outputs are.
+        """Return the means since the start, how varied outputs are, and how often a discriminator was right.
 
         `epoch`: the number of those that are over; a part of one counts as a fraction.
 
@@ -176,14 +170,11 @@ class Monitor:
         row = {
             "epoch": epoch,
             **means,
-            "generator_loss_swing": swing(torch.stack(self._losses["generator_loss"])),
-            "discriminator_accuracy": torch.cat(self._hits).double().mean().item(),
             "effective_classes": effective_classes(torch.cat(self._predictions), self._class_count),
         }
-        if self._forget_predictions:
-            predicted = torch.cat(self._forget_predictions)
-            row["forget_effective_classes"] = effective_classes(predicted, self._class_count)
-            row["forget_effective_rank"] = effective_rank(torch.cat(self._forget_features))
+        if self._hits:
+            row["discriminator_accuracy"] = torch.cat(self._hits).double().mean().item()
+            row["generator_loss_swing"] = swing(torch.stack(self._losses["generator_loss"]))
         return row
 
 
@@ -203,19 +194,6 @@ def effective_classes(predictions: Int[Tensor, " N"], class_count: int) -> float
     """
     shares = torch.bincount(predictions, minlength=class_count).double() / len(predictions)
     return torch.special.entr(shares).sum().exp().item()
-
-
-def effective_rank(features: Float[Tensor, "N D"]) -> float:
-    """Return exp(entropy) of the centred features' singular values, in [1, min(N, D)]; 1 if all are equal.
-
-    Low: all images share few directions, which is the collapse of a representation.
-    Source: Roy & Vetterli 2007, "The Effective Rank", definition 1.
-    """
-    values = torch.linalg.svdvals((features - features.mean(dim=0)).double())
-    # All images alike: what is left is rounding.
-    if values.sum() <= 1e-9 * features.double().norm():
-        return 1.0
-    return torch.special.entr(values / values.sum()).sum().exp().item()
 
 
 def warning(last: dict[str, int | float]) -> GameWarning:

@@ -63,5 +63,11 @@ def distillation_kl(
     return torch.where(known, teacher.exp() * gap.masked_fill(~known, 0.0), 0.0).sum(dim=1).mean()
 
 
+def feature_gap(found: Float[Tensor, "N D"], wanted: Float[Tensor, "N D"]) -> Float[Tensor, ""]:
+    """Return the mean squared difference over the mean square of what is wanted: 0 if both are equal."""
+    scale = wanted.square().mean().clamp(min=torch.finfo(wanted.dtype).tiny)
+    return (found - wanted).square().mean() / scale
+
+
 def _cross_entropy(logits: Tensor, target: float) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))

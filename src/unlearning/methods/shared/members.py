@@ -1,0 +1,127 @@
+"""The auditor of members: an adversary that plays its best response in every step, and is not trained along.
+
+It tells forget images that the original was trained on (members) from images of the same classes that it never
+saw, by the generator's features. All of both kinds stand in a bank, a row each, refreshed as batches pass. In
+every step a ridge logistic auditor is fitted to the bank without the batch's own rows, and asked about these:
+what it has learned then holds for images that it was not fitted on, which is what an attacker's must do.
+
+Source: the best response is that of stochastic Stackelberg unlearning, SG-Unlearn, arXiv:2406.07687, whose
+auditor is a support vector machine fitted to outputs; bank, features and held-out rows are ours.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from unlearning.base.hardware import Hardware
+from unlearning.data.dataset import Dataset
+from unlearning.models.forward import forward
+
+RIDGE = 0.01  # of rows of length 1
+NEWTON_STEPS = 20
+SOLVED = 1e-6  # length of the last Newton step, relative to the solution
+MOST_ROWS = 256  # of a kind in the bank
+LEAST_ROWS = 4  # of a kind, for an auditor to be fitted
+
+
+class Auditor:
+    """It knows so many members and unseen images by the named layers' features, members first."""
+
+    def __init__(self, layers: Iterable[str], members: int, unseen: int, device: torch.device):
+        self._rows: dict[str, Tensor] = {}
+        self._layers = tuple(layers)
+        self._is_member = torch.arange(members + unseen, device=device) < members
+        self._is_fit = min(members, unseen) >= LEAST_ROWS
+
+    @property
+    def has_looked(self) -> bool:
+        """Return whether the bank is filled."""
+        return bool(self._rows)
+
+    def look(
+        self, generator: nn.Module, data: Dataset, known: Int[Tensor, " N"], hardware: Hardware
+    ) -> None:
+        """Fill the bank with what the generator makes of these images; it is left in evaluation mode."""
+        found = forward(generator.eval(), data, known, hardware, dict.fromkeys(self._layers, 1))
+        self._rows = {layer: found[layer].to(hardware.device) for layer in self._layers}
+
+    def advantage(
+        self, features: Mapping[str, Float[Tensor, "N _"]], places: Int[Tensor, " N"]
+    ) -> Float[Tensor, ""]:
+        """Return by how many nats an auditor beats a coin toss on the bank's images at `places`, in all layers.
+
+        Per layer in [0, ln 2]: 0 if it cannot tell members from unseen images, ln 2 if it is always right and
+        certain. It is fitted to all other rows; both kinds weigh alike. The gradient reaches `features` alone,
+        which then replace the rows. 0 where `places` hold one kind only, or fewer than 4 images of a kind are
+        known.
+        """
+        asked = self._is_member[places]
+        total = next(iter(features.values())).new_zeros(())
+        for layer, rows in self._rows.items():
+            rows[places] = features[layer].detach()
+        if not self._is_fit or asked.all() or not asked.any():
+            return total
+        others = torch.ones_like(self._is_member)
+        others[places] = False
+        for layer, rows in self._rows.items():
+            center = rows.mean(dim=0)
+            auditor = best_response(
+                _directions(rows[others], center), self._is_member[others], RIDGE
+            )
+            loss = F.binary_cross_entropy_with_logits(
+                _directions(features[layer], center) @ auditor,
+                asked.double(),
+                weight=_balanced(asked),
+                reduction="sum",
+            )
+            total = total + (math.log(2) - loss).clamp(min=0).to(total.dtype)
+        return total
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the bank."""
+        return dict(self._rows)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take up this bank."""
+        device = self._is_member.device
+        self._rows = {layer: rows.to(device) for layer, rows in state_dict.items()}
+
+
+def best_response(
+    rows: Float[Tensor, "N D"], is_member: Bool[Tensor, " N"], ridge: float
+) -> Float[Tensor, " D"]:
+    """Return the weights w that minimise the class-balanced logistic loss + ridge / 2 |w|², by Newton's method.
+
+    Rows are far fewer than their dimensions, so the Hessian, ridge I + RᵀR with R the scaled rows, is inverted
+    by Woodbury's identity: a solve of size N, not D.
+    """
+    targets, weights = is_member.to(rows.dtype), _balanced(is_member).to(rows.dtype)
+    solution = rows.new_zeros(rows.shape[1])
+    for _ in range(NEWTON_STEPS):
+        chance = (rows @ solution).sigmoid()
+        gradient = rows.T @ (weights * (chance - targets)) + ridge * solution
+        scaled = rows * (weights * chance * (1 - chance)).sqrt()[:, None]
+        inner = scaled @ scaled.T
+        inner.diagonal().add_(ridge)
+        step = (gradient - scaled.T @ torch.linalg.solve(inner, scaled @ gradient)) / ridge
+        solution = solution - step
+        if step.norm() <= SOLVED * (1 + solution.norm()):
+            break
+    return solution
+
+
+def _balanced(is_member: Bool[Tensor, " N"]) -> Float[Tensor, " N"]:
+    """Return weights by which each kind counts one half."""
+    share = is_member.double()
+    return torch.where(is_member, 0.5 / share.sum(), 0.5 / (1 - share).sum())
+
+
+def _directions(features: Tensor, center: Tensor) -> Tensor:
+    """Return in which direction images differ from the bank's mean, in double precision, and a constant."""
+    unit = F.normalize((features - center).double(), dim=1)
+    return torch.cat([unit, unit.new_ones(len(unit), 1)], dim=1)
