@@ -19,8 +19,8 @@ from unlearning.settings.load import load
 from unlearning.settings.machine import MachineParams
 from unlearning.settings.original import OriginalParams
 
-# Of the last row of the curve, which stands in plots/.
 SAVE_EVERY = 30.0  # seconds: a state is a hundred megabytes
+# Of the last row of the curve, which stands in plots/.
 FINAL = ("discriminator_accuracy", "discriminator_loss", "effective_classes", "generator_loss")
 
 

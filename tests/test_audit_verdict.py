@@ -17,7 +17,7 @@ def accuracies(forget=0.0, retain=0.9, original_forget=0.95, original_retain=0.9
 INSIDE = {
     "forget_accuracy": "inside",
     "js_to_retrained": "inside",
-    "membership_auc.entropy": "inside",
+    "membership_auc.features": "inside",
     "few_shot_recall": "inside",
     "relearn_passes": "inside",
     "auditor_auc.outputs": "inside",
@@ -46,11 +46,13 @@ def test_what_lies_near_is_close():
     assert verdict(js_to_retrained="near") == Verdict.CLOSE
 
 
-@pytest.mark.parametrize("figure", ["membership_tpr.at_1_percent.entropy", "zrf"])
+@pytest.mark.parametrize(
+    "figure", ["membership_tpr.at_1_percent.entropy", "zrf", "cka_to_original.features"]
+)
 def test_figures_that_do_not_decide_change_no_verdict(figure):
     """Must fail if a noisy figure among forty decides."""
     assert not decides(figure)
-    assert decides("cka_to_original.features")
+    assert decides("membership_auc.features")
     assert verdict(**{figure: "outside"}) == verdict()
 
 

@@ -83,7 +83,7 @@ def test_valid_parameters_come_back_as_written(tmp_path):
         ("epochs", 1.5, "valid integer"),
         ("epochs", True, "valid integer"),
         ("epochs", "3", "valid integer"),
-        ("batch_size", 0, "greater than or equal to 1"),
+        ("batch_size", 1, "greater than or equal to 2"),
         ("beta1", 1, "less than 1"),
         ("seed", -1, "greater than or equal to 0"),
         ("seed", 2**32, "less than 4294967296"),

@@ -177,7 +177,6 @@ def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) ->
             optimizer.step()
 
             schedule.step()
-            run.image_passes += sum(sizes)
             monitor.losses(retain_loss=retain_loss, feature_loss=feature_loss)
             monitor.predictions(retain_logits)
         seen = sum(len(step.retain) for part in plan[:number] for step in part)
