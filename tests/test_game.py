@@ -356,6 +356,20 @@ def test_stem_and_first_stage_are_left_as_they_are(trained, make_data, make_game
     assert all(weight.requires_grad for weight in outcome.generator.parameters())
 
 
+def test_of_many_forget_images_the_auditor_knows_some_of_every_class(make_data, monkeypatch):
+    """Must fail if the first images are taken: they are those of one class."""
+    data = make_data({"cat": 9, "dog": 9, "elephant": 9, "horse": 9})
+    both = np.where(np.isin(data.labels, [1, 2]), "forget", "retain")
+    data = dataclasses.replace(data, roles=both)
+    monkeypatch.setattr(adversarial, "MOST_ROWS", 10)
+    some = adversarial._some(data, "train", 0)
+    assert len(some.unique()) == 10
+    assert set(data.labels[some].tolist()) == {1, 2}
+    assert adversarial._some(data, "validation", 0).equal(
+        data.select(role="forget", subset="validation")
+    )
+
+
 def test_retain_images_members_and_unseen_images_take_turns(data, make_game):
     """Must fail if an image comes again before all others had their turn, or places of the kinds mix."""
     plan = adversarial.play(data, make_game(batch_size=8), 0, 48, 5, 3)

@@ -42,9 +42,8 @@ ATTACKS = (
 )
 FOLDS = 5
 DIVISIONS = 3  # into folds, of the attacks on features
-FEATURE_REGULARISATION = (
-    0.01  # scikit-learn's C, of standardised features: there are more of them than images
-)
+# scikit-learn's C, of standardised features: there are more of them than images.
+FEATURE_REGULARISATION = 0.01
 SEED = 0
 LEAST = 10  # members and non-members
 # Share of false positives, and the images it takes to read one: a single one must be no larger share.

@@ -90,8 +90,7 @@ def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) ->
     outputs_of, wanted_of = extractor(generator, DEEP), extractor(teacher, DEEP)
     # After the extractor, which puts all layers in one mode.
     _learn_above_first_stage(generator)
-    members = data.select(role="forget", subset="train")[:MOST_ROWS]
-    unseen = data.select(role="forget", subset="validation")[:MOST_ROWS]
+    members, unseen = (_some(data, subset, run.seed) for subset in ("train", "validation"))
     known = torch.cat([members, unseen])
     auditor = Auditor(DEEP, members=len(members), unseen=len(unseen), device=hardware.device)
     steps = length(generator, data, params, run.budget, len(known))
@@ -156,7 +155,7 @@ def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) ->
                     adversarial_loss = generator_loss(discriminator(forget_logits))
                 monitor.losses(generator_loss=adversarial_loss)
 
-            # The generator's step (A9, and ours): deceive the adversary, stay with the original on R.
+            # The generator's step (A9, and ours): deceive the adversary, stay with the original.
             retain_loss = distillation_kl(
                 logits, masked_log_probs(wanted[LOGITS].float(), forget_labels)
             )
@@ -227,6 +226,15 @@ def play(
     ]
     ends = [steps * number // ROUNDS for number in range(ROUNDS + 1)]
     return [played[start:end] for start, end in pairwise(ends)]
+
+
+def _some(data: Dataset, subset: str, seed: int) -> Int[Tensor, " K"]:
+    """Return the forget images of a subset, of very many as many as the bank holds, drawn from all classes."""
+    images = data.select(role="forget", subset=subset)
+    if len(images) <= MOST_ROWS:
+        return images
+    drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:MOST_ROWS]
+    return images[drawn].sort().values
 
 
 def _besides(batch_size: int) -> tuple[int, int]:

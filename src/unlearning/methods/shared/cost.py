@@ -6,9 +6,8 @@ from unlearning.methods.shared.words import Cost
 from unlearning.settings.game import GameParams
 from unlearning.settings.original import OriginalParams
 
-LEAST_STEPS = (
-    24  # of our game, whatever its budget: after fewer the kept classes have not recovered
-)
+# Of our game, whatever its budget: after fewer the kept classes have not recovered.
+LEAST_STEPS = 24
 
 
 @dataclass(frozen=True)
