@@ -7,18 +7,22 @@ touches retain images, the feature extractor is random too, and both losses appl
 import copy
 
 import torch
-from torch import nn
+from jaxtyping import Int
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from unlearning.base.resume import Parts
-from unlearning.data.dataset import Dataset, normalised
-from unlearning.methods.shared.game import Monitor, Players, Run, adam, plan, touched
+from unlearning.data.dataset import Dataset, endless_batches, normalised, shuffled_batches
+from unlearning.methods.shared.game import Monitor, Players, Run, adam
 from unlearning.methods.shared.losses import article_discriminator_loss, article_generator_loss
 from unlearning.models.build import new_classifier
 from unlearning.models.discriminator import new_discriminator
 from unlearning.models.forward import predict_logits
 from unlearning.models.train import require_finite
 from unlearning.settings.game import GameParams
+
+# Forget and retain indices; "_": their numbers may differ, and from step to step.
+Pair = tuple[Int[Tensor, "_"], Int[Tensor, "_"]]
 
 
 def init_players(original: nn.Module, class_count: int, seed: int, noise: float) -> Players:
@@ -91,3 +95,26 @@ def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) ->
     run.image_passes = sum(len(forget) for pairs in epochs for forget, _ in pairs)
     run.extractor_passes = len(seen)
     return generator.eval().cpu()
+
+
+def plan(data: Dataset, params: GameParams, seed: int, least: int = 1) -> list[list[Pair]]:
+    """Return per epoch the batches of forget indices, each paired with retain indices (A10).
+
+    An epoch is one pass over the forget images, so that the cost follows the request and not the data
+    set; retain images come in random order and only start again once all have had their turn.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    forget = data.select(role="forget", subset="train")
+    retain = endless_batches(
+        data.select(role="retain", subset="train"), params.batch_size, generator
+    )
+    epochs = []
+    for _ in range(params.epochs):
+        batches = shuffled_batches(forget, params.batch_size, generator, least)
+        epochs.append([(batch, next(retain)) for batch in batches])
+    return epochs
+
+
+def touched(epochs: list[list[Pair]]) -> Int[Tensor, " N"]:
+    """Return the indices of all images in a plan, each once, in order."""
+    return torch.cat([torch.cat(pair) for pairs in epochs for pair in pairs]).unique()

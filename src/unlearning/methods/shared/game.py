@@ -13,7 +13,7 @@ from unlearning.base.errors import UserError
 from unlearning.base.hardware import Hardware
 from unlearning.base.progress import Report, silent
 from unlearning.base.resume import NOTHING_KEPT, Checkpoint, Parts, Row
-from unlearning.data.dataset import Dataset, Labelling, endless_batches, shuffled_batches
+from unlearning.data.dataset import Labelling
 from unlearning.methods.shared.flops import Work
 from unlearning.methods.shared.words import GameWarning
 from unlearning.models import weights
@@ -93,33 +93,6 @@ class Run:
             return
         self.saved_at = time.monotonic()
         self.checkpoint.save(epoch, self.rows, {**parts, "work": self.work}, generator)
-
-
-# Forget and retain indices; "_": their numbers may differ, and from step to step.
-Pair = tuple[Int[Tensor, "_"], Int[Tensor, "_"]]
-
-
-def plan(data: Dataset, params: GameParams, seed: int, least: int = 1) -> list[list[Pair]]:
-    """Return per epoch the batches of forget indices, each paired with retain indices (A10).
-
-    An epoch is one pass over the forget images, so that the cost follows the request and not the data
-    set; retain images come in random order and only start again once all have had their turn.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    forget = data.select(role="forget", subset="train")
-    retain = endless_batches(
-        data.select(role="retain", subset="train"), params.batch_size, generator
-    )
-    epochs = []
-    for _ in range(params.epochs):
-        batches = shuffled_batches(forget, params.batch_size, generator, least)
-        epochs.append([(batch, next(retain)) for batch in batches])
-    return epochs
-
-
-def touched(epochs: list[list[Pair]]) -> Int[Tensor, " N"]:
-    """Return the indices of all images in a plan, each once, in order."""
-    return torch.cat([torch.cat(pair) for pairs in epochs for pair in pairs]).unique()
 
 
 def adam(player: nn.Module, params: GameParams) -> torch.optim.Adam:
