@@ -8,10 +8,11 @@ data/audit_examples.csv. Run: `dvc repro audit`.
 
 from pathlib import Path
 
-from unlearning.audit import columns, neighbours, result
+from unlearning.audit import calibration, columns, neighbours, result
 from unlearning.audit.representation import probe_all
 from unlearning.base import stage
 from unlearning.base.files import read_metrics, write_metrics, write_rows, write_series
+from unlearning.models.panel import UNLEARNED
 from unlearning.observe import record
 
 
@@ -19,11 +20,13 @@ def main() -> None:
     observed = record.load(Path("data/observed"))
     probed = probe_all(observed)
     figures = result.figures(observed, probed)
+    prior, rates = calibration.load()
+    judged = result.judge(figures, observed, prior)
     article = read_metrics("metrics/evaluate_forget.json")["article_assessment"]
     related = neighbours.rows(observed)
 
-    write_metrics("metrics/audit.json", result.metrics(figures, observed, article))
-    write_rows("plots/audit_figures.csv", result.table(figures))
+    write_metrics("metrics/audit.json", result.metrics(figures, judged, observed, rates, article))
+    write_rows("plots/audit_figures.csv", result.table(figures, judged[UNLEARNED]))
     write_series("plots/audit_layers.csv", result.layer_rows(figures, probed), columns.LAYERS)
     write_series("plots/audit_relearning.csv", result.curve_rows(observed), columns.CURVES)
     write_series("plots/audit_histograms.csv", result.histogram_rows(observed), columns.HISTOGRAMS)

@@ -1,24 +1,16 @@
-"""A figure with its interval over images, and models side by side with their floor."""
+"""A figure with its interval over images, and models side by side."""
 
 import numpy as np
 import pytest
 
-from unlearning.audit.compare import Panel, mean_of_references, own, relative
+from unlearning.audit.compare import Figure, Panel, mean_of_references, relative
 from unlearning.audit.estimates import Estimate, average, estimate, needs
 from unlearning.audit.words import Unmeasured
-
-# A figure of which any difference counts, or only higher, or only lower values.
-BY_DIRECTION = {0: "confidence_mean", 1: "forget_accuracy", -1: "retain_accuracy"}
 
 
 def exact(value: float) -> Estimate:
     """Return a figure without sampling error."""
     return Estimate(value, np.full(1001, value))
-
-
-def noisy(value: float, half_width: float) -> Estimate:
-    """Return a figure whose 95 % interval reaches half_width to both sides."""
-    return Estimate(value, value + half_width * np.linspace(-1, 1, 1001) / 0.95)
 
 
 def panel(subject, *references):
@@ -64,101 +56,56 @@ def test_a_mean_over_models_is_not_measured_where_one_of_them_is_not():
     assert average([exact(0.2), Unmeasured.NEEDS_20]) == Unmeasured.NEEDS_20
 
 
-@pytest.mark.parametrize(
-    ("value", "word"),
-    # Floor 0.2 (0.4 and 0.6), margin 0.1. Distance: mean of |x - 0.4| and |x - 0.6|.
-    [(0.5, "inside"), (0.799, "inside"), (0.801, "near"), (0.999, "near"), (1.001, "outside")],
-)
-def test_readings_change_at_floor_plus_margin_and_twice_floor_plus_margin(value, word):
-    """Must fail if the margin is doubled too, left out, or the floor is not the references' own."""
-    reading = own(BY_DIRECTION[0], panel(noisy(value, 0.1), exact(0.4), exact(0.6))).readings[
-        "unlearned"
-    ]
-    assert reading.floor == pytest.approx(0.2)
-    assert reading.margin == pytest.approx(0.1, abs=0.001)
-    assert reading.reading == word
-
-
-def test_equal_figures_are_inside_a_floor_of_zero():
-    """Must fail if rounding noise counts as a difference."""
-    third = exact(0.1 + 0.2)
-    assert (
-        own(BY_DIRECTION[0], panel(exact(0.3), third, third)).readings["unlearned"].reading
-        == "inside"
-    )
-
-
-@pytest.mark.parametrize(("only_worse", "distance"), [(0, 0.3), (-1, 0.3), (1, 0.0)])
-def test_only_the_worse_direction_counts_where_there_is_one(only_worse, distance):
-    """Must fail if the sign is turned round: a better accuracy would be held against the model."""
-    found = own(BY_DIRECTION[only_worse], panel(exact(0.6), exact(0.9), exact(0.9)))
-    assert found.readings["unlearned"].distance == pytest.approx(distance)
-
-
-@pytest.mark.parametrize("references", [(0.6, 0.9), (0.9, 0.6)])
-def test_the_floor_of_a_one_sided_figure_does_not_depend_on_the_order_of_the_seeds(references):
-    """Must fail if each pair is taken once: the floor would be 0 or 0.3, by the order of the seeds."""
-    found = own(BY_DIRECTION[-1], panel(exact(0.5), *map(exact, references)))
-    assert found.readings["unlearned"].floor == pytest.approx(0.15)
-
-
-def test_the_floor_is_the_mean_over_all_pairs():
-    """Must fail if only neighbours are compared, or the largest difference is taken."""
-    found = own(BY_DIRECTION[0], panel(exact(0.5), exact(0.1), exact(0.2), exact(0.6))).readings[
-        "unlearned"
-    ]
-    assert found.floor == pytest.approx((0.1 + 0.5 + 0.4) / 3)
-    assert found.distance == pytest.approx((0.4 + 0.3 + 0.1) / 3)
-
-
 def test_a_divergence_is_measured_to_all_references_and_among_them():
-    """Must fail if a reference is compared with itself, or the subject enters the floor."""
+    """Must fail if a reference is compared with itself, or the subject enters the references' mean."""
     found = relative(panel(10.0, 1.0, 2.0, 4.0), lambda p, q: exact(abs(p - q)))
-    reading = found.readings["unlearned"]
     assert found.values.subjects["unlearned"].value == pytest.approx((9 + 8 + 6) / 3)
     assert found.values.references["0"].value == pytest.approx((1 + 3) / 2)
-    assert reading.distance == pytest.approx((9 + 8 + 6) / 3)
-    assert reading.floor == pytest.approx((1 + 3 + 2) / 3)
     assert mean_of_references(found.values) == pytest.approx(2.0)
+    assert found.excess("unlearned", ["0", "1", "2"]).value == pytest.approx(23 / 3 - 2)
 
 
-def test_a_similarity_is_counted_from_where_equals_stand():
-    """Must fail if 1 - x is taken for the value, or the value for the distance."""
-    found = relative(panel(0, 1, 2), lambda p, q: exact(0.9 if 0 in (p, q) else 0.95), equal_at=1)
-    assert found.values.subjects["unlearned"].value == pytest.approx(0.9)
-    assert found.readings["unlearned"].distance == pytest.approx(0.1)
-    assert found.readings["unlearned"].floor == pytest.approx(0.05)
+def test_a_reference_is_held_against_the_others_alone():
+    """Must fail if all references enter the mean, whichever are chosen."""
+    found = relative(panel(10.0, 1.0, 2.0, 4.0), lambda p, q: exact(abs(p - q)))
+    assert found.excess("2", ["0", "1"]).value == pytest.approx((3 + 2) / 2 - 1)
+    alone = Figure(panel(exact(0.5), exact(0.1), exact(0.2), exact(0.6)))
+    assert alone.excess("2", ["0", "1"]).value == pytest.approx(0.6 - 0.15)
+    assert alone.excess("unlearned", ["0", "1", "2"]).value == pytest.approx(0.2)
 
 
-def test_without_references_every_reading_says_so():
+def test_the_variance_between_references_is_that_of_the_models():
+    """Must fail if a divergence's means are taken for the models' own parts: theirs is (1/2)² of it here."""
+    alone = Figure(panel(exact(0.5), exact(0.1), exact(0.2), exact(0.6)))
+    assert alone.variance(["0", "1", "2"]) == (pytest.approx(0.07), 2)
+    # d(i, j) = own(i) + own(j), so that each model's own part is known: 0.1, 0.2, 0.6.
+    between = relative(panel(0.5, 0.1, 0.2, 0.6), lambda p, q: exact(p + q))
+    assert between.variance(["0", "1", "2"]) == (pytest.approx(0.07), 2)
+
+
+def test_too_few_references_say_nothing_of_their_variance():
+    """Must fail if a variance of 0 is made up from one model, or from one divergence."""
+    alone = Figure(panel(exact(0.5), exact(0.1), exact(0.2)))
+    between = relative(panel(0.5, 0.1, 0.2), lambda p, q: exact(p + q))
+    assert alone.variance(["0"])[1] == between.variance(["0", "1"])[1] == 0
+    assert between.excess("unlearned", ["0"]) == Unmeasured.NO_FLOOR
+    assert alone.excess("unlearned", ["0"]).value == pytest.approx(0.4)
+
+
+def test_without_references_every_figure_says_so():
     """Must fail if an empty mean becomes NaN."""
-    for figure in (
-        own(BY_DIRECTION[0], panel(exact(0.5))),
-        relative(panel(1), lambda p, q: exact(0.0)),
-    ):
-        reading = figure.readings["unlearned"]
-        assert {reading.distance, reading.floor, reading.reading} == {Unmeasured.NO_REFERENCE}
+    between, alone = relative(panel(1), lambda p, q: exact(0.0)), Figure(panel(exact(0.5)))
+    assert between.values.subjects["unlearned"] == Unmeasured.NO_REFERENCE
     assert (
-        relative(panel(1), lambda p, q: exact(0.0)).values.subjects["unlearned"]
-        == Unmeasured.NO_REFERENCE
+        between.excess("unlearned", []) == alone.excess("unlearned", []) == Unmeasured.NO_REFERENCE
     )
-    assert (
-        mean_of_references(own(BY_DIRECTION[0], panel(exact(0.5))).values)
-        == Unmeasured.NO_REFERENCE
-    )
+    assert mean_of_references(alone.values) == Unmeasured.NO_REFERENCE
 
 
-def test_one_reference_gives_a_distance_but_no_floor():
-    """Must fail if a floor of 0 is made up from one model."""
-    reading = own(BY_DIRECTION[0], panel(exact(0.5), exact(0.4))).readings["unlearned"]
-    assert (reading.distance, reading.floor, reading.reading) == (
-        pytest.approx(0.1), Unmeasured.NO_FLOOR, Unmeasured.NO_FLOOR
-    )  # fmt: skip
-
-
-def test_what_was_not_measured_has_no_reading():
+def test_what_was_not_measured_has_no_excess():
     """Must fail if a string is compared with a number."""
-    reading = own(BY_DIRECTION[0], panel(Unmeasured.NEEDS_20, exact(0.4), exact(0.4))).readings[
-        "unlearned"
-    ]
-    assert reading.reading == Unmeasured.NEEDS_20
+    for figure in (
+        Figure(panel(Unmeasured.NEEDS_20, exact(0.4), exact(0.4))),
+        Figure(panel(exact(0.4), exact(0.4), Unmeasured.NEEDS_20)),
+    ):
+        assert figure.excess("unlearned", ["0", "1"]) == Unmeasured.NEEDS_20

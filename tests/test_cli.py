@@ -5,11 +5,14 @@ import re
 from pathlib import Path
 
 import pytest
+from test_audit_result import views_of
 from test_predict import save_pictures
 
 from unlearning import cli, predict
+from unlearning.audit import catalogue
 from unlearning.base import hardware
 from unlearning.base.files import write_metrics, write_rows
+from unlearning.observe import record
 
 pytestmark = pytest.mark.usefixtures("restored_torch")
 
@@ -141,11 +144,12 @@ def write_run(folder, retrained: object, warnings: str = "none") -> None:
         "warnings": warnings,
         "final": {"discriminator_accuracy": 0.99, "effective_classes": 1.04},
     }
-    readings = {"js_to_retrained": "near", "auditor_auc.outputs": "outside", "zrf": "outside"}
+    readings = {"js_to_retrained": "inside", "auditor_auc.outputs": "outside", "zrf": "outside"}
     audit = {
         "verdict": "told apart",
         "worst_forget_accuracy": 0.0,
         "retrained": retrained,
+        "error_rates": {"false_alarms": 0.04, "caught": 0.95},
     }
     for name, values in (
         ("evaluate_forget", forget | {"retrained": retrained}),
@@ -181,7 +185,8 @@ def test_the_summary_shows_before_after_and_retrained(run, tmp_path):
     assert lines[4:] == [
         "assessment: forgotten and kept: forget accuracy 0.000, retain accuracy 0.931 (original 0.951)",
         "verdict of the audit: forgotten and kept by the output, but told apart from retraining: 1 of 2 "
-        "decisive figures lie outside the floor of 1 retrained models: Auditor's AUC (outputs)",
+        "decisive figures lie further from 1 retrained models than one more would: Auditor's AUC (outputs) "
+        "(told apart by this audit: 4% of retrained models in its place; 95% of others)",
         "the article's reading: excellent: score 0.074, mostly seen as horse, confidence 0.345 (low)",
     ]
 
@@ -207,3 +212,39 @@ def test_a_summary_before_any_run_is_refused(run, tmp_path):
     """Must fail if FileNotFoundError escapes."""
     said = refused(run("summary", "--root", tmp_path))
     assert "evaluate_forget.json does not exist: run `dvc repro` first" in said
+
+
+def write_observed(folder: Path, references: int, images: int) -> None:
+    views = views_of(references, train=images, test=images)
+    record.save_sample(views.sample, folder)
+    models = views.models.subjects | {
+        f"retrained/{seed}": view for seed, view in views.models.references.items()
+    }
+    for name, view in models.items():
+        record.save_observation(view, folder / f"{name}.safetensors", "hand")
+    record.save_shared(views.shared, folder / "shared.safetensors")
+
+
+def test_calibrate_writes_what_the_audit_goes_by(run, tmp_path, monkeypatch):
+    """Must fail if a run is left out, a figure has no prior, or a control is taken for retrained."""
+    monkeypatch.setattr("unlearning.audit.estimates.RESAMPLES", 20)
+    for number in (1, 2, 3):
+        write_observed(tmp_path / f"{number}/data/observed", references=8, images=20 + number)
+    file = tmp_path / "calibration.json"
+    code, out, _ = run("calibrate", *(tmp_path / str(n) for n in (1, 2, 3)), "--out", file)
+    assert code == 0 and out.rstrip().endswith(file.read_text().rstrip())
+    found = json.loads(file.read_text())
+    assert {catalogue.family(name) for name in found["spreads"]} == {
+        key for key, each in catalogue.ENTRIES.items() if each.decides != ()
+    }
+    assert found["false_alarms"]["4"] < 0.2 and found["caught"]["4"] == 1
+
+
+def test_calibrate_takes_several_runs_with_eight_retrained_models_each(run, tmp_path, monkeypatch):
+    """Must fail if a rate is made up from one run, or from too few models, or ends in a traceback."""
+    monkeypatch.setattr("unlearning.audit.estimates.RESAMPLES", 20)
+    write_observed(tmp_path / "data/observed", references=3, images=20)
+    assert "takes three runs" in refused(run("calibrate", tmp_path))
+    again = refused(run("calibrate", tmp_path, tmp_path, tmp_path, "--out", tmp_path / "x.json"))
+    assert "3 retrained models, but it takes 8" in again
+    assert "run `dvc repro`" in refused(run("calibrate", tmp_path / "none", tmp_path / "none"))

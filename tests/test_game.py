@@ -259,14 +259,14 @@ def test_our_recipe_is_its_described_loop(adversary, players, make_data, make_ga
         images = normalised(torch.cat([retain, data.pixels(known[step.known])]), CPU)
         found, size = layers(images), len(retain)
         with torch.no_grad():
-            wanted = wanted_layers(images)
+            wanted = wanted_layers(images[:size])
         mean = lambda values: values.flatten(2).mean(dim=2)  # noqa: E731
         found_out = torch.zeros(())
         if number >= 12:
             shown = {layer: mean(found[layer])[size:] for layer in DEEP}
             advantage = auditor.advantage(shown, step.known)
             fake = found[LOGITS][size:][step.known < 6]
-            told_real = F.logsigmoid(discriminator(wanted[LOGITS][:size])).mean()
+            told_real = F.logsigmoid(discriminator(wanted[LOGITS])).mean()
             told_fake = F.logsigmoid(-discriminator(fake.detach())).mean()
             optimizers[1].zero_grad()
             (-told_real - told_fake).backward()
@@ -275,14 +275,16 @@ def test_our_recipe_is_its_described_loop(adversary, players, make_data, make_ga
             if adversary == "discriminator":
                 found_out = -F.logsigmoid(discriminator(fake)).mean()
         # Cross-entropy and KL differ by the teacher's entropy, which has no gradient.
-        target = torch.zeros(len(images), 4)
+        target = torch.zeros(size, 4)
         target[:, kept] = wanted[LOGITS][:, kept].softmax(dim=1)
         gaps = [
             F.mse_loss(mean(found[layer])[:size], kept_features) / kept_features.square().mean()
             for layer in DEEP
-            for kept_features in (mean(wanted[layer])[:size],)
+            for kept_features in (mean(wanted[layer]),)
         ]
-        loss = 9.0 * found_out + 0.7 * F.cross_entropy(found[LOGITS], target) + 0.4 * sum(gaps)
+        loss = (
+            9.0 * found_out + 0.7 * F.cross_entropy(found[LOGITS][:size], target) + 0.4 * sum(gaps)
+        )
         optimizers[0].zero_grad()
         loss.backward()
         optimizers[0].step()

@@ -35,12 +35,12 @@ METRICS: dict[str, dict[str, Any]] = {
         "verdict": "told apart",
         "worst_forget_accuracy": 0.02,
         "few_shot_recall": 0.45,
-        "membership_excess": 0.1,
+        "membership_outputs": 0.15,
         # What is no figure of the audit stands among them, as in a stranger's file.
         "destination_tv_floor": 0.2,
         "membership_auc": {"true_class_probability": 0.5, "new_attack": 0.4},
         "few_shot_recall_": 0.1,
-        "retrained": {"few_shot_recall": 0.3, "models": 2},
+        "retrained": {"few_shot_recall": 0.3, "membership_outputs": 0.05, "models": 2},
     },
 }
 # The figure that each limit reads: file, keys, a step in the wrong direction and one in the right one.
@@ -48,7 +48,7 @@ READS = {
     "forget_accuracy": ("evaluate_forget", ("test_accuracy",), 0.0201, 0.0199),
     "retain_loss": ("evaluate_retain", ("test_accuracy",), 0.8899, 0.8901),
     "js_excess": ("audit", ("js_to_retrained",), 0.1301, 0.1299),
-    "membership_excess": ("audit", ("membership_excess",), 0.1001, 0.0999),
+    "membership_excess": ("audit", ("membership_outputs",), 0.1501, 0.1499),
     "few_shot_excess": ("audit", ("few_shot_recall",), 0.4501, 0.4499),
     "cost_ratio": ("adversarial_train", ("cost_ratio",), 0.5001, 0.4999),
 }
@@ -126,7 +126,6 @@ def test_without_a_reference_its_limits_break_and_say_so(tmp_path):
     write(tmp_path)
     audit = METRICS["audit"] | {
         "js_to_retrained": "no reference", "js_floor": "no reference", "retrained": "no reference",
-        "membership_excess": "no reference",
     }  # fmt: skip
     write_metrics(tmp_path / "audit.json", audit)
     checks = check(tmp_path, GateParams(**LIMITS))
@@ -169,8 +168,8 @@ def test_a_difference_of_nothing_has_no_sign(tmp_path):
         ("evaluate_forget", {"test_accuracy": None}, "test_accuracy"),
         ("evaluate_retain", {"test_accuracy": 0.9}, "original.test_accuracy"),
         ("adversarial_train", {"cost_ratio": {}}, "cost_ratio"),
-        ("audit", METRICS["audit"] | {"membership_excess": [None]}, "membership_excess"),
-        ("audit", METRICS["audit"] | {"retrained": {}}, "retrained.few_shot_recall"),
+        ("audit", METRICS["audit"] | {"membership_outputs": [None]}, "membership_outputs"),
+        ("audit", METRICS["audit"] | {"retrained": {}}, "retrained.membership_outputs"),
     ],
 )  # fmt: skip
 def test_a_file_that_lacks_a_figure_is_refused_with_file_and_key(tmp_path, name, values, key):

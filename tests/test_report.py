@@ -105,11 +105,11 @@ def audit_figures(models: int) -> list[dict[str, Any]]:
     def new() -> float:
         return next(count) / 1000
 
-    words = ("inside", "near", "outside")
+    words = ("inside", "outside")
     rows = []
     for number, name in enumerate(NAMES):
-        compared: dict[str, Any] = {"distance": new(), "floor": new(), "margin": new()}
-        compared["reading"] = words[number % 3]
+        compared: dict[str, Any] = {"distance": new(), "limit": new()}
+        compared["reading"] = words[number % 2]
         if not models:
             compared = dict.fromkeys(compared, NO_REFERENCE)
         values = {model: new() for model in ("unlearned", "original", "head_edited")}
@@ -126,6 +126,8 @@ def audit(models: int) -> dict[str, Any]:
     """Return as much of an audit.json as the report reads."""
     return {
         "retrained": {"models": models} if models else NO_REFERENCE,
+        "original": {"memory": "outside" if models else NO_REFERENCE},
+        "error_rates": {"false_alarms": 0.0311, "caught": 0.9622},
         "worst_forget_accuracy": 0.0202,
         "verdict": "told apart" if models else "likeness unknown",
         "verdicts": {"original": "failed: still known", "head_edited": "told apart"},
@@ -423,7 +425,7 @@ def test_every_figure_on_the_page_is_the_files_own(run, page):
         escaped = name.replace(".", "\\.")
         for column in (
             "unlearned", "original", "head_edited", "retrained",
-            "low", "high", "distance", "floor", "margin", "reading",
+            "low", "high", "distance", "limit", "reading",
         ):  # fmt: skip
             assert f"audit_figures.{escaped}.{column}" in quoted
     assert {"audit.verdict", "evaluate_forget.article_assessment", "adversarial_train.cost_ratio",
@@ -531,7 +533,6 @@ def test_without_retrained_models_the_page_says_so(tmp_path):
     parsed = assert_sound(text)
     assert_quoted_exactly(folder, parsed)
     assert NO_REFERENCE in parsed.text and NO_REFERENCE in card
-    assert "There is none: no reference." in " ".join(parsed.text.split())
 
 
 def test_figures_that_were_not_measured_are_named_so(tmp_path):

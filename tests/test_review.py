@@ -45,7 +45,7 @@ stages:
 """
 TABLE = [
     {
-        "figure": "js_to_retrained", "decisive": "yes", "reading": "near",
+        "figure": "js_to_retrained", "decisive": "yes", "reading": "inside",
         "unlearned": 0.13, "original": 0.6, "retrained": 0.08,
     },
     {
@@ -123,7 +123,7 @@ def rows(markdown: str) -> dict[str, list[str]]:
 def test_a_branch_is_shown_against_where_it_left_the_base(repository):
     """Must fail if the base's tip is taken, or a changed parameter or figure is left out."""
     set_param(repository, "lr", "0.0005")
-    commit(repository, "slower", js_to_retrained=0.1, verdict="close to retraining")
+    commit(repository, "slower", js_to_retrained=0.1, verdict="not told apart")
     run(repository, "git", "switch", "--quiet", "main")
     commit(repository, "main goes on", js_to_retrained=0.2)
     run(repository, "git", "switch", "--quiet", "slower")
@@ -138,13 +138,13 @@ def test_a_branch_is_shown_against_where_it_left_the_base(repository):
     assert cells["Few-shot recall"] == ["0.45", "0.45", "", "0.9", "0.3"]
     assert cells["`audit.json: js_to_retrained`"] == ["0.13", "0.1", "-0.03"]
     assert "`audit.json: js_floor`" not in cells
-    assert "`close to retraining` (base: `told apart`)" in text.markdown(found)
+    assert "`not told apart` (base: `told apart`)" in text.markdown(found)
 
 
 def test_decisive_figures_outside_are_named_beside_each_verdict():
     """Must fail if a key stands there, the other side's figures, or one that decides nothing."""
     found = review_of("x", 0, 1)
-    found.metrics["metrics/audit.json"]["verdict"] = ("as by retraining", "told apart")
+    found.metrics["metrics/audit.json"]["verdict"] = ("not told apart", "told apart")
     before, after = found.figures
     before.clear()
     after.clear()
@@ -152,7 +152,7 @@ def test_decisive_figures_outside_are_named_beside_each_verdict():
         table["auditor_auc.outputs"] = {"reading": word, "decisive": "yes"}
         table["zrf"] = {"reading": "outside", "decisive": "no"}
     assert (
-        "- **Audit**: `told apart`, outside the floor: Auditor's AUC (outputs) (base: `as by retraining`)\n"
+        "- **Audit**: `told apart`, by Auditor's AUC (outputs) (base: `not told apart`)\n"
     ) in text.markdown(found)
     for odd in ("@team", "membership_auc.@team"):
         after[odd] = {"reading": "outside", "decisive": "yes"}

@@ -35,8 +35,9 @@ TREE: dict[str, Any] = {
         "final": {"discriminator_accuracy": 0.99, "effective_classes": 1.04},
     },
     "audit": {
-        "verdict": Verdict.AS_RETRAINED, "worst_forget_accuracy": 0.02,
-        "retrained": {"models": 2}, "article_comparison": Comparison.BOTH_SUCCESS,
+        "verdict": Verdict.NOT_TOLD_APART, "worst_forget_accuracy": 0.02,
+        "retrained": {"models": 2}, "error_rates": {"false_alarms": 0.03, "caught": 0.96},
+        "article_comparison": Comparison.BOTH_SUCCESS,
         "verdicts": {"original": Verdict.STILL_KNOWN, "head_edited": Verdict.TOLD_APART},
     },
     "destinations": {"dog": {"unlearned": 0.6}, "cow": {"unlearned": 0.4}},
@@ -48,7 +49,7 @@ TREE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def tree(verdict: str = Verdict.AS_RETRAINED, cost: str = Cost.CHEAPER, **readings: str) -> Any:
+def tree(verdict: str = Verdict.NOT_TOLD_APART, cost: str = Cost.CHEAPER, **readings: str) -> Any:
     changed = copy.deepcopy(TREE)
     changed["audit"]["verdict"] = verdict
     changed["adversarial_train"] |= {
@@ -64,37 +65,47 @@ def verdict_of(changed: Any) -> str:
     return sentences.verdict(Metrics(changed))
 
 
-def test_inside_everywhere_is_as_by_retraining():
-    """Must fail if the number of figures, or of models that the floor rests on, is not said."""
+RATES = "(told apart by this audit: 3% of retrained models in its place; 96% of others)"
+
+
+def test_inside_everywhere_is_not_told_apart():
+    """Must fail if the number of figures, of references, or the errors of the audit are not said."""
     assert verdict_of(tree()) == (
-        "forgotten and kept as by retraining: all 6 decisive figures lie inside the floor of 2 retrained models"
+        "forgotten and kept, and not told apart from retraining: none of 6 decisive figures lies further from "
+        f"2 retrained models than one more would {RATES}"
     )
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("outside", "by its features, images of them that it was trained on are told from others"),
+        ("inside", "by its features, it memorised no single image of them: there is no memory there to forget"),
+        ("no reference", "whether it memorised single images of them is not known: no reference"),
+    ],
+)  # fmt: skip
+def test_an_original_that_memorised_nothing_is_named(word, said):
+    """Must fail if a reader is not told that there was no memory to forget."""
+    changed = tree()
+    changed["audit"]["original"] = {"memory": word}
+    assert sentences.memory(Metrics(changed)) == said
+
+
 def test_what_lies_outside_has_its_name_and_not_its_key():
-    """Must fail if near figures are named as outside, variants are torn apart, or a key is shown."""
+    """Must fail if figures inside are named as well, variants are torn apart, or a key is shown."""
     said = verdict_of(
         tree(
             Verdict.TOLD_APART,
             membership_auc__entropy="outside",
             membership_auc__confidence="outside",
-            few_shot_recall="near",
             relearn_passes="outside",
         )
     )
     assert said == (
-        "forgotten and kept by the output, but told apart from retraining: 3 of 6 decisive figures lie outside "
-        "the floor of 2 retrained models: Membership AUC (confidence, entropy); Passes to relearn"
+        "forgotten and kept by the output, but told apart from retraining: 3 of 6 decisive figures lie further "
+        "from 2 retrained models than one more would: Membership AUC (confidence, entropy); Passes to relearn "
+        f"{RATES}"
     )
-
-
-def test_what_lies_near_is_close():
-    """Must fail if it reads as outside, or as inside."""
-    said = verdict_of(tree(Verdict.CLOSE, js_to_retrained="near"))
-    assert said.startswith(
-        "forgotten and kept, close to retraining: no decisive figure lies outside"
-    )
-    assert said.endswith("1 of 6 near it: Divergence from retrained")
 
 
 def test_figures_that_do_not_decide_are_not_counted():

@@ -96,6 +96,36 @@ def review_command(
         raise typer.Exit(1)
 
 
+@app.command("calibrate")
+def calibrate_command(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="folders of three or more finished runs, of other data each"),
+    ],
+    out: Annotated[Path, typer.Option(help="file to write")] = Path("calibration.json"),
+) -> None:
+    """Measure how retrained models differ and how often the verdict errs, for the audit to go by.
+
+    Each run needs eight retrained models (`retrain.seeds`): each is judged against two to seven others.
+    """
+    from unlearning.audit import (
+        calibration,
+        result,
+    )  # here alone: scikit-learn takes seconds to import
+    from unlearning.observe import record
+
+    observed = [record.load(run / "data/observed") for run in runs]
+    calibration.require_models([len(each.models.references) for each in observed])
+    figures = []
+    for run, each in zip(runs, observed, strict=True):
+        figures.append(result.figures(each))
+        say(f"{run}: {len(figures[-1])} figures of {len(each.models.references)} retrained models")
+    text = calibration.as_json(*calibration.measure(figures))
+    with files.atomic(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    say(text)
+
+
 certificates = typer.Typer(help="Certify a finished request, or check a certificate.")
 app.add_typer(certificates, name="certificate")
 

@@ -38,10 +38,7 @@ def figures(observed: Observed) -> dict[str, Figure]:
         ),
         "features": observed.models.map(features),
     }
-    return {
-        f"auditor_auc.{name}": relative(panel, told_apart, equal_at=0.5)
-        for name, panel in seen.items()
-    }
+    return {f"auditor_auc.{name}": relative(panel, told_apart) for name, panel in seen.items()}
 
 
 def told_apart(left: Float[np.ndarray, "N D"], right: Float[np.ndarray, "N D"]) -> Measured:

@@ -1,16 +1,37 @@
 """Every figure of the audit, once: its level, its words, which direction is worse, and whether it decides.
 
-A figure's name is a key here, or a key and a variant: "auditor_auc.outputs". Few figures decide the verdict:
-among 47 one lies outside the floor by chance (docs/experiments.md), so the most telling ones of each level do.
-The SVC calls any hidden class forgotten; rates at few false positives rest on a handful of images; the last
-layer's likeness stands for the layers below; early layers know no classes; agreement with the original is no
-fault; ZRF is there to compare with papers.
+A figure's name is a key here, or a key and a variant: "auditor_auc.outputs". Few figures decide the verdict,
+one to three a level: each more makes the limits of all wider. The linear probe mixes memory with how separable
+a class is; a fresh auditor of features finds outliers among retrained models; the SVC calls any hidden class
+forgotten; rates at few false positives rest on a handful of images; early layers know no classes; CKA tells
+ancestry; `assessment` judges accuracies; ZRF is there to compare with papers.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 ALL = None  # of a figure's variants
+
+
+def whatever(_mean: float) -> float:
+    """Return the unit of figures whose spread does not depend on their size."""
+    return 1.0
+
+
+def as_large(mean: float) -> float:
+    """Return the unit of figures that spread in proportion to their size."""
+    return mean
+
+
+def above_half(mean: float) -> float:
+    """Return the unit of figures that spread in proportion to how far they lie above a coin toss."""
+    return mean - 0.5
+
+
+def as_binomial(mean: float) -> float:
+    """Return the unit of shares that spread as those of independent draws do."""
+    return math.sqrt(max(mean * (1 - mean), 0.0))
 
 
 @dataclass(frozen=True)
@@ -19,6 +40,7 @@ class Entry:
 
     `worse`: 0 if any difference from the references counts, -1 if only lower values do, +1 only higher.
     `decides`, `in_metrics`: which of its variants enter the verdict, and stand in metrics/audit.json.
+    `unit`: of the spread between retrained models, given their mean.
     `form`: how its values are written, see `report/quoting.py`.
     """
 
@@ -26,9 +48,10 @@ class Entry:
     meaning: str
     good: str
     worse: int = 0
-    decides: tuple[str, ...] | None = ALL
+    decides: tuple[str, ...] | None = ()
     in_metrics: tuple[str, ...] | None = ()
     form: str = ""
+    unit: Callable[[float], float] = whatever
 
 
 @dataclass(frozen=True)
@@ -67,14 +90,20 @@ LEVELS = (
                 "Mean Jensen–Shannon divergence between the probabilities that this model and a "
                 "retrained one give the same forget test image, in nats (at most ln 2).",
                 "Low is good: 0 means the same answers.",
+                worse=1,
+                decides=ALL,
                 in_metrics=ALL,
+                unit=as_large,
             ),
             "destination_tv": Entry(
                 "Destinations, total variation",
                 "Share of forget test images that would have to be predicted otherwise for the "
                 "predicted classes to be spread as a retrained model spreads them.",
                 "Low is good: 0 means the same destinations.",
+                worse=1,
+                decides=ALL,
                 in_metrics=ALL,
+                unit=as_large,
             ),
             "confidence_mean": Entry(
                 "Confidence",
@@ -92,12 +121,12 @@ LEVELS = (
                 "Share of retain test images that are given the same class as by the original.",
                 f"High is good; {ONE_SIDED}",
                 worse=-1,
-                decides=(),
             ),
             "agreement_with_retrained": Entry(
                 "Agreement with retrained",
                 "Share of retain test images that are given the same class as by a retrained model.",
                 "High is good, up to what retrained models agree among themselves.",
+                worse=-1,
             ),
             "calibration_error": Entry(
                 "Calibration error",
@@ -111,7 +140,6 @@ LEVELS = (
                 "One minus the mean Jensen–Shannon divergence from a network of random weights on "
                 "forget test images; shown to compare with papers.",
                 AS_RETRAINED,
-                decides=(),
             ),
         },
     ),
@@ -120,12 +148,20 @@ LEVELS = (
         "Membership attacks",
         "Can an attacker tell which forget images were trained on?",
         {
+            "membership_outputs": Entry(
+                "Membership by outputs",
+                "How far the area under the ROC curve of the best of six attacks on outputs is away from 0.5.",
+                "Low is good, down to what the best of six has by chance with a retrained model.",
+                worse=1,
+                decides=ALL,
+                in_metrics=ALL,
+            ),
             "membership_auc": Entry(
                 "Membership AUC",
                 "How well an attacker tells forget images that were trained on from those that were "
                 "not, as area under the ROC curve.",
                 "0.5 is good: the attacker tosses a coin. Below, it errs, which an attacker can turn round.",
-                decides=("logistic_regression", "layer3", "features"),
+                decides=("layer3", "features"),
                 in_metrics=("true_class_probability", "features"),
             ),
             "membership_tpr.at_1_percent": Entry(
@@ -133,13 +169,11 @@ LEVELS = (
                 "True-positive rate: the share of the forget images trained on that an attacker names "
                 "while it names 1 % of the others wrongly.",
                 "Low is good: 0.01 is chance.",
-                decides=(),
             ),
             "membership_tpr.at_5_percent": Entry(
                 "TPR at 5 % FPR",
                 "The same while it names 5 % of the others wrongly.",
                 "Low is good: 0.05 is chance.",
-                decides=(),
             ),
             "membership_svc": Entry(
                 "Membership by SVC",
@@ -147,7 +181,6 @@ LEVELS = (
                 "what members look like; given is the share of the forget images trained on that it "
                 "takes for non-members.",
                 "1 reads as forgotten, but a low probability of the class alone brings it there.",
-                decides=(),
             ),
         },
     ),
@@ -161,7 +194,9 @@ LEVELS = (
                 "Recall of the forget classes on held-out images by class means in the penultimate "
                 "features, where a forget class is known by a few training images only.",
                 AS_RETRAINED + " High: the features still hold the class together.",
+                decides=ALL,
                 in_metrics=ALL,
+                unit=as_large,
             ),
             "probe_recall": Entry(
                 "Linear probe",
@@ -174,12 +209,13 @@ LEVELS = (
                 "Nearest neighbours",
                 "The same by the classes of the nearest training images.",
                 AS_RETRAINED,
+                decides=ALL,
+                unit=as_binomial,
             ),
             "early_probe_recall": Entry(
                 "Early-layer probe",
                 "The linear probe on an early layer, after the second residual stage.",
                 AS_RETRAINED,
-                decides=(),
             ),
             "cka_to_original": Entry(
                 "CKA to original",
@@ -187,13 +223,12 @@ LEVELS = (
                 "alignment): 1 if they agree up to rotation and scale, 0 if they are unrelated.",
                 "Tells ancestry: a model that goes back to the original stays alike even where a layer was "
                 "trained anew without the class (docs/experiments.md). It does not decide.",
-                decides=(),
             ),
             "cka_to_retrained": Entry(
                 "CKA to retrained",
                 "The same likeness to a retrained model's layer.",
                 "High is good, up to what retrained models have among themselves.",
-                decides=("features",),
+                worse=-1,
             ),
         },
     ),
@@ -208,8 +243,10 @@ LEVELS = (
                 "accuracy on the class is back; the whole budget if it never is.",
                 AS_RETRAINED + " Fewer: something of the class was left to build on.",
                 worse=-1,
+                decides=ALL,
                 in_metrics=ALL,
                 form="count",
+                unit=as_large,
             ),
             "returned_accuracy": Entry(
                 "Accuracy that returned",
@@ -230,7 +267,10 @@ LEVELS = (
                 "How well a classifier fitted afterwards tells a held-out forget image seen by this "
                 "model from one seen by a retrained model, as area under the ROC curve.",
                 "Low is good, down to what it tells two retrained models apart by; 0.5 is a coin toss.",
+                worse=1,
+                decides=("outputs",),
                 in_metrics=("outputs",),
+                unit=above_half,
             ),
         },
     ),

@@ -1,125 +1,81 @@
-"""Models side by side: how far a subject is from the references, and these from one another.
+"""Models side by side: the figure of each, and how far one lies from the references.
 
-For a figure x of each model, with reference models r (retrained, one per seed):
-
-- distance: mean over r of |x(subject) - x(r)|, or of a divergence d(subject, r) itself; where only one
-  direction is worse, of the difference in that direction, else 0
-- floor: the same between the references, mean over their ordered pairs; a retrained model of another seed
-  would be expected there
-- margin: half the width of the 95 % interval of the mean (signed) difference over resampled images
-- reading: "inside" if distance <= floor + margin, "near" if <= 2 x floor + margin, else "outside"
+References are retrained models, one per seed. A figure belongs to each model by itself, as an accuracy does, or
+lies between two models, as a divergence does; of the latter a model's value is the mean over the references
+other than itself, so that a reference's own value is what one more retrained model would be expected to have.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import combinations, product
 from typing import TypeVar
 
-from unlearning.audit import catalogue
-from unlearning.audit.estimates import Estimate, Measured, average, plain
-from unlearning.audit.words import Distance, Unmeasured
+import numpy as np
+
+from unlearning.audit.estimates import Measured, average, plain
+from unlearning.audit.words import Unmeasured
 from unlearning.models.panel import Panel
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How a subject's figure compares with the references, or why it does not."""
-
-    distance: float | Unmeasured
-    floor: float | Unmeasured
-    margin: float | Unmeasured
-    reading: Distance | Unmeasured
-
-
-@dataclass(frozen=True)
 class Figure:
-    """A figure of every model, and each subject's reading."""
+    """A figure of every model. `pairs`: of a figure between two models, its value for each two that meet."""
 
     values: Panel[Measured]
-    readings: dict[str, Reading]
+    pairs: Mapping[frozenset[str], Measured] | None = None
 
+    def value(self, model: str, references: Sequence[str]) -> Measured:
+        """Return the value of a subject or, by its seed, of a reference, with these references alone."""
+        if self.pairs is None:
+            return (self.values.subjects | self.values.references)[model]
+        met = [self.pairs[frozenset((model, other))] for other in references if other != model]
+        return average(met or [Unmeasured.NO_REFERENCE])
 
-def own(name: str, values: Panel[Measured], resolution: int | float | None = None) -> Figure:
-    """Return a figure that each model has by itself, such as an accuracy.
-
-    By its name the catalogue knows which differences count. `resolution`: the margin, where the figure's steps
-    are coarser than the sampling of images.
-    """
-    only_worse = catalogue.entry(name).worse
-
-    def apart(left: Measured, right: Measured) -> Measured:
-        if isinstance(left, Unmeasured):
-            return left
-        if isinstance(right, Unmeasured):
-            return right
-        difference = left - right
-        signed = difference.value * only_worse if only_worse else abs(difference.value)
-        return Estimate(max(0.0, signed), difference.resampled)
-
-    return Figure(values, _readings(values, apart, resolution))
-
-
-def relative(
-    models: Panel[T], compare: Callable[[T, T], Measured], equal_at: int | float = 0
-) -> Figure:
-    """Return a figure that exists between two models, such as a divergence or a similarity.
-
-    A model's value is the mean of `compare` over the references other than itself. `equal_at`: what
-    `compare` gives for two equal models; the distance is counted from there.
-    """
-    references = models.references
-
-    def value(model: T, others: Mapping[str, T]) -> Measured:
-        if not others:
+    def excess(self, model: str, references: Sequence[str]) -> Measured:
+        """Return by how much the model's value exceeds the mean of the references'."""
+        if not references:
             return Unmeasured.NO_REFERENCE
-        return average([compare(model, other) for other in others.values()])
+        if self.pairs is not None and len(references) < 2:
+            return Unmeasured.NO_FLOOR
+        mine = self.value(model, references)
+        theirs = average([self.value(each, references) for each in references])
+        if isinstance(mine, Unmeasured):
+            return mine
+        return theirs if isinstance(theirs, Unmeasured) else mine - theirs
 
-    def apart(left: T, right: T) -> Measured:
-        found = compare(left, right)
-        if isinstance(found, Unmeasured):
-            return found
-        return Estimate(abs(found.value - equal_at), found.resampled)
+    def variance(self, references: Sequence[str]) -> tuple[float, int]:
+        """Return the variance between references, and its degrees of freedom; (0, 0) where it cannot be told.
 
-    values: Panel[Measured] = Panel(
-        {name: value(model, references) for name, model in models.subjects.items()},
-        {
-            seed: value(model, {key: other for key, other in references.items() if key != seed})
-            for seed, model in references.items()
-        },
-    )
-    return Figure(values, _readings(models, apart, None))
+        Of a figure between two models the means over the others move less than the models themselves do:
+        with r references a model's own part stands in them with a weight of (r - 2) / (r - 1).
+        """
+        count = len(references)
+        if count < (2 if self.pairs is None else 3):
+            return 0.0, 0
+        values = [plain(self.value(each, references)) for each in references]
+        found = float(np.var(np.array(values, dtype=float), ddof=1))
+        weight = 1.0 if self.pairs is None else (count - 2) / (count - 1)
+        return found / weight**2, count - 1
 
 
-def _readings(
-    models: Panel[T],
-    apart: Callable[[T, T], Measured],
-    resolution: int | float | None,
-) -> dict[str, Reading]:
-    references = list(models.references.values())
-    if not references:
-        return {name: Reading(*[Unmeasured.NO_REFERENCE] * 4) for name in models.subjects}
-    floor = average([apart(*pair) for pair in permutations(references, 2)] or [Unmeasured.NO_FLOOR])
-    return {
-        name: _reading(average([apart(model, other) for other in references]), floor, resolution)
-        for name, model in models.subjects.items()
+def relative(models: Panel[T], compare: Callable[[T, T], Measured]) -> Figure:
+    """Return a figure that exists between two models, such as a divergence; `compare` is symmetric."""
+    subjects, references = models.subjects, models.references
+    pairs = {
+        frozenset((name, seed)): compare(subjects[name], references[seed])
+        for name, seed in product(subjects, references)
+    } | {
+        frozenset((one, other)): compare(references[one], references[other])
+        for one, other in combinations(references, 2)
     }
-
-
-def _reading(distance: Measured, floor: Measured, resolution: int | float | None) -> Reading:
-    if isinstance(distance, Unmeasured):
-        return Reading(distance, distance, distance, distance)
-    margin = distance.half_width if resolution is None else float(resolution)
-    if isinstance(floor, Unmeasured):
-        return Reading(distance.value, floor, margin, floor)
-    # 1e-9: figures that differ by rounding alone are equal.
-    excess = distance.value - margin - 1e-9
-    if excess <= floor.value:
-        word = Distance.INSIDE
-    else:
-        word = Distance.NEAR if excess <= 2 * floor.value else Distance.OUTSIDE
-    return Reading(distance.value, floor.value, margin, word)
+    figure, seeds = Figure(Panel({}, {}), pairs), list(references)
+    values = Panel(
+        {name: figure.value(name, seeds) for name in subjects},
+        {seed: figure.value(seed, seeds) for seed in references},
+    )
+    return Figure(values, pairs)
 
 
 def mean_of_references(values: Panel[Measured]) -> float | Unmeasured:

@@ -5,7 +5,7 @@ features of its two deepest layers. Members are the forget images of the trainin
 the test subset.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 
@@ -20,12 +20,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from unlearning.audit.compare import Figure, mean_of_references, own
-from unlearning.audit.estimates import Measured, estimate, mean, needs, plain
+from unlearning.audit.compare import Figure
+from unlearning.audit.estimates import Estimate, Measured, estimate, mean, needs
 from unlearning.audit.outputs import entropy
-from unlearning.audit.words import Unmeasured
 from unlearning.models.layers import DEEP
-from unlearning.models.panel import UNLEARNED
+from unlearning.models.panel import Panel
 from unlearning.observe.record import Observation, Observed, Sample
 
 Probs = Float[np.ndarray, "N C"]
@@ -76,7 +75,8 @@ def figures(observed: Observed) -> dict[str, Figure]:
                 f"{name}.{attack}": groups.map(lambda pair, of=measure: of(*pair))  # type: ignore[misc]
                 for name, measure in measures.items()
             }
-    return {name: own(name, panel) for name, panel in values.items()}
+    values["membership_outputs"] = _worst(values)
+    return {name: Figure(panel) for name, panel in values.items()}
 
 
 def _measures() -> Mapping[str, Callable[..., Measured]]:
@@ -89,18 +89,23 @@ def _measures() -> Mapping[str, Callable[..., Measured]]:
     }
 
 
-def excess(figures: Mapping[str, Figure]) -> float | Unmeasured:
-    """Return by how much more than retrained models the worst attack's AUC is away from 0.5, in [-0.5, 0.5]."""
-    found = []
-    for attack in ATTACKS:
-        values = figures[f"membership_auc.{attack}"].values
-        mine, theirs = plain(values.subjects[UNLEARNED]), mean_of_references(values)
-        if isinstance(mine, Unmeasured):
-            return mine
-        if isinstance(theirs, Unmeasured):
-            return theirs
-        found.append(abs(mine - 0.5) - abs(theirs - 0.5))
-    return max(found)
+def _worst(values: Mapping[str, Panel[Measured]]) -> Panel[Measured]:
+    """Return by how much the best of the attacks on outputs is away from a coin toss, in [0, 0.5]."""
+    attacks = [values[f"membership_auc.{attack}"] for attack in ATTACKS]
+
+    def worst(found: Sequence[Measured]) -> Measured:
+        measured = [each for each in found if isinstance(each, Estimate)]
+        if len(measured) < len(found):
+            return needs(LEAST)
+        return Estimate(
+            max(abs(each.value - 0.5) for each in measured),
+            np.max([np.abs(each.resampled - 0.5) for each in measured], axis=0),
+        )
+
+    return Panel(
+        {name: worst([of.subjects[name] for of in attacks]) for name in attacks[0].subjects},
+        {seed: worst([of.references[seed] for of in attacks]) for seed in attacks[0].references},
+    )
 
 
 def _svc(view: Observation, sample: Sample) -> Measured:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from unlearning.audit.compare import Figure, own
-from unlearning.audit.estimates import Estimate, Measured, estimate
+from unlearning.audit.compare import Figure
+from unlearning.audit.estimates import Measured, estimate
 from unlearning.audit.outputs import hits
 from unlearning.audit.words import Unmeasured
 from unlearning.models.panel import ORIGINAL, Panel
@@ -19,25 +19,36 @@ def figures(observed: Observed) -> dict[str, Figure]:
     known = float(hits(original, sample.labels[forget]).mean())
     if known == 0:
         never: Panel[Measured] = curves.map(lambda _: Unmeasured.NEVER_KNOWN)
-        return {name: own(name, never) for name in ("relearn_passes", "returned_accuracy")}
+        return {name: Figure(never) for name in ("relearn_passes", "returned_accuracy")}
     return {
-        "relearn_passes": own(
-            "relearn_passes",
-            curves.map(lambda of: passes_until_back(of[WITH_FORGET_IMAGES], BACK_AT * known)),
-            resolution=RESOLUTION,
+        "relearn_passes": Figure(
+            curves.map(lambda of: passes_until_back(of[WITH_FORGET_IMAGES], BACK_AT * known))
         ),
-        "returned_accuracy": own("returned_accuracy", curves.map(lambda of: best(of[RETAIN_ONLY]))),
+        "returned_accuracy": Figure(curves.map(lambda of: best(of[RETAIN_ONLY]))),
     }
 
 
 def passes_until_back(curve: Curve, accuracy: float) -> Measured:
-    """Return the image passes at the first check with this accuracy, the whole budget if there is none.
+    """Return the image passes until this accuracy, between two checks in a straight line.
 
-    Not resampled: the curve is read at checks, whose distance is the figure's resolution.
+    The whole budget if it is never reached; of resampled images that reach it later than the curve goes, the
+    check after its end.
     """
-    reached = np.flatnonzero(curve.accuracies >= accuracy)
-    passes = float(curve.passes[reached[0]] if len(reached) else BUDGET)
-    return Estimate(passes, np.array([passes]))
+    passes = np.array([*curve.passes, min(curve.passes[-1] + RESOLUTION, BUDGET)], dtype=float)
+
+    def reached(hits: np.ndarray) -> float:
+        accuracies = np.append(hits.mean(axis=1), np.inf if passes[-1] < BUDGET else 0.0)
+        above = np.flatnonzero(accuracies >= accuracy)
+        if not len(above):
+            return float(BUDGET)
+        first = above[0]
+        if first == 0 or not np.isfinite(accuracies[first]):
+            return float(passes[first])
+        before, after = accuracies[first - 1], accuracies[first]
+        share = (accuracy - before) / (after - before)
+        return float(passes[first - 1] + share * (passes[first] - passes[first - 1]))
+
+    return estimate(lambda images: reached(images.T), curve.hits.T, least=1)
 
 
 def best(curve: Curve) -> Measured:

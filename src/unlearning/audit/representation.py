@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
 
-from unlearning.audit.compare import Figure, own, relative
+from unlearning.audit.compare import Figure, relative
 from unlearning.audit.estimates import Estimate, Measured, mean, needs
 from unlearning.models.layers import FEATURES, LAYERS, MIDDLE
 from unlearning.models.panel import ORIGINAL, Panel
@@ -79,7 +79,7 @@ def figures(observed: Observed, probed: Panel[Probed]) -> dict[str, Figure]:
         "few_shot_recall": probed.map(lambda found: found.few_shot),
         "knn_recall": probed.map(lambda found: found.neighbours[FEATURES]),
     }
-    found = {name: own(name, panel) for name, panel in values.items()}
+    found = {name: Figure(panel) for name, panel in values.items()}
     for layer in LAYERS:
         found |= _likeness(layer, observed.models.map(lambda view: view.layers[layer][forget]))  # noqa: B023
     return found
@@ -87,10 +87,9 @@ def figures(observed: Observed, probed: Panel[Probed]) -> dict[str, Figure]:
 
 def _likeness(layer: str, features: Panel[np.ndarray]) -> dict[str, Figure]:
     original = features.subjects[ORIGINAL]
-    name = f"cka_to_original.{layer}"
     return {
-        name: own(name, features.map(lambda values: cka(values, original))),
-        f"cka_to_retrained.{layer}": relative(features, cka, equal_at=1),
+        f"cka_to_original.{layer}": Figure(features.map(lambda values: cka(values, original))),
+        f"cka_to_retrained.{layer}": relative(features, cka),
     }
 
 

@@ -14,25 +14,32 @@ from unlearning.audit import (
     representation,
 )
 from unlearning.audit.assessment import Accuracies
-from unlearning.audit.compare import Figure, Reading, mean_of_references
+from unlearning.audit.calibration import Rates
+from unlearning.audit.compare import Figure, mean_of_references
 from unlearning.audit.estimates import Estimate, plain
 from unlearning.audit.evaluation import top_predictions
+from unlearning.audit.limits import Prior, Reading, readings
 from unlearning.audit.outputs import entropy, hits
-from unlearning.audit.representation import Probed
+from unlearning.audit.representation import Probed, probe_all
 from unlearning.audit.verdict import against_article, decisive, verdict
-from unlearning.audit.words import Distance, Unmeasured, Verdict
-from unlearning.models.layers import LAYERS
+from unlearning.audit.words import Distance, Unmeasured
+from unlearning.models.layers import FEATURES, LAYERS
 from unlearning.models.panel import CONTROL, ORIGINAL, UNLEARNED, Panel
 from unlearning.observe.record import Observed, spread_evenly
 
+Readings = Mapping[str, Reading]
+
 # Figures between two models: what retrained models have of them is their floor.
 FLOORS = {"js_to_retrained": "js_floor", "destination_tv": "destination_tv_floor"}
+# By it the original remembers single images.
+MEMORY = f"membership_auc.{FEATURES}"
 BINS = 20
 EXAMPLES = 10
 
 
-def figures(observed: Observed, probed: Panel[Probed]) -> dict[str, Figure]:
-    """Return all figures of the audit, in the order of the catalogue."""
+def figures(observed: Observed, probed: Panel[Probed] | None = None) -> dict[str, Figure]:
+    """Return all figures of the audit, in the order of the catalogue; `probed`: what `probe_all` returns."""
+    probed = probed or probe_all(observed)
     found = {
         **outputs.figures(observed),
         **membership.figures(observed),
@@ -43,16 +50,30 @@ def figures(observed: Observed, probed: Panel[Probed]) -> dict[str, Figure]:
     return {name: found[name] for name in catalogue.ordered(found)}
 
 
-def metrics(found: Mapping[str, Figure], observed: Observed, article: str) -> dict[str, Any]:
+def judge(found: Mapping[str, Figure], observed: Observed, prior: Prior) -> dict[str, Readings]:
+    """Return by subject the reading of each figure that decides."""
+    references = list(observed.models.references)
+    return {name: readings(found, name, references, prior) for name in observed.models.subjects}
+
+
+def metrics(
+    found: Mapping[str, Figure],
+    judged: Mapping[str, Readings],
+    observed: Observed,
+    rates: Rates,
+    article: str,
+) -> dict[str, Any]:
     """Return audit.json: verdicts, how many decisive figures lie where, and the figures of a review.
 
-    The unlearned model's stand at the top, those of the retrained models under their name.
-    `article`: the band of the article's score of the unlearned model.
+    The unlearned model's stand at the top, those of the retrained models under their name. `judged`: as by
+    `judge`. `article`: the band of the article's score of the unlearned model.
     """
-    verdicts = {name: _verdict(found, observed, name) for name in observed.models.subjects}
+    verdicts = {
+        name: verdict(_accuracies(found, observed, name), judged[name])
+        for name in observed.models.subjects
+    }
     shown = {name: each for name, each in found.items() if catalogue.in_metrics(name)}
-    readings = _readings(found, UNLEARNED)
-    places = list(decisive(readings).values())
+    places = list(decisive(judged[UNLEARNED]).values())
     references = len(observed.models.references)
 
     return {
@@ -67,10 +88,13 @@ def metrics(found: Mapping[str, Figure], observed: Observed, article: str) -> di
         | {"models": references}
         if references
         else Unmeasured.NO_REFERENCE,
-        ORIGINAL: {"probe_recall": plain(found["probe_recall"].values.subjects[ORIGINAL])},
-        **{key: readings[name].floor for name, key in FLOORS.items()},
-        "membership_excess": membership.excess(found),
+        ORIGINAL: {
+            "probe_recall": plain(found["probe_recall"].values.subjects[ORIGINAL]),
+            "memory": judged[ORIGINAL][MEMORY].reading,
+        },
+        **{key: mean_of_references(found[name].values) for name, key in FLOORS.items()},
         "decisive": {str(place): places.count(place) for place in Distance},
+        "error_rates": rates.at(references) if references > 1 else Unmeasured.NO_FLOOR,
         "worst_forget_accuracy": worst_forget_accuracy(observed, UNLEARNED),
         "verdict": verdicts[UNLEARNED],
         "verdicts": {name: verdicts[name] for name in (ORIGINAL, CONTROL)},
@@ -90,9 +114,10 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def table(found: Mapping[str, Figure]) -> list[dict[str, Any]]:
-    """Return a row per figure: every model's value, the unlearned model's interval and its reading."""
+def table(found: Mapping[str, Figure], judged: Readings) -> list[dict[str, Any]]:
+    """Return a row per figure: every model's value, the unlearned model's interval and reading."""
     rows = []
+    silent = Reading(*[Unmeasured.NOT_JUDGED] * 3)
     for name, figure in found.items():
         value = figure.values.subjects[UNLEARNED]
         low, high = value.interval if isinstance(value, Estimate) else (value, value)
@@ -102,7 +127,7 @@ def table(found: Mapping[str, Figure]) -> list[dict[str, Any]]:
             {
                 "figure": name,
                 "decisive": "yes" if catalogue.decides(name) else "no",
-                **vars(figure.readings[UNLEARNED]),
+                **vars(judged.get(name, silent)),
                 "low": low,
                 "high": high,
                 **{model: plain(each) for model, each in figure.values.subjects.items()},
@@ -117,14 +142,10 @@ def table(found: Mapping[str, Figure]) -> list[dict[str, Any]]:
     return rows
 
 
-def _readings(found: Mapping[str, Figure], subject: str) -> dict[str, Reading]:
-    return {name: figure.readings[subject] for name, figure in found.items()}
-
-
-def _verdict(found: Mapping[str, Figure], observed: Observed, subject: str) -> Verdict:
+def _accuracies(found: Mapping[str, Figure], observed: Observed, subject: str) -> Accuracies:
     retain, sample = found["retain_accuracy"].values.subjects, observed.sample
     kept = sample.labels[sample.rows("retain", "test")]
-    accuracies = Accuracies(
+    return Accuracies(
         forget=worst_forget_accuracy(observed, subject),
         retain=_value(retain[subject]),
         original_forget=_value(found["forget_accuracy"].values.subjects[ORIGINAL]),
@@ -133,7 +154,6 @@ def _verdict(found: Mapping[str, Figure], observed: Observed, subject: str) -> V
         retain_images=len(kept),
         chance=np.bincount(kept).max() / len(kept),
     )
-    return verdict(accuracies, _readings(found, subject))
 
 
 def worst_forget_accuracy(observed: Observed, subject: str) -> float:

@@ -1,4 +1,4 @@
-"""What the figures amount to: per figure by `compare`, in one word here.
+"""What the figures amount to: per figure by `limits`, in one word here.
 
 The article's own reading stands beside it (A14 to A19), with whether the two agree.
 """
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from unlearning.audit import catalogue
 from unlearning.audit.assessment import Accuracies, assess
 from unlearning.audit.catalogue import LEVELS
-from unlearning.audit.compare import Reading
+from unlearning.audit.limits import Reading
 from unlearning.audit.words import Band, Comparison, Distance, Verdict
 
 # The article's bands that it reads as success.
@@ -23,17 +23,13 @@ def verdict(accuracies: Accuracies, readings: Mapping[str, Reading]) -> Verdict:
     measured = decisive(readings)
     if {catalogue.level_of(name).key for name in measured} != {each.key for each in LEVELS}:
         return Verdict.LIKENESS_UNKNOWN
-    if Distance.OUTSIDE in measured.values():
-        return Verdict.TOLD_APART
-    return Verdict.CLOSE if Distance.NEAR in measured.values() else Verdict.AS_RETRAINED
+    return Verdict.TOLD_APART if Distance.OUTSIDE in measured.values() else Verdict.NOT_TOLD_APART
 
 
 def decisive(readings: Mapping[str, Reading]) -> dict[str, Distance]:
     """Return the readings of the figures that decide and could be measured."""
     return {
-        name: each.reading
-        for name, each in readings.items()
-        if catalogue.decides(name) and isinstance(each.reading, Distance)
+        name: each.reading for name, each in readings.items() if isinstance(each.reading, Distance)
     }
 
 
@@ -44,6 +40,6 @@ def against_article(article: str, found: Verdict) -> Comparison:
         return Comparison.ARTICLE_BLIND if success else Comparison.BOTH_FAILURE
     if found == Verdict.TOLD_APART:
         return Comparison.ARTICLE_SHORT if success else Comparison.NEITHER_FULL
-    if found in (Verdict.CLOSE, Verdict.AS_RETRAINED):
+    if found == Verdict.NOT_TOLD_APART:
         return Comparison.BOTH_SUCCESS if success else Comparison.ARTICLE_STRICT
     return Comparison.NOT_COMPARED

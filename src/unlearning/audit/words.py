@@ -20,14 +20,11 @@ class Verdict(StrEnum):
     FORGOTTEN_AND_KEPT = "forgotten and kept"
     LIKENESS_UNKNOWN = "likeness unknown"
     TOLD_APART = "told apart"
-    CLOSE = "close to retraining"
-    AS_RETRAINED = "as by retraining"
+    NOT_TOLD_APART = "not told apart"
 
 
 # What a verdict says of a model that did not fail.
-SUCCESSES = frozenset(
-    {Verdict.LIKENESS_UNKNOWN, Verdict.TOLD_APART, Verdict.CLOSE, Verdict.AS_RETRAINED}
-)
+SUCCESSES = frozenset({Verdict.LIKENESS_UNKNOWN, Verdict.TOLD_APART, Verdict.NOT_TOLD_APART})
 
 
 class Band(StrEnum):
@@ -53,10 +50,9 @@ class Comparison(StrEnum):
 
 
 class Distance(StrEnum):
-    """How a figure's distance to retraining compares with the floor."""
+    """How a figure's distance to retraining compares with its limit."""
 
     INSIDE = "inside"
-    NEAR = "near"
     OUTSIDE = "outside"
 
 
@@ -66,6 +62,7 @@ class Unmeasured(StrEnum):
     NO_REFERENCE = "no reference"
     NO_FLOOR = "no floor: needs 2 retrained"
     NOT_RESAMPLED = "not resampled"
+    NOT_JUDGED = "not judged"
     NEEDS_5 = "not measured: needs 5 images"
     NEEDS_10 = "not measured: needs 10 images"
     NEEDS_20 = "not measured: needs 20 images"

@@ -8,10 +8,10 @@ on these images again only memorises them anew (docs/experiments.md). So
 - in the first half it sees retain images alone, and stays with the original's outputs (`retain_weight`; the
   forget classes masked) and deep features (`feature_weight`) of them;
 - in the second half it also sees forget images, a few per step: some that were trained on, and validation
-  images of the same classes. It stays with the original's outputs of both, the forget classes masked (DELETE,
-  Zhou et al. 2025, arXiv:2503.23751), and meets its adversary (`adversary_weight`): `members`, the auditor of
-  `shared/members.py`, must not tell the one from the other; `discriminator`, the article's, must take the
-  outputs of those trained on for the original's of retain images.
+  images of the same classes. Nothing says what to answer to them: that is left to what it learned of the kept
+  classes, as with a model that never saw them. It meets its adversary (`adversary_weight`): `members`, the
+  auditor of `shared/members.py`, must not tell the one from the other; `discriminator`, the article's, must
+  take the outputs of those trained on for the original's of retain images.
 
 The discriminator learns in the second half whichever is chosen: it keeps the article's score. The length of the
 game follows from `cost`, the share of one retraining's arithmetic that it may take.
@@ -127,9 +127,8 @@ def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) ->
             with hardware.autocast():
                 found = outputs_of(images)
                 with torch.no_grad():
-                    wanted = wanted_of(images)
-            logits = found[LOGITS].float()
-            retain_logits, known_logits = logits.split(sizes)
+                    wanted = wanted_of(images[: sizes[0]])
+            retain_logits, known_logits = found[LOGITS].float().split(sizes)
             features = {layer: _per_image(found[layer]).split(sizes) for layer in DEEP}
 
             adversarial_loss = retain_logits.new_zeros(())
@@ -140,7 +139,7 @@ def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) ->
                 )
                 # The discriminator's step (A8): the original's outputs on R are real, the generator's fake.
                 forget_logits = known_logits[places < len(members)]
-                real = discriminator(wanted[LOGITS][: sizes[0]].float())
+                real = discriminator(wanted[LOGITS].float())
                 fake = discriminator(forget_logits.detach())
                 player_loss = discriminator_loss(real, fake)
                 discriminator_optimizer.zero_grad()
@@ -157,13 +156,10 @@ def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) ->
 
             # The generator's step (A9, and ours): deceive the adversary, stay with the original.
             retain_loss = distillation_kl(
-                logits, masked_log_probs(wanted[LOGITS].float(), forget_labels)
+                retain_logits, masked_log_probs(wanted[LOGITS].float(), forget_labels)
             )
             feature_loss = sum(
-                (
-                    feature_gap(of[0], _per_image(wanted[name])[: sizes[0]])
-                    for name, of in features.items()
-                ),
+                (feature_gap(of[0], _per_image(wanted[name])) for name, of in features.items()),
                 start=retain_logits.new_zeros(()),
             )
             loss = (
@@ -198,7 +194,8 @@ def length(
     trained = training_flops(generator, data.image_size)
     asked = forward_flops(generator, data.image_size)
     shown = params.batch_size + sum(_besides(params.batch_size)) / 2
-    return max(LEAST_STEPS, int((budget - known * asked) / (shown * (trained + asked))))
+    of_step = shown * trained + params.batch_size * asked
+    return max(LEAST_STEPS, int((budget - known * asked) / of_step))
 
 
 def play(

@@ -30,8 +30,7 @@ OUTCOMES = {
     Verdict.FORGOTTEN_AND_KEPT: "forgotten and kept",
     Verdict.LIKENESS_UNKNOWN: "forgotten and kept by the output, but likeness to retraining is not known",
     Verdict.TOLD_APART: "forgotten and kept by the output, but told apart from retraining",
-    Verdict.CLOSE: "forgotten and kept, close to retraining",
-    Verdict.AS_RETRAINED: "forgotten and kept as by retraining",
+    Verdict.NOT_TOLD_APART: "forgotten and kept, and not told apart from retraining",
 }
 COMPARISONS = {
     Comparison.BOTH_SUCCESS: "they agree: success",
@@ -51,6 +50,12 @@ COMPARISONS = {
         "model from retraining. The score judges the outputs of the feature extractor, not of the model"
     ),
     Comparison.NOT_COMPARED: "not compared: the audit says too little of the model",
+}
+MEMORY: Mapping[str, str] = {
+    Distance.OUTSIDE: "by its features, images of them that it was trained on are told from others",
+    Distance.INSIDE: (
+        "by its features, it memorised no single image of them: there is no memory there to forget"
+    ),
 }
 REASONS: Mapping[str, str] = {
     Unmeasured.NO_FLOOR: "no floor: needs 2 retrained models",
@@ -85,6 +90,15 @@ def control(metrics: Metrics, name: str) -> str:
         metrics.number("audit_figures", f"{role}_accuracy", name) for role in ("forget", "retain")
     )
     return _outcome(metrics, metrics.word(Verdict, "audit", "verdicts", name), forget, retain)
+
+
+def memory(metrics: Metrics) -> str:
+    """Return whether the original memorised single images of the forget classes, by its features."""
+    word = metrics.get("audit", "original", "memory")
+    return (
+        MEMORY.get(word)
+        or f"whether it memorised single images of them is not known: {reason(word)}"
+    )
 
 
 def assessment(metrics: Metrics) -> str:
@@ -178,19 +192,15 @@ def _outcome(metrics: Metrics, word: Verdict, forget: float, retain: float) -> s
 
 
 def _compared(metrics: Metrics, verdict: Verdict) -> str:
-    """Return how the decisive figures of a model that did not fail compare with the floor."""
+    """Return how the decisive figures of a model that did not fail compare with their limits."""
     count = _references(metrics)
-    floor = f"the floor of {count} retrained models"
     words = {
         name: metrics.get("audit_figures", name, "reading")
         for name in metrics.items("audit_figures")
         if metrics.get("audit_figures", name, "decisive") == "yes"
     }
     measured = {name for name, word in words.items() if word in set(Distance)}
-    outside, near = (
-        [name for name in words if words[name] == word]
-        for word in (Distance.OUTSIDE, Distance.NEAR)
-    )
+    outside = [name for name in words if words[name] == Distance.OUTSIDE]
     if verdict == Verdict.LIKENESS_UNKNOWN:
         silent = [
             level.title.lower()
@@ -200,14 +210,20 @@ def _compared(metrics: Metrics, verdict: Verdict) -> str:
         if count < 2:
             return f": it takes 2 retrained models, and there {'is' if count else 'are'} {count}"
         return f": not measured: {', '.join(silent)}"
-    if outside:
-        return f": {len(outside)} of {len(measured)} decisive figures lie outside {floor}: {named(outside)}"
-    if near:
-        return (
-            f": no decisive figure lies outside {floor}, {len(near)} of {len(measured)} near it: "
-            f"{named(near)}"
+    limits = f"further from {count} retrained models than one more would"
+    rates = "; ".join(
+        f"{metrics.number('audit', 'error_rates', key):.0%} of {models}"
+        for key, models in (
+            ("false_alarms", "retrained models in its place"),
+            ("caught", "others"),
         )
-    return f": all {len(measured)} decisive figures lie inside {floor}"
+    )
+    found = (
+        f"{len(outside)} of {len(measured)} decisive figures lie {limits}: {named(outside)}"
+        if outside
+        else f"none of {len(measured)} decisive figures lies {limits}"
+    )
+    return f": {found} (told apart by this audit: {rates})"
 
 
 def _references(metrics: Metrics) -> int:

@@ -94,8 +94,10 @@ def check(folder: Path, limits: GateParams) -> list[Check]:
         ),
         Check(
             "membership_excess",
-            "worst membership AUC further from 0.5 than retrained",
-            audit.figure("membership_excess"),
+            "worst membership AUC by outputs further from 0.5 than retrained",
+            _difference(
+                audit.figure("membership_outputs"), audit.figure("retrained", "membership_outputs")
+            ),
             limits.membership_excess,
         ),
         Check(

@@ -54,7 +54,7 @@ def _summary(changes: Changes) -> list[str]:
 
 
 def _verdict(changes: Changes, side: int) -> str:
-    """Return one side's verdict, with the decisive figures that lie outside the floor by name."""
+    """Return one side's verdict, with the decisive figures that tell its model apart by name."""
     word = _words(changes.metrics.get("metrics/audit.json", {}).get("verdict", NOTHING)[side])
     outside = [
         name
@@ -62,7 +62,7 @@ def _verdict(changes: Changes, side: int) -> str:
         if (row.get("decisive"), row.get("reading")) == ("yes", Distance.OUTSIDE)
     ]
     try:
-        return word + (f", outside the floor: {sentences.named(outside)}" if outside else "")
+        return word + (f", by {sentences.named(outside)}" if outside else "")
     except (LookupError, ValueError):  # a figure or a variant of another version
         return word
 

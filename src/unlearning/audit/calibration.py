@@ -1,0 +1,149 @@
+"""What retrained models do on other sets: the prior of `limits`, and how often the verdict errs.
+
+Measured on runs with many retrained models by `unlearning calibrate`, shipped as `calibration.json`.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from unlearning.audit import catalogue
+from unlearning.audit.compare import Figure
+from unlearning.audit.estimates import Estimate
+from unlearning.audit.limits import Prior, readings, scale
+from unlearning.audit.words import Distance
+from unlearning.base.errors import UserError
+from unlearning.base.files import rounded
+from unlearning.models.panel import UNLEARNED
+
+FILE = Path(__file__).with_name("calibration.json")
+DEGREES = 10.0  # of the prior
+SMALLEST_SHARE = 0.1  # of a variance, that is not noise of images
+COUNTS = (2, 3, 4, 7)  # of references
+
+Figures = Mapping[str, Figure]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Shares of verdicts "told apart" by the number of references.
+
+    `false_alarms`: of retrained models in the unlearned one's place. `caught`: of models not retrained.
+    """
+
+    false_alarms: Mapping[int, float]
+    caught: Mapping[int, float]
+
+    def at(self, references: int) -> dict[str, float]:
+        """Return both for so many references, at least 2; where that was not measured, for the next fewer."""
+        known = max(count for count in self.false_alarms if count <= references)
+        return {"false_alarms": self.false_alarms[known], "caught": self.caught[known]}
+
+
+@cache
+def load() -> tuple[Prior, Rates]:
+    """Return what is shipped."""
+    content = json.loads(FILE.read_text(encoding="utf-8"))
+    alarms, caught = (
+        {int(count): float(rate) for count, rate in content[name].items()}
+        for name in ("false_alarms", "caught")
+    )
+    return Prior(content["spreads"], content["degrees"]), Rates(alarms, caught)
+
+
+def as_json(prior: Prior, rates: Rates) -> str:
+    """Return what `load` reads."""
+    return json.dumps(rounded(asdict(prior) | asdict(rates)), indent=2) + "\n"
+
+
+def require_models(retrained: Sequence[int]) -> None:
+    """Check how many retrained models each run has. Raises: UserError where they are too few."""
+    if len(retrained) < 3:
+        raise UserError("calibrate takes three runs or more: each is judged by two others")
+    if min(retrained) <= max(COUNTS):
+        raise UserError(
+            f"a run has {min(retrained)} retrained models, but it takes {max(COUNTS) + 1} (`retrain.seeds`)"
+        )
+
+
+def measure(runs: Sequence[Figures]) -> tuple[Prior, Rates]:
+    """Return the prior of these runs and how often verdicts on them err; see `fit` and `error_rates`."""
+    return fit(runs), error_rates(runs)
+
+
+def fit(runs: Sequence[Figures]) -> Prior:
+    """Return the prior that follows from the variances between the references of these runs.
+
+    Of each figure the largest spread that a run shows once its images' noise is taken off, in units of `scale`.
+    Smyth (2004) fits a scale and degrees of freedom to thousands of genes; a handful of runs tells neither, so
+    the largest stands for the scale and a fixed number for the degrees.
+
+    Raises: UserError where no run measures a figure that decides.
+    """
+    spreads = {}
+    for name in runs[0]:
+        if catalogue.decides(name):
+            found = [_spread(name, run[name]) for run in runs]
+            measured = [each for each in found if each is not None]
+            if not measured:
+                raise UserError(f"no run measures {name}: it takes more images")
+            spreads[name] = max(measured)
+    return Prior(spreads, DEGREES)
+
+
+def _spread(name: str, figure: Figure) -> float | None:
+    """Return the standard deviation between references in units of `scale`, the noise of images taken off.
+
+    At least a share of the whole: noise that is estimated may exceed it. None where a figure was not measured.
+    """
+    seeds = list(figure.values.references)
+    excesses = [figure.excess(seed, [other for other in seeds if other != seed]) for seed in seeds]
+    measured = [each for each in excesses if isinstance(each, Estimate)]
+    if len(measured) < len(seeds):
+        return None
+    variance, _ = figure.variance(seeds)
+    noise = float(np.mean([np.var(each.resampled) for each in measured])) / (
+        1 + 1 / (len(seeds) - 1)
+    )
+    left = max(variance - noise, SMALLEST_SHARE * variance)
+    return math.sqrt(left) / scale(name, figure, seeds)
+
+
+def told_apart(run: Figures, model: str, references: Sequence[str], prior: Prior) -> bool:
+    """Return whether any figure that decides tells the model from these references."""
+    found = readings(run, model, references, prior).values()
+    return any(each.reading == Distance.OUTSIDE for each in found)
+
+
+def error_rates(runs: Sequence[Figures], counts: Sequence[int] = COUNTS) -> Rates:
+    """Return how often verdicts err on these runs, each judged by the prior of the others.
+
+    Every retrained model takes the unlearned one's place against every choice of so many of the others; the
+    subjects but the unlearned model itself (original, control) were not retrained. Of each model the share of
+    choices, of these the mean. At least three runs.
+    """
+    alarms: dict[int, list[float]] = {count: [] for count in counts}
+    caught: dict[int, list[float]] = {count: [] for count in counts}
+    for place, run in enumerate(runs):
+        prior = fit([*runs[:place], *runs[place + 1 :]])
+        values = next(iter(run.values())).values
+        for count in counts:
+            controls = [name for name in values.subjects if name != UNLEARNED]
+            for into, models in ((alarms, values.references), (caught, controls)):
+                for model in models:
+                    others = [seed for seed in values.references if seed != model]
+                    verdicts = [
+                        told_apart(run, model, chosen, prior)
+                        for chosen in combinations(others, count)
+                    ]
+                    into[count].append(float(np.mean(verdicts)))
+    return Rates(
+        {count: float(np.mean(found)) for count, found in alarms.items()},
+        {count: float(np.mean(found)) for count, found in caught.items()},
+    )
