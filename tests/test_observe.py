@@ -249,14 +249,17 @@ def test_fine_tuning_without_forget_images_takes_retain_images_alone(
     assert {len(rows) for rows in steps} <= {12, 16}
 
 
-def test_a_curve_is_read_at_its_first_check_above_and_at_its_best():
-    """Must fail if the last check counts, or the best is the mean of the curve."""
+def test_a_curve_is_read_where_it_first_crosses_and_at_its_best():
+    """Must fail if the last crossing counts, a check alone is read, or the best is the mean of the curve."""
     hits = np.zeros((4, 20))
     hits[1, :10] = hits[2, :18] = hits[3, :4] = 1
     curve = Curve((0, 32, 64, 96), hits)
     assert passes_until_back(curve, 0.5).value == 32
-    assert passes_until_back(curve, 0.51).value == 64
-    assert passes_until_back(curve, 0.95).value == BUDGET
+    # A fortieth of the way from one half, after 32 passes, to nine tenths after 64.
+    assert passes_until_back(curve, 0.51).value == pytest.approx(32.8)
+    # It ends before the budget because the class was back: of images of which it was not, at the next check.
+    assert passes_until_back(curve, 0.95).value == 128
+    assert passes_until_back(Curve((0, 32, 64, BUDGET), hits), 0.95).value == BUDGET
     assert best(curve).value == pytest.approx(0.9)
 
 

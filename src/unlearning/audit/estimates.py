@@ -28,12 +28,6 @@ class Estimate:
         low, high = np.quantile(self.resampled, [tail, 1 - tail])
         return float(low), float(high)
 
-    @property
-    def half_width(self) -> float:
-        """Return half the width of the interval."""
-        low, high = self.interval
-        return (high - low) / 2
-
     def __sub__(self, other: "Estimate") -> "Estimate":
         """Return the paired difference."""
         return Estimate(self.value - other.value, self.resampled - other.resampled)

@@ -121,8 +121,6 @@ def table(found: Mapping[str, Figure], judged: Readings) -> list[dict[str, Any]]
     for name, figure in found.items():
         value = figure.values.subjects[UNLEARNED]
         low, high = value.interval if isinstance(value, Estimate) else (value, value)
-        if isinstance(value, Estimate) and len(value.resampled) == 1:
-            low = high = Unmeasured.NOT_RESAMPLED
         rows.append(
             {
                 "figure": name,

@@ -61,7 +61,6 @@ class Unmeasured(StrEnum):
 
     NO_REFERENCE = "no reference"
     NO_FLOOR = "no floor: needs 2 retrained"
-    NOT_RESAMPLED = "not resampled"
     NOT_JUDGED = "not judged"
     NEEDS_5 = "not measured: needs 5 images"
     NEEDS_10 = "not measured: needs 10 images"

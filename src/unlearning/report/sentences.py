@@ -94,10 +94,9 @@ def control(metrics: Metrics, name: str) -> str:
 
 def memory(metrics: Metrics) -> str:
     """Return whether the original memorised single images of the forget classes, by its features."""
-    word = metrics.get("audit", "original", "memory")
-    return (
-        MEMORY.get(word)
-        or f"whether it memorised single images of them is not known: {reason(word)}"
+    word = str(metrics.get("audit", "original", "memory"))
+    return MEMORY.get(
+        word, f"whether it memorised single images of them is not known: {reason(word)}"
     )
 
 
@@ -199,7 +198,7 @@ def _compared(metrics: Metrics, verdict: Verdict) -> str:
         for name in metrics.items("audit_figures")
         if metrics.get("audit_figures", name, "decisive") == "yes"
     }
-    measured = {name for name, word in words.items() if word in set(Distance)}
+    measured = {name for name, word in words.items() if word in list(Distance)}
     outside = [name for name in words if words[name] == Distance.OUTSIDE]
     if verdict == Verdict.LIKENESS_UNKNOWN:
         silent = [
