@@ -188,7 +188,8 @@ def test_the_summary_shows_before_after_and_retrained(run, tmp_path):
         "assessment: forgotten and kept: forget accuracy 0.000, retain accuracy 0.931 (original 0.951)",
         "verdict of the audit: forgotten and kept by the output, but told apart from retraining: 1 of 2 "
         "decisive figures lie further from 1 retrained models than one more would: Auditor's AUC (outputs) "
-        "(told apart by this audit: 4% of retrained models in its place; 95% of others)",
+        "(in trials on other data the audit told apart 4% of retrained models and 95% of originals and edited "
+        "heads)",
         "the article's reading: excellent: score 0.074, mostly seen as horse, confidence 0.345 (low)",
     ]
 

@@ -171,9 +171,7 @@ def test_a_figure_that_no_run_measures_is_refused():
 
 
 def test_of_retrained_models_one_in_twenty_is_told_apart_and_of_others_nearly_all():
-    """Must fail if a run's own spread enters its prior unasked, if the references' own spread is trusted alone
-    (three in ten with two references), or the control is not judged.
-    """
+    """Must fail if the smallest spread is the prior, or the unlearned model is taken for a control."""
     runs = runs_of(sets=8, models=5, random=np.random.default_rng(2), shift=0.3)
     found = error_rates(runs, counts=(2, 4))
     for count in (2, 4):

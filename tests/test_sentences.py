@@ -65,7 +65,8 @@ def verdict_of(changed: Any) -> str:
     return sentences.verdict(Metrics(changed))
 
 
-RATES = "(told apart by this audit: 3% of retrained models in its place; 96% of others)"
+TRIALS = "3% of retrained models and 96% of originals and edited heads"
+RATES = f"(in trials on other data the audit told apart {TRIALS})"
 
 
 def test_inside_everywhere_is_not_told_apart():
@@ -80,7 +81,7 @@ def test_inside_everywhere_is_not_told_apart():
     ("word", "said"),
     [
         ("outside", "by its features, images of them that it was trained on are told from others"),
-        ("inside", "by its features, it memorised no single image of them: there is no memory there to forget"),
+        ("inside", "by its features, it remembers single images of them no more than retrained models do"),
         ("no reference", "whether it memorised single images of them is not known: no reference"),
     ],
 )  # fmt: skip

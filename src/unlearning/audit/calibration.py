@@ -23,7 +23,7 @@ from unlearning.base.files import rounded
 from unlearning.models.panel import UNLEARNED
 
 FILE = Path(__file__).with_name("calibration.json")
-DEGREES = 10.0  # of the prior
+DEGREES = 10.0  # of the prior, chosen: see docs/experiments.md
 SMALLEST_SHARE = 0.1  # of a variance, that is not noise of images
 COUNTS = (2, 3, 4, 7)  # of references
 
@@ -34,7 +34,7 @@ Figures = Mapping[str, Figure]
 class Rates:
     """Shares of verdicts "told apart" by the number of references.
 
-    `false_alarms`: of retrained models in the unlearned one's place. `caught`: of models not retrained.
+    `false_alarms`: of retrained models in the unlearned one's place. `caught`: of originals and controls.
     """
 
     false_alarms: Mapping[int, float]
@@ -133,8 +133,8 @@ def error_rates(runs: Sequence[Figures], counts: Sequence[int] = COUNTS) -> Rate
     for place, run in enumerate(runs):
         prior = fit([*runs[:place], *runs[place + 1 :]])
         values = next(iter(run.values())).values
+        controls = [name for name in values.subjects if name != UNLEARNED]
         for count in counts:
-            controls = [name for name in values.subjects if name != UNLEARNED]
             for into, models in ((alarms, values.references), (caught, controls)):
                 for model in models:
                     others = [seed for seed in values.references if seed != model]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 ALL = None  # of a figure's variants
 
 
-def whatever(_mean: float) -> float:
+def constant(_mean: float) -> float:
     """Return the unit of figures whose spread does not depend on their size."""
     return 1.0
 
@@ -38,9 +38,9 @@ def as_binomial(mean: float) -> float:
 class Entry:
     """A figure's title for tables, its meaning and its good direction, both as whole sentences.
 
-    `worse`: 0 if any difference from the references counts, -1 if only lower values do, +1 only higher.
-    `decides`, `in_metrics`: which of its variants enter the verdict, and stand in metrics/audit.json.
-    `unit`: of the spread between retrained models, given their mean.
+    `decides`, `in_metrics`: which of its variants enter the verdict, and stand in metrics/audit.json. Of one
+    that decides, `worse`: 0 if any difference from the references counts, -1 if only lower values do, +1 only
+    higher; `unit`: of the spread between retrained models, given their mean.
     `form`: how its values are written, see `report/quoting.py`.
     """
 
@@ -51,7 +51,7 @@ class Entry:
     decides: tuple[str, ...] | None = ()
     in_metrics: tuple[str, ...] | None = ()
     form: str = ""
-    unit: Callable[[float], float] = whatever
+    unit: Callable[[float], float] = constant
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,6 @@ class Level:
 
 
 AS_RETRAINED = "Good is what the retrained models have, neither less nor more."
-ONE_SIDED = "only what is worse than retrained counts as distance."
 
 LEVELS = (
     Level(
@@ -76,14 +75,12 @@ LEVELS = (
             "forget_accuracy": Entry(
                 "Forget accuracy",
                 "Share of forget test images that are given their own class.",
-                f"Low is good; {ONE_SIDED}",
-                worse=1,
+                "Low is good.",
             ),
             "retain_accuracy": Entry(
                 "Retain accuracy",
                 "Share of retain test images that are given their own class.",
-                f"High is good; {ONE_SIDED}",
-                worse=-1,
+                "High is good.",
             ),
             "js_to_retrained": Entry(
                 "Divergence from retrained",
@@ -119,21 +116,18 @@ LEVELS = (
             "agreement_with_original": Entry(
                 "Agreement with original",
                 "Share of retain test images that are given the same class as by the original.",
-                f"High is good; {ONE_SIDED}",
-                worse=-1,
+                "High is good.",
             ),
             "agreement_with_retrained": Entry(
                 "Agreement with retrained",
                 "Share of retain test images that are given the same class as by a retrained model.",
                 "High is good, up to what retrained models agree among themselves.",
-                worse=-1,
             ),
             "calibration_error": Entry(
                 "Calibration error",
                 "Expected calibration error on retain test images: how far confidence and the share "
                 "of right answers lie apart.",
-                f"Low is good; {ONE_SIDED}",
-                worse=1,
+                "Low is good.",
             ),
             "zrf": Entry(
                 "Zero-retrain score (ZRF)",
@@ -228,7 +222,6 @@ LEVELS = (
                 "CKA to retrained",
                 "The same likeness to a retrained model's layer.",
                 "High is good, up to what retrained models have among themselves.",
-                worse=-1,
             ),
         },
     ),
@@ -252,8 +245,7 @@ LEVELS = (
                 "Accuracy that returned",
                 "Highest accuracy on forget test images while fine-tuning on retain images only: does "
                 "the class come back by itself?",
-                f"Low is good: 0 means that it stays away; {ONE_SIDED}",
-                worse=1,
+                "Low is good: 0 means that it stays away.",
             ),
         },
     ),

@@ -5,7 +5,7 @@ lies between two models, as a divergence does; of the latter a model's value is 
 other than itself, so that a reference's own value is what one more retrained model would be expected to have.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import TypeVar
@@ -30,8 +30,7 @@ class Figure:
         """Return the value of a subject or, by its seed, of a reference, with these references alone."""
         if self.pairs is None:
             return (self.values.subjects | self.values.references)[model]
-        met = [self.pairs[frozenset((model, other))] for other in references if other != model]
-        return average(met or [Unmeasured.NO_REFERENCE])
+        return _mean_to_others(self.pairs, model, references)
 
     def excess(self, model: str, references: Sequence[str]) -> Measured:
         """Return by how much the model's value exceeds the mean of the references'."""
@@ -70,12 +69,18 @@ def relative(models: Panel[T], compare: Callable[[T, T], Measured]) -> Figure:
         frozenset((one, other)): compare(references[one], references[other])
         for one, other in combinations(references, 2)
     }
-    figure, seeds = Figure(Panel({}, {}), pairs), list(references)
     values = Panel(
-        {name: figure.value(name, seeds) for name in subjects},
-        {seed: figure.value(seed, seeds) for seed in references},
+        {name: _mean_to_others(pairs, name, references) for name in subjects},
+        {seed: _mean_to_others(pairs, seed, references) for seed in references},
     )
     return Figure(values, pairs)
+
+
+def _mean_to_others(
+    pairs: Mapping[frozenset[str], Measured], model: str, references: Iterable[str]
+) -> Measured:
+    met = [pairs[frozenset((model, other))] for other in references if other != model]
+    return average(met or [Unmeasured.NO_REFERENCE])
 
 
 def mean_of_references(values: Panel[Measured]) -> float | Unmeasured:

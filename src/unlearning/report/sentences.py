@@ -54,7 +54,7 @@ COMPARISONS = {
 MEMORY: Mapping[str, str] = {
     Distance.OUTSIDE: "by its features, images of them that it was trained on are told from others",
     Distance.INSIDE: (
-        "by its features, it memorised no single image of them: there is no memory there to forget"
+        "by its features, it remembers single images of them no more than retrained models do"
     ),
 }
 REASONS: Mapping[str, str] = {
@@ -210,11 +210,11 @@ def _compared(metrics: Metrics, verdict: Verdict) -> str:
             return f": it takes 2 retrained models, and there {'is' if count else 'are'} {count}"
         return f": not measured: {', '.join(silent)}"
     limits = f"further from {count} retrained models than one more would"
-    rates = "; ".join(
+    rates = " and ".join(
         f"{metrics.number('audit', 'error_rates', key):.0%} of {models}"
         for key, models in (
-            ("false_alarms", "retrained models in its place"),
-            ("caught", "others"),
+            ("false_alarms", "retrained models"),
+            ("caught", "originals and edited heads"),
         )
     )
     found = (
@@ -222,7 +222,7 @@ def _compared(metrics: Metrics, verdict: Verdict) -> str:
         if outside
         else f"none of {len(measured)} decisive figures lies {limits}"
     )
-    return f": {found} (told apart by this audit: {rates})"
+    return f": {found} (in trials on other data the audit told apart {rates})"
 
 
 def _references(metrics: Metrics) -> int:
