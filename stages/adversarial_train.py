@@ -49,7 +49,8 @@ def main() -> None:
         with run.work:
             unlearned = methods.load(params.recipe).unlearn(original, images, params, run)
         last = run.rows[-1]
-        trouble = warning(last)
+        met_discriminator = params.recipe == "article" or params.adversary == "discriminator"
+        trouble = warning(last, met_discriminator=met_discriminator)
         ratio = run.work.flops / retraining
 
         if trouble != GameWarning.NONE:

@@ -206,14 +206,14 @@ def test_the_article_recipe_is_its_printed_loop(players, data, make_game, cpu, r
     close(weights(outcome.discriminator), weights(layers))
 
 
-def test_the_article_recipe_ignores_our_weights(players, data, make_game, cpu, rows):
-    """Must fail if a retention term slips into the printed game."""
+def test_the_article_recipe_ignores_our_weight(players, data, make_game, cpu, rows):
+    """Must fail if the printed game weighs its one loss."""
     first, second = (
         play(
             "article",
             players,
             data,
-            make_game(recipe="article", epochs=1, retain_weight=weight),
+            make_game(recipe="article", epochs=1, adversary_weight=weight),
             cpu,
             rows,
         )
@@ -231,7 +231,6 @@ def test_our_recipe_is_its_described_loop(adversary, players, make_data, make_ga
     data = make_data({"cat": 6, "dog": 6, "elephant": 6, "horse": 6}, held_out=5)
     params = make_game(
         recipe="adversarial", batch_size=8, lr=0.003, adversary=adversary, adversary_weight=9.0,
-        retain_weight=0.7, feature_weight=0.4,
     )  # fmt: skip
     outcome = play("adversarial", players, data, params, cpu, rows)
 
@@ -246,9 +245,8 @@ def test_our_recipe_is_its_described_loop(adversary, players, make_data, make_ga
     steps = [
         step for part in adversarial.play(data, params, params.seed, 24, 6, 5) for step in part
     ]
-    layers, wanted_layers = extractor(generator, DEEP), extractor(original, DEEP)
+    layers = extractor(generator, DEEP)
     generator.train()
-    kept = [label for label in range(4) if label not in data.forget_labels]
     for number, step in enumerate(steps):
         optimizers[0].param_groups[0]["lr"] = params.lr * rate((number + 1) / 25)
         optimizers[1].param_groups[0]["lr"] = params.lr * rate((number - 11) / 13)
@@ -258,15 +256,15 @@ def test_our_recipe_is_its_described_loop(adversary, players, make_data, make_ga
         retain = crop_and_flip(data.pixels(step.retain), draws)
         images = normalised(torch.cat([retain, data.pixels(known[step.known])]), CPU)
         found, size = layers(images), len(retain)
-        with torch.no_grad():
-            wanted = wanted_layers(images[:size])
         mean = lambda values: values.flatten(2).mean(dim=2)  # noqa: E731
         found_out = torch.zeros(())
         if number >= 12:
             shown = {layer: mean(found[layer])[size:] for layer in DEEP}
             advantage = auditor.advantage(shown, step.known)
             fake = found[LOGITS][size:][step.known < 6]
-            told_real = F.logsigmoid(discriminator(wanted[LOGITS])).mean()
+            with torch.no_grad():
+                real = original(images[:2])
+            told_real = F.logsigmoid(discriminator(real)).mean()
             told_fake = F.logsigmoid(-discriminator(fake.detach())).mean()
             optimizers[1].zero_grad()
             (-told_real - told_fake).backward()
@@ -274,17 +272,8 @@ def test_our_recipe_is_its_described_loop(adversary, players, make_data, make_ga
             found_out = advantage
             if adversary == "discriminator":
                 found_out = -F.logsigmoid(discriminator(fake)).mean()
-        # Cross-entropy and KL differ by the teacher's entropy, which has no gradient.
-        target = torch.zeros(size, 4)
-        target[:, kept] = wanted[LOGITS][:, kept].softmax(dim=1)
-        gaps = [
-            F.mse_loss(mean(found[layer])[:size], kept_features) / kept_features.square().mean()
-            for layer in DEEP
-            for kept_features in (mean(wanted[layer]),)
-        ]
-        loss = (
-            9.0 * found_out + 0.7 * F.cross_entropy(found[LOGITS][:size], target) + 0.4 * sum(gaps)
-        )
+        labels = data.labels[step.retain]
+        loss = 9.0 * found_out + F.cross_entropy(found[LOGITS][:size], labels)
         optimizers[0].zero_grad()
         loss.backward()
         optimizers[0].step()
@@ -481,4 +470,13 @@ def test_one_bad_step_is_enough_to_stop(value):
 )
 def test_troubles_are_told_in_a_word(told_apart, classes, found):
     """Must fail if a bound moves, or a game without trouble is warned of."""
-    assert warning({"discriminator_accuracy": told_apart, "effective_classes": classes}) == found
+    last = {"discriminator_accuracy": told_apart, "effective_classes": classes}
+    assert warning(last, met_discriminator=True) == found
+
+
+def test_a_discriminator_that_nobody_had_to_deceive_has_not_won():
+    """Must fail if the default game is warned of a player who only keeps the score."""
+    last = {"discriminator_accuracy": 1.0, "effective_classes": 4.0}
+    assert warning(last, met_discriminator=False) == "none"
+    collapsed = last | {"effective_classes": 1.0}
+    assert warning(collapsed, met_discriminator=False) == "generator collapsed"

@@ -129,11 +129,11 @@ def test_a_branch_is_shown_against_where_it_left_the_base(repository):
     run(repository, "git", "switch", "--quiet", "slower")
 
     found = changes.find(repository, "main")
-    assert found.params == {"lr": (0.0006, 0.0005)}
+    assert found.params == {"lr": (0.001, 0.0005)}
     assert found.metrics["metrics/audit.json"]["js_to_retrained"] == (0.13, 0.1)
     assert found.passed
     cells = rows(text.markdown(found))
-    assert cells["`lr`"] == ["0.0006", "0.0005"]
+    assert cells["`lr`"] == ["0.001", "0.0005"]
     assert cells["Divergence from retrained"] == ["0.13", "0.1", "-0.03", "0.6", "0.08"]
     assert cells["Few-shot recall"] == ["0.45", "0.45", "", "0.9", "0.3"]
     assert cells["`audit.json: js_to_retrained`"] == ["0.13", "0.1", "-0.03"]
@@ -193,7 +193,10 @@ def test_uncommitted_changes_count_and_are_named(repository):
 def test_a_lock_out_of_step_is_found_without_data(repository, file):
     """Must fail if edited parameters, metrics or series pass with the lock of another run."""
     path = repository / file
-    edited = {"params.yaml": ("lr: 0.0006", "lr: 0.0009"), "metrics/audit.json": ("0.13", "0.09")}
+    edited = {
+        "params.yaml": ("\nlr: 0.001\n", "\nlr: 0.0009\n"),
+        "metrics/audit.json": ("0.13", "0.09"),
+    }
     path.write_text(path.read_text().replace(*edited.get(file, ("0.13", "0.09"))))
     run(repository, "git", "commit", "--quiet", "--all", "--message", "by hand")
     found = changes.find(repository, "main")

@@ -1,12 +1,12 @@
-"""Our game: the original loses part of its weights, learns the kept classes from itself, and meets an auditor.
+"""Our game: the original loses part of its weights, learns the kept classes anew, and meets an auditor.
 
 What a network memorised of the images to forget sits in its features, deeper ones above all, and whoever trains
 on these images again only memorises them anew (docs/experiments.md). So
 
 - before the game the generator is the original with noise in place of part of the weights (`noise`,
   `models/perturb.py`);
-- in the first half it sees retain images alone, and stays with the original's outputs (`retain_weight`; the
-  forget classes masked) and deep features (`feature_weight`) of them;
+- in the first half it sees retain images alone, with their labels, as a retrained model does. Nothing holds it
+  to the original: the original's outputs and features know the class that is to go;
 - in the second half it also sees forget images, a few per step: some that were trained on, and validation
   images of the same classes. Nothing says what to answer to them: that is left to what it learned of the kept
   classes, as with a model that never saw them. It meets its adversary (`adversary_weight`): `members`, the
@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor, nn
 
@@ -39,13 +40,7 @@ from unlearning.data.dataset import (
 from unlearning.methods.shared.cost import LEAST_STEPS
 from unlearning.methods.shared.flops import forward_flops, training_flops
 from unlearning.methods.shared.game import Monitor, Players, Run, adam
-from unlearning.methods.shared.losses import (
-    discriminator_loss,
-    distillation_kl,
-    feature_gap,
-    generator_loss,
-    masked_log_probs,
-)
+from unlearning.methods.shared.losses import discriminator_loss, generator_loss
 from unlearning.methods.shared.members import MOST_ROWS, Auditor
 from unlearning.models.anatomy import extractor, learned_parts
 from unlearning.models.discriminator import new_discriminator
@@ -84,10 +79,10 @@ def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) ->
     or at the end a weight, is no longer finite.
     """
     hardware = run.hardware
-    teacher = copy.deepcopy(original).to(hardware.device).eval()
+    original = copy.deepcopy(original).to(hardware.device).eval()
     generator = copy.deepcopy(run.players.generator).to(hardware.device)
     discriminator = copy.deepcopy(run.players.discriminator).to(hardware.device).train()
-    outputs_of, wanted_of = extractor(generator, DEEP), extractor(teacher, DEEP)
+    outputs_of = extractor(generator, DEEP)
     # After the extractor, which puts all layers in one mode.
     _learn_above_first_stage(generator)
     members, unseen = (_some(data, subset, run.seed) for subset in ("train", "validation"))
@@ -99,7 +94,6 @@ def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) ->
     schedule = one_cycle(optimizer, steps)
     discriminator_schedule = one_cycle(discriminator_optimizer, steps - steps // 2)
     draws = torch.Generator().manual_seed(run.seed)
-    forget_labels = torch.tensor(data.forget_labels, device=hardware.device)
     parts: Parts = {
         "generator": generator,
         "discriminator": discriminator,
@@ -126,20 +120,20 @@ def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) ->
             sizes = [len(step.retain), len(step.known)]
             with hardware.autocast():
                 found = outputs_of(images)
-                with torch.no_grad():
-                    wanted = wanted_of(images[: sizes[0]])
             retain_logits, known_logits = found[LOGITS].float().split(sizes)
-            features = {layer: _per_image(found[layer]).split(sizes) for layer in DEEP}
 
             adversarial_loss = retain_logits.new_zeros(())
             if meets_adversary:
                 places = step.known.to(hardware.device)
                 advantage = auditor.advantage(
-                    {name: of[1] for name, of in features.items()}, places
+                    {layer: _per_image(found[layer][sizes[0] :]) for layer in DEEP}, places
                 )
-                # The discriminator's step (A8): the original's outputs on R are real, the generator's fake.
+                # The discriminator's step (A8): the original's outputs on retain images are real, as many
+                # of them as the generator's on members, which are fake.
                 forget_logits = known_logits[places < len(members)]
-                real = discriminator(wanted[LOGITS].float())
+                with torch.no_grad(), hardware.autocast():
+                    real_logits = original(images[: sizes[0]][: len(forget_logits)])
+                real = discriminator(real_logits.float())
                 fake = discriminator(forget_logits.detach())
                 player_loss = discriminator_loss(real, fake)
                 discriminator_optimizer.zero_grad()
@@ -154,25 +148,17 @@ def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) ->
                     adversarial_loss = generator_loss(discriminator(forget_logits))
                 monitor.losses(generator_loss=adversarial_loss)
 
-            # The generator's step (A9, and ours): deceive the adversary, stay with the original.
-            retain_loss = distillation_kl(
-                retain_logits, masked_log_probs(wanted[LOGITS].float(), forget_labels)
+            # The generator's step (A9, and ours): deceive the adversary, know the kept classes.
+            retain_loss = F.cross_entropy(
+                retain_logits, data.labels[step.retain].to(hardware.device)
             )
-            feature_loss = sum(
-                (feature_gap(of[0], _per_image(wanted[name])) for name, of in features.items()),
-                start=retain_logits.new_zeros(()),
-            )
-            loss = (
-                params.adversary_weight * adversarial_loss
-                + params.retain_weight * retain_loss
-                + params.feature_weight * feature_loss
-            )
+            loss = retain_loss + params.adversary_weight * adversarial_loss
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
 
             schedule.step()
-            monitor.losses(retain_loss=retain_loss, feature_loss=feature_loss)
+            monitor.losses(retain_loss=retain_loss)
             monitor.predictions(retain_logits)
         seen = sum(len(step.retain) for part in plan[:number] for step in part)
         run.add_row(monitor.row(round(seen / retain_images, 2)))
@@ -193,8 +179,10 @@ def length(
     """
     trained = training_flops(generator, data.image_size)
     asked = forward_flops(generator, data.image_size)
-    shown = params.batch_size + sum(_besides(params.batch_size)) / 2
-    of_step = shown * trained + params.batch_size * asked
+    of_members, of_unseen = _besides(params.batch_size)
+    # The second half shows these besides, and asks the original about as many retain images as members.
+    shown = params.batch_size + (of_members + of_unseen) / 2
+    of_step = shown * trained + of_members / 2 * asked
     return max(LEAST_STEPS, int((budget - known * asked) / of_step))
 
 

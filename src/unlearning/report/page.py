@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from unlearning.audit import catalogue
 from unlearning.charts import figures
 from unlearning.charts.save import svg
-from unlearning.charts.style import INK, ORIGINAL, RETRAINED, UNLEARNED, Style
+from unlearning.charts.style import ORIGINAL, RETRAINED, UNLEARNED, Style
 from unlearning.observe import schedule
 from unlearning.report import sentences
 from unlearning.report.evidence import Evidence, parameters
@@ -29,7 +29,6 @@ GAME = {
     "discriminator_loss": Style("discriminator", ORIGINAL, "s", (0, (4, 1.5)), 1.4),
     "generator_loss": Style("generator", UNLEARNED, "o", "-", 2.0),
     "retain_loss": Style("retain", RETRAINED, "D", "-", 1.0),
-    "feature_loss": Style("features", INK, "v", (0, (3, 1.2, 1, 1.2)), 1.0),
 }
 LAYER_FIGURES = {
     "probe_recall": ("recall of the forget classes by a linear probe", "recall"),

@@ -22,5 +22,3 @@ class GameParams(Section):
     beta2: Annotated[Number, Field(ge=0, lt=1)]
     adversary: Literal["members", "discriminator", "none"]
     adversary_weight: NonNegative
-    retain_weight: NonNegative
-    feature_weight: NonNegative

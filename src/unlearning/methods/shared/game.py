@@ -169,9 +169,12 @@ def effective_classes(predictions: Int[Tensor, " N"], class_count: int) -> float
     return torch.special.entr(shares).sum().exp().item()
 
 
-def warning(last: dict[str, int | float]) -> GameWarning:
-    """Return what went wrong by the last epoch, if anything did."""
-    won = last.get("discriminator_accuracy", 0) >= WON_OUTRIGHT
+def warning(last: dict[str, int | float], *, met_discriminator: bool) -> GameWarning:
+    """Return what went wrong by the last epoch, if anything did.
+
+    A discriminator whom the generator did not have to deceive (`met_discriminator`) has won nothing.
+    """
+    won = met_discriminator and last.get("discriminator_accuracy", 0) >= WON_OUTRIGHT
     collapsed = last.get("effective_classes", COLLAPSED) < COLLAPSED
     if won and collapsed:
         return GameWarning.WON_AND_COLLAPSED
