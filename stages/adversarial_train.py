@@ -33,7 +33,7 @@ def main() -> None:
         forget=len(images.select(role="forget", subset="train")),
         retain=len(images.select(role="retain", subset="train")),
     )
-    retraining = cost.retraining(training_flops(original, images.image_size), sizes, recipe)
+    retraining = cost.retraining(training_flops(original), sizes, recipe)
     device = hardware.choose(machine.device, machine.precision)
 
     with resume.session("adversarial_train", device) as session:

@@ -17,9 +17,7 @@ def main() -> None:
     params = load(GameParams)
     original, labelling = weights.load_classifier("models/original.safetensors")
 
-    players = methods.load(params.recipe).init_players(
-        original, len(labelling.classes), params.seed, params.noise
-    )
+    players = methods.load(params.recipe).init_players(original, params.seed, params.noise)
 
     made_of = fingerprint.of_stage("init_models", leave_out=fingerprint.CODE)
     save_players(players, labelling, "models/init", made_of)

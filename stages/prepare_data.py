@@ -12,18 +12,18 @@ from unlearning.base.files import write_metrics, write_rows
 from unlearning.base.progress import say
 from unlearning.settings.data import DataParams
 from unlearning.settings.load import load
-from unlearning.sources import pack
-from unlearning.sources.folder import DRAWN, list_images, root_of
+from unlearning.sources import listing, pack
+from unlearning.sources.folder import DRAWN
 
 
 def main() -> None:
     params = load(DataParams)
-    root = root_of(params)
+    root = listing.root_of(params)
     if params.source == "synthetic":
         pack.draw_tree(params, root)
     else:
         pack.empty_tree(DRAWN)
-    listed = list_images(params, root)
+    listed = listing.list_images(params)
 
     packed = pack.pack(listed, root, params, out=Path("data"))
 

@@ -1,25 +1,33 @@
 """Train the reference: the original's recipe from scratch, once per seed, without a single forget image.
 
-Reads: data/images.npy, data/request.json, data/samples.csv, data/split.csv. Writes:
-models/retrained/<seed>.safetensors, metrics/retrain.json, plots/retrain.csv. With
-`retrain.seeds: []` it leaves the folder empty. Run: `dvc repro retrain`.
+Or take models that a person retrained (`retrain.weights`): they are numbered from 1. Where the original was not
+trained here (`model.weights`) but the retrained models are, a control beside them is trained on all images.
+
+Reads: data/images.npy, data/request.json, data/samples.csv, data/split.csv, data/weights.json (of the files
+that `model` and `retrain` name). Writes: models/retrained/<seed>.safetensors, models/controls,
+metrics/retrain.json, plots/retrain.csv. With `retrain.seeds: []` and no weights both folders stay empty.
+Run: `dvc repro retrain`.
 """
 
 from pathlib import Path
 
 from unlearning.base import files, hardware, progress, resume, stage
 from unlearning.data import dataset
-from unlearning.models import weights
+from unlearning.models import foreign, weights
+from unlearning.models.classifier import Classifier
 from unlearning.models.forward import accuracy, predict_logits
+from unlearning.models.panel import SAME_RECIPE
 from unlearning.models.train import train
 from unlearning.settings.load import load
 from unlearning.settings.machine import MachineParams
+from unlearning.settings.model import ModelParams
 from unlearning.settings.original import OriginalParams
 from unlearning.settings.retrain import RetrainParams
 
 
 def main() -> None:
-    recipe, machine = load(OriginalParams), load(MachineParams)
+    params, recipe, machine = load(ModelParams), load(OriginalParams), load(MachineParams)
+    references = load(RetrainParams)
     device = hardware.choose(machine.device, machine.precision)
     images = dataset.load("data")
     retain = images.select(role="retain", subset="train")
@@ -27,10 +35,24 @@ def main() -> None:
     curve = progress.Curve("retrain")
     accuracies = {}
 
-    Path("models/retrained").mkdir(parents=True, exist_ok=True)
+    for folder in ("models/retrained", "models/controls"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
     with resume.session("retrain", device) as session:
-        for seed in load(RetrainParams).seeds:
+
+        def keep(model: Classifier, name: str) -> None:
+            logits = predict_logits(model, images, validation, device)
+            accuracies[name] = accuracy(logits, images.labels[validation])
+            path = f"models/retrained/{name}.safetensors"
+            weights.save(model, images.labelling, path, session.fingerprint)
+
+        for number, file in enumerate(references.weights, start=1):
+            keep(
+                foreign.load_classifier(file, "retrain.weights", params, images.labelling),
+                str(number),
+            )
+        for seed in references.seeds:
             model = train(
+                foreign.new_model(params, images, seed),
                 images,
                 retain,
                 recipe,
@@ -39,14 +61,22 @@ def main() -> None:
                 curve.tagged(seed=seed),
                 session.checkpoint(str(seed)),
             )
-            logits = predict_logits(model, images, validation, device)
-            accuracies[str(seed)] = accuracy(logits, images.labels[validation])
-            weights.save(
-                model,
-                images.labelling,
-                f"models/retrained/{seed}.safetensors",
-                session.fingerprint,
+            keep(model, str(seed))
+
+        if params.weights and references.seeds:
+            # The original has a recipe of its own: what ours makes of all images tells both apart from memory.
+            seed = references.seeds[0]
+            model = train(
+                foreign.new_model(params, images, seed),
+                images,
+                images.select(subset="train"),
+                recipe,
+                seed,
+                device,
+                checkpoint=session.checkpoint(SAME_RECIPE),
             )
+            path = f"models/controls/{SAME_RECIPE}.safetensors"
+            weights.save(model, images.labelling, path, session.fingerprint)
 
         files.write_series("plots/retrain.csv", curve.rows, columns=("seed", "epoch", "loss"))
         files.write_metrics("metrics/retrain.json", {"validation_accuracy": accuracies})

@@ -1,44 +1,60 @@
-"""Train the classifier that will have to forget.
+"""Train the classifier that will have to forget, or take the one that is trained already (`model.weights`).
 
-Reads: data/images.npy, data/request.json, data/samples.csv, data/split.csv. Writes:
-models/original.safetensors, metrics/train_original.json, plots/train_original.csv.
+Reads: data/images.npy, data/request.json, data/samples.csv, data/split.csv, data/weights.json (of the files
+that `model` names). Writes: models/original.safetensors, metrics/train_original.json, plots/train_original.csv.
 Run: `dvc repro train_original`.
 """
 
 from unlearning.base import files, hardware, progress, resume, stage
 from unlearning.data import dataset
-from unlearning.models import weights
+from unlearning.models import doubts, foreign, weights
 from unlearning.models.forward import accuracy, predict_logits
 from unlearning.models.train import train
+from unlearning.models.words import Doubt, Weights
 from unlearning.settings.load import load
 from unlearning.settings.machine import MachineParams
+from unlearning.settings.model import ModelParams
 from unlearning.settings.original import OriginalParams
 
 
 def main() -> None:
-    recipe, machine = load(OriginalParams), load(MachineParams)
+    params, recipe, machine = load(ModelParams), load(OriginalParams), load(MachineParams)
     device = hardware.choose(machine.device, machine.precision)
     images = dataset.load("data")
     curve = progress.Curve("train_original")
 
     with resume.session("train_original", device) as session:
-        model = train(
-            images,
-            images.select(subset="train"),
-            recipe,
-            recipe.seed,
-            device,
-            curve,
-            session.checkpoint("original"),
-        )
+        if params.weights:
+            model = foreign.load_classifier(
+                params.weights, "model.weights", params, images.labelling
+            )
+        else:
+            model = train(
+                foreign.new_model(params, images, recipe.seed),
+                images,
+                images.select(subset="train"),
+                recipe,
+                recipe.seed,
+                device,
+                curve,
+                session.checkpoint("original"),
+            )
 
         validation = images.select(subset="validation")
         logits = predict_logits(model, images, validation, device)
+        doubt = Doubt.NONE
+        if params.weights:
+            doubt, said = doubts.about(model, images, validation, params.classes, device)
+            progress.say(f"warning: {said}" if doubt != Doubt.NONE else said)
         weights.save(model, images.labelling, "models/original.safetensors", session.fingerprint)
         files.write_series("plots/train_original.csv", curve.rows, columns=("epoch", "loss"))
         files.write_metrics(
             "metrics/train_original.json",
-            {"validation_accuracy": accuracy(logits, images.labels[validation])},
+            {
+                "validation_accuracy": accuracy(logits, images.labels[validation]),
+                "weights": Weights.GIVEN if params.weights else Weights.TRAINED,
+                "warnings": doubt,
+            },
         )
 
 

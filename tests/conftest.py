@@ -24,7 +24,9 @@ from unlearning.data.dataset import Dataset
 from unlearning.data.request import Request
 from unlearning.methods.shared.game import Players, Run
 from unlearning.models import weights
+from unlearning.models.anatomy import Anatomy
 from unlearning.models.build import new_classifier
+from unlearning.models.classifier import Architecture, Classifier
 from unlearning.models.discriminator import new_discriminator
 from unlearning.models.train import train
 from unlearning.settings.game import GameParams
@@ -115,6 +117,11 @@ def ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def resnet(class_count: int, seed: int) -> Classifier:
+    """Return an untrained ResNet-18 for images of the tests' size."""
+    return new_classifier(Architecture(), 32, class_count, seed)
+
+
 class Rows:
     """A report that keeps its rows."""
 
@@ -125,7 +132,7 @@ class Rows:
         self.rows.append(values)
 
 
-def tiny_network(seed: int, class_count: int = len(COLOURS)) -> nn.Module:
+def tiny_network(seed: int, class_count: int = len(COLOURS)) -> Classifier:
     """Return a small network with batch normalisation and a ResNet's names that can stand in for ResNet-18."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -138,7 +145,9 @@ def tiny_network(seed: int, class_count: int = len(COLOURS)) -> nn.Module:
             flatten=nn.Flatten(),
             fc=nn.Linear(8, class_count),
         )
-        return nn.Sequential(layers)
+    places = dict.fromkeys(("stem", "layer1", "layer2"), "layer2") | {"layer3": "layer3"}
+    anatomy = Anatomy(places, "fc", ("layer2", "layer3", "fc"))
+    return Classifier(nn.Sequential(layers), Architecture(), 32, anatomy)
 
 
 @pytest.fixture(scope="session")
@@ -157,7 +166,7 @@ def make_original() -> Callable[..., OriginalParams]:
 
 
 @pytest.fixture(scope="session")
-def make_network() -> Callable[..., nn.Module]:
+def make_network() -> Callable[..., Classifier]:
     return tiny_network
 
 
@@ -178,19 +187,20 @@ def cpu() -> Hardware:
 
 
 @pytest.fixture(scope="session")
-def trained(data: Dataset, cpu: Hardware) -> nn.Module:
+def trained(data: Dataset, cpu: Hardware) -> Classifier:
     """Return a ResNet-18 that knows the four colours; tests must not change it."""
     params = build_original(epochs=10, lr=0.001)
-    return train(data, data.select(subset="train"), params, 0, cpu, Rows())
+    model = resnet(len(data.classes), seed=0)
+    return train(model, data, data.select(subset="train"), params, 0, cpu, Rows())
 
 
 @pytest.fixture(scope="session")
 def model_folder(
-    data: Dataset, trained: nn.Module, tmp_path_factory: pytest.TempPathFactory
+    data: Dataset, trained: Classifier, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """Return a folder such as models/: the original knows the colours, every other network is random."""
     folder = tmp_path_factory.mktemp("models")
-    other = new_classifier(len(data.classes), seed=7)
+    other = resnet(len(data.classes), seed=7)
     weights.save(trained, data.labelling, folder / "original.safetensors")
     weights.save(other, data.labelling, folder / "unlearned.safetensors")
     (folder / "init").mkdir()

@@ -24,7 +24,6 @@ from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table
 from unlearning.data import copies, dataset
 from unlearning.data.dataset import Dataset
-from unlearning.models import build, weights
 from unlearning.sources import drawn
 
 ROOT = Path(__file__).parents[1]
@@ -206,15 +205,13 @@ def project(folder: Path, **params: object) -> None:
 
 
 def test_no_stage_but_the_originals_training_reads_an_image_that_was_withdrawn(
-    tmp_path, monkeypatch, make_network, restored_torch
+    tmp_path, monkeypatch, restored_torch
 ):
     """Must fail if copies keep the role retain, or retraining or the game reads withdrawn ones.
 
     Or if the original is no longer trained on what it is to forget.
     """
     monkeypatch.chdir(tmp_path)
-    for module in (build, weights):
-        monkeypatch.setattr(module, "classifier", lambda count: make_network(0, count))
     shared_folder(tmp_path / "photos", "cat", 8)
     project(tmp_path, retrain__seeds=[1], original__epochs=1, epochs=1)
     check_request.main()

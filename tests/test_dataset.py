@@ -9,7 +9,7 @@ from test_tree import data_params
 
 from unlearning.base.files import read_table, write_table
 from unlearning.data import request, split
-from unlearning.data.dataset import crop_and_flip, load, normalised, shuffled_batches
+from unlearning.data.dataset import crop_and_flip, load, scaled, shuffled_batches
 from unlearning.data.request import Request
 from unlearning.settings.split import SplitParams
 from unlearning.sources import pack
@@ -83,20 +83,25 @@ def test_pixels_are_a_copy_in_the_order_asked_for(data):
     assert np.array_equal(data.images[[5, 2, 5]], before)
 
 
-def test_normalised_matches_hand_values_channel_by_channel():
+def test_a_classifier_takes_colours_from_0_to_1_and_normalises_them_itself(make_network):
     """Must fail if channels are swapped, the image is transposed, or 255 is not 1.0."""
     pixels = torch.zeros(1, 2, 2, 3, dtype=torch.uint8)
     pixels[0, 0, 1] = torch.tensor([255, 51, 0])
-    images = normalised(pixels, CPU)
+    images = scaled(pixels, CPU)
     assert images.shape == (1, 3, 2, 2)
+    assert images[0, :, 0, 1].tolist() == pytest.approx([1, 0.2, 0])
+    model, seen = make_network(0), []
+    model.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model.eval()(images.repeat(1, 1, 4, 4))
+    images = seen[0]
     by_hand = [(1 - 0.485) / 0.229, (0.2 - 0.456) / 0.224, (0 - 0.406) / 0.225]
     assert images[0, :, 0, 1].tolist() == pytest.approx(by_hand, rel=1e-5)
     assert images[0, 0, 1, 0].item() == pytest.approx(-0.485 / 0.229, rel=1e-5)
 
 
-def test_normalised_images_are_channels_last_in_memory():
+def test_scaled_images_are_channels_last_in_memory():
     """Must fail if a copy to the usual layout slows every convolution down."""
-    images = normalised(random_pixels(2), CPU)
+    images = scaled(random_pixels(2), CPU)
     assert images.is_contiguous(memory_format=torch.channels_last)
 
 

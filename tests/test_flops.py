@@ -9,15 +9,18 @@ from torch import nn
 from unlearning.methods import adversarial
 from unlearning.methods.shared.flops import Work, forward_flops, training_flops
 from unlearning.methods.shared.game import Players, Run
+from unlearning.models.anatomy import explore
+from unlearning.models.classifier import Architecture, Classifier
 from unlearning.models.discriminator import new_discriminator
 
 
-def small() -> nn.Module:
-    """Return a network of a 3 x 3 convolution and a linear layer for images of 8 x 8."""
-    return nn.Sequential(
+def small() -> Classifier:
+    """Return a classifier of a 3 x 3 convolution and a linear layer for images of 8 x 8."""
+    network = nn.Sequential(
         nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
         nn.Linear(4, 5),
     )  # fmt: skip
+    return Classifier(network, Architecture(), 8, explore(network, torch.zeros(2, 3, 8, 8)))
 
 
 def test_an_image_forward_and_backward_is_the_count_by_hand():
@@ -25,24 +28,24 @@ def test_an_image_forward_and_backward_is_the_count_by_hand():
     convolution = 2 * 8 * 8 * 4 * 3 * 9
     linear = 2 * 4 * 5
     # Backward: gradients of the weights, and of the input but for the first layer's, which needs none.
-    assert training_flops(small(), 8) == 2 * convolution + 3 * linear
+    assert training_flops(small()) == 2 * convolution + 3 * linear
 
 
 def test_what_does_not_learn_costs_its_forward_pass_alone():
     """Must fail if layers below the first that learns count as trained, or forward counts as backward."""
     convolution, linear = 2 * 8 * 8 * 4 * 3 * 9, 2 * 4 * 5
     network = small()
-    network[0].requires_grad_(False)
-    network[1].requires_grad_(False)
-    assert training_flops(network, 8) == convolution + 2 * linear
-    assert forward_flops(small(), 8) == convolution + linear
+    network.network[0].requires_grad_(False)
+    network.network[1].requires_grad_(False)
+    assert training_flops(network) == convolution + 2 * linear
+    assert forward_flops(small()) == convolution + linear
 
 
 def test_counting_leaves_the_network_as_it_was():
     """Must fail if gradients, mode or batch statistics of the caller's network change."""
     network = small().eval()
     before = copy.deepcopy(network.state_dict())
-    training_flops(network, 8)
+    training_flops(network)
     assert not network.training
     assert all(parameter.grad is None for parameter in network.parameters())
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
@@ -94,9 +97,7 @@ def test_more_of_the_game_is_more_arithmetic(data, make_network, make_game, cpu)
         ).flops
         for epochs in (1, 3)
     )
-    per_image = training_flops(players.generator, data.image_size)
+    per_image = training_flops(players.generator)
     assert long > short > per_image * 8
     ours = play("adversarial", players, data, make_game(batch_size=4), cpu)
-    assert ours.flops > ours.image_passes * per_image + 24 * 4 * forward_flops(
-        players.generator, 32
-    )
+    assert ours.flops > ours.image_passes * per_image + 24 * 4 * forward_flops(players.generator)

@@ -14,7 +14,7 @@ from torch import nn
 
 from unlearning import methods
 from unlearning.base.errors import UserError
-from unlearning.data.dataset import crop_and_flip, normalised
+from unlearning.data.dataset import crop_and_flip, scaled
 from unlearning.data.request import Request
 from unlearning.methods import adversarial, article
 from unlearning.methods.article import plan, touched
@@ -26,7 +26,6 @@ from unlearning.methods.shared.game import (
     warning,
 )
 from unlearning.methods.shared.members import Auditor
-from unlearning.models.anatomy import extractor
 from unlearning.models.discriminator import new_discriminator
 from unlearning.models.forward import predict_logits
 from unlearning.models.head import edit_head
@@ -50,7 +49,7 @@ def knowing(data, make_network) -> nn.Module:
     """Return a small network that knows all four colours."""
     model = make_network(0)
     train = data.select(subset="train")
-    images, labels = normalised(data.pixels(train), CPU), data.labels[train]
+    images, labels = scaled(data.pixels(train), CPU), data.labels[train]
     optimizer = torch.optim.Adam(model.parameters(), 0.03)
     for _ in range(60):
         loss = F.cross_entropy(model(images), labels)
@@ -87,10 +86,9 @@ def adam(model: nn.Module, params: GameParams) -> torch.optim.Adam:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_players_follow_from_their_seed(recipe, make_network, monkeypatch):
     """Must fail if the discriminator's weights come from the global generator, or one seed serves all."""
-    small = lambda class_count, seed: make_network(seed, class_count)  # noqa: E731
-    monkeypatch.setattr(article, "new_classifier", small)
+    monkeypatch.setattr(article, "anew", lambda _, seed: make_network(seed))
     original, init = make_network(9), methods.load(recipe).init_players
-    first, again, other = (init(original, 4, seed, 0.5) for seed in (0, 0, 1))
+    first, again, other = (init(original, seed, 0.5) for seed in (0, 0, 1))
     for name in ("generator", "feature_extractor", "discriminator"):
         assert torch.equal(weights(getattr(first, name)), weights(getattr(again, name)))
     assert not torch.equal(weights(first.discriminator), weights(other.discriminator))
@@ -101,8 +99,8 @@ def test_our_game_begins_with_the_original_and_noise_the_articles_with_random_ne
     trained,
 ):
     """Must fail if a recipe takes the other's start, or two players share their weights."""
-    ours = methods.load("adversarial").init_players(trained, 4, 5, 0.3)
-    printed = methods.load("article").init_players(trained, 4, 0, 0.3)
+    ours = methods.load("adversarial").init_players(trained, 5, 0.3)
+    printed = methods.load("article").init_players(trained, 0, 0.3)
     noisy = shrink_and_perturb(trained, 0.3, seed=5)
     assert torch.equal(weights(ours.generator), weights(noisy))
     assert torch.equal(weights(ours.feature_extractor), weights(trained))
@@ -141,7 +139,7 @@ def test_the_length_of_our_game_follows_from_the_budget(trained, make_data, make
     """Must fail if the budget is overdrawn or not used up, or what the original is asked is not paid for."""
     data = make_data({"cat": 4, "dog": 4, "elephant": 5, "horse": 4})
     params = make_game(batch_size=4)
-    players = methods.load("adversarial").init_players(trained, 4, 0, 0.4)
+    players = methods.load("adversarial").init_players(trained, 0, 0.4)
     least = play("adversarial", players, data, params, cpu, rows)
     budget = 2 * least.flops
     longer = play("adversarial", players, data, params, cpu, rows, budget=budget)
@@ -186,9 +184,9 @@ def test_the_article_recipe_is_its_printed_loop(players, data, make_game, cpu, r
         for optimizer in (g_optimizer, d_optimizer):
             optimizer.param_groups[0]["lr"] = 0.001 * cosine(epoch, 2)
         for forget, retain in pairs:
-            forget_images = normalised(data.pixels(forget), CPU)
+            forget_images = scaled(data.pixels(forget), CPU)
             with torch.no_grad():
-                real = extractor(normalised(data.pixels(retain), CPU))
+                real = extractor(scaled(data.pixels(retain), CPU))
             fake = generator(forget_images)
             d_optimizer.zero_grad()
             d_loss = criterion(discriminator(real), torch.ones(len(retain), 1)) + criterion(
@@ -245,7 +243,6 @@ def test_our_recipe_is_its_described_loop(adversary, players, make_data, make_ga
     steps = [
         step for part in adversarial.play(data, params, params.seed, 24, 6, 5) for step in part
     ]
-    layers = extractor(generator, DEEP)
     generator.train()
     for number, step in enumerate(steps):
         optimizers[0].param_groups[0]["lr"] = params.lr * rate((number + 1) / 25)
@@ -254,12 +251,11 @@ def test_our_recipe_is_its_described_loop(adversary, players, make_data, make_ga
             auditor.look(generator, data, known, cpu)
             generator.train()
         retain = crop_and_flip(data.pixels(step.retain), draws)
-        images = normalised(torch.cat([retain, data.pixels(known[step.known])]), CPU)
-        found, size = layers(images), len(retain)
-        mean = lambda values: values.flatten(2).mean(dim=2)  # noqa: E731
+        images = scaled(torch.cat([retain, data.pixels(known[step.known])]), CPU)
+        found, size = generator.look(images, DEEP), len(retain)
         found_out = torch.zeros(())
         if number >= 12:
-            shown = {layer: mean(found[layer])[size:] for layer in DEEP}
+            shown = {layer: found[layer][size:] for layer in DEEP}
             advantage = auditor.advantage(shown, step.known)
             fake = found[LOGITS][size:][step.known < 6]
             with torch.no_grad():
@@ -313,7 +309,7 @@ def test_our_recipe_forgets_the_classes_and_keeps_the_others(
     assert accuracy(knowing, data, forget, cpu) == 1
     assert accuracy(knowing, data, retain, cpu) == 1
     params = make_game(recipe="adversarial", batch_size=8, lr=0.02, noise=0.5)
-    players = methods.load("adversarial").init_players(knowing, 4, params.seed, params.noise)
+    players = methods.load("adversarial").init_players(knowing, params.seed, params.noise)
     outcome = play("adversarial", players, data, params, cpu, rows)
     assert accuracy(outcome.generator, data, forget, cpu) == 0
     assert accuracy(outcome.generator, data, retain, cpu) == 1
@@ -323,13 +319,18 @@ def test_stem_and_first_stage_are_left_as_they_are(trained, make_data, make_game
     """Must fail if a weight or a statistic below the second stage changes, or those above stand still."""
     data = make_data({"cat": 4, "dog": 4, "elephant": 4, "horse": 4})
     params = make_game(batch_size=4)
-    players = methods.load("adversarial").init_players(trained, 4, params.seed, params.noise)
+    players = methods.load("adversarial").init_players(trained, params.seed, params.noise)
     outcome = play("adversarial", players, data, params, cpu)
     before, after = trained.state_dict(), outcome.generator.state_dict()
-    below = [name for name in before if name.startswith(("conv1", "bn1", "layer1"))]
+    below = [
+        name
+        for name in before
+        if name.startswith(("network.conv1", "network.bn1", "network.layer1"))
+    ]
     assert len(below) > 20
     assert all(torch.equal(before[name], after[name]) for name in below)
-    assert not torch.equal(before["layer2.0.bn1.running_mean"], after["layer2.0.bn1.running_mean"])
+    above = "network.layer2.0.bn1.running_mean"
+    assert not torch.equal(before[above], after[above])
     assert all(weight.requires_grad for weight in outcome.generator.parameters())
 
 

@@ -6,12 +6,12 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import resnet
 from safetensors.torch import save_file
 
 from unlearning.base.errors import UserError
 from unlearning.data.dataset import Labelling
 from unlearning.models import forward
-from unlearning.models.build import new_classifier
 from unlearning.models.discriminator import (
     Discriminator,
     load_discriminator,
@@ -30,7 +30,7 @@ def same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
-@pytest.mark.parametrize("new", [new_classifier, new_discriminator])
+@pytest.mark.parametrize("new", [resnet, new_discriminator])
 def test_a_networks_weights_follow_from_its_seed_alone(new):
     """Must fail if the seed is ignored, or the global generator is seeded or drawn from."""
     state = torch.get_rng_state()
@@ -57,7 +57,7 @@ def test_the_discriminator_is_the_articles_without_its_last_sigmoid():
 
 def test_a_saved_classifier_comes_back_to_the_bit(tmp_path):
     """Must fail if a buffer is left out, the labelling is lost, or the mode is not eval."""
-    model = new_classifier(3, seed=0)
+    model = resnet(3, seed=0)
     model(torch.rand(4, 3, 32, 32))  # moves the batch normalisation's statistics
     save(model, LABELLING, tmp_path / "m.safetensors")
     loaded, labelling = load_classifier(tmp_path / "m.safetensors")
@@ -183,10 +183,10 @@ def test_retrained_models_are_named_in_order_of_their_seeds(model_folder):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("name", ["fc.weight", "bn1.running_var"])
+@pytest.mark.parametrize("name", ["network.fc.weight", "network.bn1.running_var"])
 def test_weights_that_diverged_are_refused_where_they_are_made(name, value):
     """Must fail if infinity passes, or batch normalisation's statistics are not looked at."""
-    model = new_classifier(3, seed=0)
+    model = resnet(3, seed=0)
     require_finite(model, "lr", 0.1)
     model.state_dict()[name].view(-1)[0] = value
     with pytest.raises(

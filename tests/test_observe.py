@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import resnet
 
 from unlearning.audit import neighbours
 from unlearning.audit.relearning import best, passes_until_back
 from unlearning.base.errors import UserError
 from unlearning.base.files import write_table
-from unlearning.data.dataset import normalised
+from unlearning.data.dataset import scaled
 from unlearning.models import weights
-from unlearning.models.build import new_classifier
 from unlearning.models.discriminator import load_discriminator, scores
 from unlearning.models.forward import predict_logits
 from unlearning.models.head import edit_head
@@ -94,12 +94,15 @@ def test_observed_logits_and_layers_are_the_models_own(data, trained, cpu):
     assert {name: values.shape[1] for name, values in found.layers.items()} == {
         "stem": 64, "layer1": 64, "layer2": 128, "layer3": 256, "features": 512
     }  # fmt: skip
+    network = trained.network
     with torch.no_grad():
-        pixels = normalised(data.pixels(indices), torch.device("cpu"))
-        stem = trained.maxpool(trained.relu(trained.bn1(trained.conv1(pixels))))
+        pixels = scaled(data.pixels(indices), torch.device("cpu"))
+        stem = network.maxpool(
+            network.relu(network.bn1(network.conv1((pixels - trained.mean) / trained.std)))
+        )
     np.testing.assert_allclose(found.layers["stem"], stem.mean(dim=(2, 3)), rtol=1e-3, atol=1e-4)
     features = torch.from_numpy(found.layers[FEATURES])
-    np.testing.assert_allclose(trained.fc(features).detach(), found.logits, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(network.fc(features).detach(), found.logits, rtol=1e-4, atol=1e-4)
     assert trained.training == mode
     assert all(torch.equal(before[key], value) for key, value in trained.state_dict().items())
 
@@ -108,7 +111,7 @@ def test_training_accuracy_is_that_of_all_training_images(data, trained, cpu, mo
     """Must fail if it is read from the sample alone, or test images count."""
     monkeypatch.setattr(views, "RETAIN_TRAINING_IMAGES", 2)
     monkeypatch.setattr(views, "FORGET_TRAINING_IMAGES", 3)
-    ignorant = new_classifier(len(data.classes), seed=11)
+    ignorant = resnet(len(data.classes), seed=11)
     for model in (trained, ignorant):
         found = observe(model, data, sample(data), cpu).train_accuracy
         for role in ("forget", "retain"):
@@ -145,7 +148,7 @@ def test_what_is_read_back_is_what_the_models_make_of_the_images(
     np.testing.assert_allclose(subjects["head_edited"].logits, control, rtol=1e-4, atol=1e-4)
     assert subjects["head_edited"].layers is subjects["original"].layers
     forget = torch.from_numpy(chosen.indices[chosen.rows("forget", "test")])
-    random = predict_logits(new_classifier(4, 0), data, forget, cpu)
+    random = predict_logits(resnet(4, 0), data, forget, cpu)
     np.testing.assert_array_equal(found.shared.random_logits, random)
     discriminator = load_discriminator(model_folder / "discriminator.safetensors")
     extracted = scores(discriminator, predict_logits(trained, data, forget, cpu))
@@ -166,7 +169,7 @@ def test_only_a_model_that_changed_is_observed_again(
         target = folder / file.relative_to(model_folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(file.read_bytes())
-    weights.save(new_classifier(4, 5), data.labelling, folder / "unlearned.safetensors")
+    weights.save(resnet(4, 5), data.labelling, folder / "unlearned.safetensors")
     (folder / "retrained/2.safetensors").unlink()
     run = []
     real = views.observe
@@ -175,13 +178,13 @@ def test_only_a_model_that_changed_is_observed_again(
     assert len(run) == 1
     assert list(record.load(observed).models.references) == ["10"]
     logits = record.load(observed).models.subjects["unlearned"].logits
-    direct = real(new_classifier(4, 5), data, sample(data), cpu).logits
+    direct = real(resnet(4, 5), data, sample(data), cpu).logits
     np.testing.assert_allclose(logits, direct, rtol=1e-4, atol=1e-4)
     shutil.rmtree(observed)
     whole.observe_all(data, folder, observed, tmp_path / "scratch", cpu)
     assert len(run) == 1
     # All of them follow from the original: its accuracy says when a class is back.
-    weights.save(new_classifier(4, 6), data.labelling, folder / "original.safetensors")
+    weights.save(resnet(4, 6), data.labelling, folder / "original.safetensors")
     whole.observe_all(data, folder, observed, tmp_path / "scratch", cpu)
     assert len(run) == 1 + 3
 
@@ -211,7 +214,7 @@ def test_class_names_come_back_as_they_were(tmp_path, data):
 
 @pytest.fixture(scope="module")
 def ignorant(data):
-    return new_classifier(len(data.classes), seed=11)
+    return resnet(len(data.classes), seed=11)
 
 
 def test_who_knows_the_class_is_back_before_the_first_step(data, trained, cpu):

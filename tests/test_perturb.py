@@ -18,7 +18,7 @@ def test_a_share_of_each_weight_is_noise_as_wide_as_the_tensor(trained):
     """Must fail if keep and noise are swapped, the noise has another width, or stem or first stage change."""
     before, after = parts(trained)[0], parts(shrink_and_perturb(trained, 0.6, seed=0))[0]
     for name, weight in before.items():
-        if name.startswith(("conv1", "layer1")):
+        if name.startswith(("network.conv1", "network.layer1")):
             assert torch.equal(after[name], weight), name
             continue
         noise = (after[name] - 0.4 * weight) / 0.6
@@ -38,7 +38,7 @@ def test_biases_and_normalisation_stay(trained):
 def test_the_noise_follows_from_the_seed_and_no_noise_changes_nothing(trained):
     """Must fail if noise comes from the global generator, or the caller's model is changed."""
     state = {name: value.clone() for name, value in trained.state_dict().items()}
-    first, again, other = (shrink_and_perturb(trained, 0.5, seed).fc.weight for seed in (0, 0, 1))
+    first, again, other = (shrink_and_perturb(trained, 0.5, seed).head.weight for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     unchanged = shrink_and_perturb(trained, 0.0, 0).state_dict()

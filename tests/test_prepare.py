@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import resnet
 from PIL import Image
 from test_settings import write_params
 from test_tree import data_params
@@ -24,7 +25,6 @@ from unlearning.base.files import read_metrics, read_table, write_table
 from unlearning.data import dataset, request
 from unlearning.data.request import Request
 from unlearning.models import weights
-from unlearning.models.build import new_classifier
 from unlearning.settings.data import DataParams
 from unlearning.sources import pack as packing
 from unlearning.sources.decode import decode
@@ -391,6 +391,6 @@ def test_deep_greyscale_is_shown_by_one_rule_from_the_pictures_to_the_weights(tm
     request.write(Request(("b",)), tmp_path / "request.json")
     images = dataset.load(tmp_path)
     assert images.images[3:, 20, 20, 0].tolist() == [62, 62, 62]  # 1000 to 1002 of 4095
-    weights.save(new_classifier(2, 0), images.labelling, tmp_path / "m.safetensors")
+    weights.save(resnet(2, 0), images.labelling, tmp_path / "m.safetensors")
     assert weights.load_classifier(tmp_path / "m.safetensors")[1] == images.labelling
     assert Depth.loads(images.labelling.depth) == Depth((0.0, 4095.0))

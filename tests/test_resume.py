@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import play
+from conftest import play, resnet
 
 from unlearning import methods
 from unlearning.base import resume
@@ -48,16 +48,16 @@ def test_a_killed_training_ends_with_the_same_weights_and_curve(
 ):
     """Must fail if weights, moments, learning rate, batch statistics or random numbers are not taken up."""
     images, params = data.select(subset="train"), make_original(epochs=4)
-    whole = train(data, images, params, 3, cpu, rows)
+    whole = train(resnet(4, 0), data, images, params, 3, cpu, rows)
     checkpoint = Checkpoint(tmp_path / "state.safetensors")
     for killed_at in (
         2,
         4,
     ):  # in its second epoch; then in its fourth, having gone on from the first
         with pytest.raises(KilledError):
-            train(data, images, params, 3, cpu, KilledAt(killed_at), checkpoint)
+            train(resnet(4, 0), data, images, params, 3, cpu, KilledAt(killed_at), checkpoint)
     report = type(rows)()
-    resumed = train(data, images, params, 3, cpu, report, checkpoint)
+    resumed = train(resnet(4, 0), data, images, params, 3, cpu, report, checkpoint)
     assert same_tensors(resumed, whole)
     assert report.rows == rows.rows
 
@@ -66,9 +66,9 @@ def test_going_on_runs_only_what_is_missing(data, make_original, cpu, rows, tmp_
     """Must fail if finished epochs are run again: the whole point of a checkpoint."""
     images, params = data.select(subset="train"), make_original(epochs=3)
     checkpoint = Checkpoint(tmp_path / "state.safetensors")
-    train(data, images, params, 0, cpu, rows, checkpoint)
+    train(resnet(4, 0), data, images, params, 0, cpu, rows, checkpoint)
     monkeypatch.setattr(training, "shuffled_batches", lambda *_: pytest.fail("an epoch was run"))
-    train(data, images, params, 0, cpu, rows, checkpoint)
+    train(resnet(4, 0), data, images, params, 0, cpu, rows, checkpoint)
     assert [row["epoch"] for row in rows.rows] == [1, 2, 3, 1, 2, 3]
 
 
@@ -101,10 +101,10 @@ def test_a_checkpoint_that_cannot_be_read_is_left_aside(
     """Must fail if a damaged checkpoint ends the run, or is used as far as it goes."""
     images, params = data.select(subset="train")[:8], make_original(epochs=2)
     path = tmp_path / "state.safetensors"
-    whole = train(data, images, params, 0, cpu, rows, Checkpoint(path))
+    whole = train(resnet(4, 0), data, images, params, 0, cpu, rows, Checkpoint(path))
     content = path.read_bytes()
     path.write_bytes({"empty": b"", "cut": content[:-9], "another file": b"{}"}[damage])
-    again = train(data, images, params, 0, cpu, rows, Checkpoint(path))
+    again = train(resnet(4, 0), data, images, params, 0, cpu, rows, Checkpoint(path))
     assert same_tensors(again, whole)
     assert "starting from the first epoch" in capsys.readouterr().out
 

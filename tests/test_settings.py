@@ -23,6 +23,7 @@ VALID: dict[str, Any] = yaml.safe_load(COMMITTED.read_text(encoding="utf-8")) | 
     "data": {
         "source": "folder",
         "path": "photos",
+        "download": False,
         "classes": {},
         "image_size": 32,
         "on_bad_image": "skip",
@@ -91,7 +92,7 @@ def test_valid_parameters_come_back_as_written(tmp_path):
         ("device", "gpu", "'auto', 'cpu' or 'cuda'"),
         ("precision", "fp16", "'auto', 'fp32' or 'bf16'"),
         ("data__image_size", 0, "greater than or equal to 32"),
-        ("data__source", "web", "'synthetic' or 'folder'"),
+        ("data__source", "web", "'synthetic', 'folder', 'table', 'cifar10'"),
         ("data__path", "", "at least 1 character"),
         ("data__path", 3, "valid string"),
         ("data__on_bad_image", "ignore", "'skip' or 'fail'"),

@@ -8,7 +8,12 @@ from test_settings import VALID
 
 from unlearning.base.errors import UserError
 from unlearning.settings.data import DataParams
-from unlearning.sources.folder import DRAWING, Listed, count_classes, list_images, remarks, root_of
+from unlearning.sources.folder import DRAWING, Listed, list_images, remarks, root_of
+from unlearning.sources.listing import counts
+
+
+def images_by_class(params: DataParams) -> dict[str, int]:
+    return {name: sum(given.values()) for name, given in counts(params).items()}
 
 
 def data_params(**changes: object) -> DataParams:
@@ -140,7 +145,7 @@ def test_a_data_path_is_found_in_either_unicode_form(tmp_path):
     """Must fail if what a person types must have the disk's form."""
     touch(tmp_path, f"{NFD}/photos/cat/1.jpg", f"{NFD}/photos/dog/1.jpg")
     params = data_params(path=str(tmp_path / NFC / "photos"))
-    assert count_classes(params) == {"cat": 1, "dog": 1}
+    assert images_by_class(params) == {"cat": 1, "dog": 1}
     assert root_of(params) == tmp_path / NFD / "photos"
 
 
@@ -211,18 +216,18 @@ def test_files_of_each_class_are_counted_for_both_sources(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     touch(tmp_path, "photos/a/1.jpg", "photos/a/2.jpg", "photos/b/1.jpg", "photos/c/1.jpg")
     folder = data_params(classes={"a": "x", "b": "x", "c": "y"})
-    assert count_classes(folder) == {"x": 3, "y": 1}
+    assert images_by_class(folder) == {"x": 3, "y": 1}
     drawn = data_params(
         source="synthetic", path=DRAWING, classes={"cat": "pet", "dog": "pet", "cow": "cow"}
     )
-    assert count_classes(drawn) == {"pet": 20, "cow": 10}
+    assert images_by_class(drawn) == {"pet": 20, "cow": 10}
 
 
 def test_a_path_that_belongs_to_the_other_source_is_refused(tmp_path, monkeypatch):
     """Must fail if animals are drawn although a folder was named: a forgotten data.source."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"set data\.source to folder"):
-        count_classes(data_params(source="synthetic", path="photos"))
+        images_by_class(data_params(source="synthetic", path="photos"))
 
 
 @pytest.mark.parametrize("path", ["data/animals", "data", ".", "data/animals/cat", "data/../data"])
@@ -231,4 +236,4 @@ def test_a_folder_that_a_run_would_empty_is_refused(tmp_path, monkeypatch, path)
     monkeypatch.chdir(tmp_path)
     touch(tmp_path, "data/animals/cat/1.jpg", "data/animals/dog/1.jpg")
     with pytest.raises(UserError, match="emptied by each run"):
-        count_classes(data_params(path=path))
+        images_by_class(data_params(path=path))

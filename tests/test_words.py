@@ -6,6 +6,7 @@ import pytest
 
 from unlearning.audit import words
 from unlearning.methods.shared import words as methods_words
+from unlearning.models import words as models_words
 
 LONGEST = 30  # a cell of `dvc metrics diff`
 
@@ -14,7 +15,7 @@ def word_kinds() -> list[type[StrEnum]]:
     """Return every list of words that may stand in metrics/."""
     return [
         kind
-        for module in (words, methods_words)
+        for module in (words, methods_words, models_words)
         for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, StrEnum) and kind is not StrEnum
     ]
@@ -23,7 +24,7 @@ def word_kinds() -> list[type[StrEnum]]:
 def test_words_are_short_and_mean_one_thing():
     """Must fail if a sentence becomes a word, or one word stands for two things."""
     kinds = word_kinds()
-    assert len(kinds) == 7
+    assert len(kinds) == 9
     everything = [word for kind in kinds for word in kind]
     assert all(0 < len(word) <= LONGEST for word in everything)
     assert len(everything) == len(set(everything))

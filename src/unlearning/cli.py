@@ -50,6 +50,35 @@ def predict_command(
         raise errors.UserError("none of the files is an image that can be read")
 
 
+@app.command("check")
+def check_command() -> None:
+    """Say in seconds what `dvc repro` would do with params.yaml, how long, and what it could not show."""
+    from unlearning.base import hardware  # here alone: PyTorch takes seconds to import
+    from unlearning.check import forecast, possible
+
+    params = load_params()
+    counts = possible.require(params)
+    device = hardware.choose(params.device, params.precision)
+    for line in forecast.told(params, counts, forecast.forecast(params, counts, device), device):
+        say(line)
+
+
+@app.command("export")
+def export_command(
+    out: Annotated[
+        Path,
+        typer.Argument(help="file to write: .safetensors, .pt or .pth (state dict), .pt2, .onnx"),
+    ],
+    model: Annotated[Path, typer.Option(help="file of a model of the pipeline")] = Path(
+        "models/unlearned.safetensors"
+    ),
+) -> None:
+    """Write the unlearned model in a form that others read, and check that it answers the same."""
+    from unlearning import export  # here alone: PyTorch takes seconds to import
+
+    say(export.export(model, out, load_params().model))
+
+
 @app.command("summary")
 def summary_command(
     root: Annotated[Path, typer.Option(help="folder that holds metrics/ and plots/")] = Path(),

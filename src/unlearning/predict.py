@@ -13,7 +13,7 @@ from unlearning.audit.words import confidence_band, score_band
 from unlearning.base.errors import UserError, choices, printable
 from unlearning.base.hardware import Hardware
 from unlearning.base.reading import as_on_disk, composed
-from unlearning.data.dataset import normalised
+from unlearning.data.dataset import scaled
 from unlearning.models.discriminator import load_discriminator, scores
 from unlearning.models.weights import load_classifier
 from unlearning.sources.decode import BadImage, decode
@@ -78,7 +78,7 @@ def predict(
         ]
         pixels = [picture for _, picture in read if not isinstance(picture, BadImage)]
         if pixels:
-            images = normalised(torch.from_numpy(np.stack(pixels)), hardware.device)
+            images = scaled(torch.from_numpy(np.stack(pixels)), hardware.device)
             with hardware.autocast():
                 logits = classifier(images).float().cpu()
                 extracted = extractor(images).float().cpu()

@@ -24,7 +24,7 @@ from unlearning.audit.representation import Probed, probe_all
 from unlearning.audit.verdict import against_article, decisive, verdict
 from unlearning.audit.words import Distance, Unmeasured
 from unlearning.models.layers import FEATURES, LAYERS
-from unlearning.models.panel import CONTROL, ORIGINAL, UNLEARNED, Panel
+from unlearning.models.panel import ORIGINAL, UNLEARNED, Panel
 from unlearning.observe.record import Observed, spread_evenly
 
 Readings = Mapping[str, Reading]
@@ -97,7 +97,7 @@ def metrics(
         "error_rates": rates.at(references) if references > 1 else Unmeasured.NO_FLOOR,
         "worst_forget_accuracy": worst_forget_accuracy(observed, UNLEARNED),
         "verdict": verdicts[UNLEARNED],
-        "verdicts": {name: verdicts[name] for name in (ORIGINAL, CONTROL)},
+        "verdicts": {name: word for name, word in verdicts.items() if name != UNLEARNED},
         "article_comparison": against_article(article, verdicts[UNLEARNED]),
     }
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 from unlearning.base.errors import UserError
 from unlearning.base.reading import read_bytes
 
-MOST_BYTES = 2**30  # a ResNet-18 has 45 million, and 2052 for each class
+MOST_BYTES = 2**32  # a ResNet-18 has 45 million, and 2052 for each class; a ViT-L 1.2 billion
 
 Arrays = TypeVar("Arrays")
 

@@ -81,6 +81,9 @@ def forgotten(root: Path) -> Forgotten:
     _require(root, DATA_FILES[1:])
     samples = read_table(root / "data/samples.csv", ["id", "class", "sha256"])
     split = read_table(root / "data/split.csv", ["id", "subset", "role"])
+    samples = samples.drop(
+        columns="subset", errors="ignore"
+    )  # the source's own; split.csv has what became of it
     rows = samples.merge(split[split["role"] != "retain"], on="id").sort_values("id")
     return Forgotten(
         classes=sorted(request.read(root / "data/request.json").classes),

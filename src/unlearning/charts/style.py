@@ -17,7 +17,10 @@ matplotlib.rcdefaults()
 # Stand-in colours: in the page CSS variables stand in their place.
 INK, RULE = "#010203", "#010204"
 # Okabe & Ito's palette: told apart by people with any colour vision.
-ORIGINAL, UNLEARNED, RETRAINED, HEAD_EDITED = "#e69f00", "#0072b2", "#7f7f7f", "#cc79a7"
+ORIGINAL, UNLEARNED, RETRAINED, HEAD_EDITED, SAME_RECIPE = (
+    *("#e69f00", "#0072b2", "#7f7f7f", "#cc79a7"),
+    "#009e73",
+)
 
 # Inches; a chart is shown at this size or larger, but never wider than the screen.
 WIDTH = 4.2
@@ -75,6 +78,7 @@ STYLES = {
     "branch": Style("branch", UNLEARNED, "o", "-", 2.0),
     "retrained": Style("retrained", RETRAINED, "D", "-", 1.0),
     "head_edited": Style("head-edited", HEAD_EDITED, "^", (0, (1, 1.2)), 1.4),
+    "same_recipe": Style("same recipe, all images", SAME_RECIPE, "v", (0, (2, 1)), 1.4),
 }
 # What is judged is drawn on top of what it is held against.
 ABOVE = ("unlearned", "branch")

@@ -18,11 +18,6 @@ from unlearning.base.files import read_images, read_table
 from unlearning.data import ROLES, SUBSETS, request
 from unlearning.data.request import Request
 
-# Per-channel mean and standard deviation of ImageNet, the field's usual normalisation.
-# Source: torchvision's documentation of its pretrained weights.
-CHANNEL_MEAN = (0.485, 0.456, 0.406)
-CHANNEL_STD = (0.229, 0.224, 0.225)
-
 
 @dataclass(frozen=True)
 class Labelling:
@@ -118,15 +113,12 @@ def _depth(samples: pd.DataFrame, folder: Path) -> str:
     return rules[0]
 
 
-def normalised(pixels: UInt8[Tensor, "N H W 3"], device: torch.device) -> Float[Tensor, "N 3 H W"]:
-    """Return network input: scaled to [0, 1], minus mean, over standard deviation, per channel.
+def scaled(pixels: UInt8[Tensor, "N H W 3"], device: torch.device) -> Float[Tensor, "N 3 H W"]:
+    """Return what a classifier takes: colours in [0, 1].
 
     The permuted N H W C array is PyTorch's channels-last layout already, so nothing is copied twice.
     """
-    mean = torch.tensor(CHANNEL_MEAN, device=device)
-    std = torch.tensor(CHANNEL_STD, device=device)
-    scaled = pixels.to(device, non_blocking=True).float() / 255
-    return ((scaled - mean) / std).permute(0, 3, 1, 2)
+    return (pixels.to(device, non_blocking=True).float() / 255).permute(0, 3, 1, 2)
 
 
 def crop_and_flip(

@@ -2,7 +2,7 @@
 
 Each has
 
-- `init_players(original, class_count, seed, noise)`: the networks before the game, and
+- `init_players(original, seed, noise)`: the networks before the game, and
 - `unlearn(original, data, params, run)`: the unlearned model, in eval mode on the CPU. What it is given is left
   untouched; what else it makes (curve, discriminator, counts) it leaves in `run` (`shared/game.py`).
 

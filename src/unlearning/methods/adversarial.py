@@ -16,9 +16,10 @@ on these images again only memorises them anew (docs/experiments.md). So
 The discriminator learns in the second half whichever is chosen: it keeps the article's score. The length of the
 game follows from `cost`, the share of one retraining's arithmetic that it may take.
 
-The stem and the first residual stage are left as they are: there is no memory in them. After the game the
-forget classes' outputs are retired (`models/head.py`): what little they still say of a class is enough for a
-membership attack. Forget accuracy is 0 from then on by construction, and proves nothing alone.
+What lies below layer 1 (of a ResNet-18 its stem and first residual stage) is left as it is: there is no memory
+in it. After the game the forget classes' outputs are retired (`models/head.py`): what little they still say of
+a class is enough for a membership attack. Forget accuracy is 0 from then on by construction, and proves
+nothing alone.
 """
 
 import copy
@@ -28,21 +29,21 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from unlearning.base.resume import Parts
 from unlearning.data.dataset import (
     Dataset,
     crop_and_flip,
     endless_batches,
-    normalised,
+    scaled,
 )
 from unlearning.methods.shared.cost import LEAST_STEPS
 from unlearning.methods.shared.flops import forward_flops, training_flops
 from unlearning.methods.shared.game import Monitor, Players, Run, adam
 from unlearning.methods.shared.losses import discriminator_loss, generator_loss
 from unlearning.methods.shared.members import MOST_ROWS, Auditor
-from unlearning.models.anatomy import extractor, learned_parts
+from unlearning.models.classifier import Classifier
 from unlearning.models.discriminator import new_discriminator
 from unlearning.models.head import edit_head
 from unlearning.models.layers import DEEP, LOGITS
@@ -63,16 +64,16 @@ class Step:
     known: Int[Tensor, " K"]
 
 
-def init_players(original: nn.Module, class_count: int, seed: int, noise: float) -> Players:
+def init_players(original: Classifier, seed: int, noise: float) -> Players:
     """Return the perturbed original as generator, the original as feature extractor, a random discriminator."""
     return Players(
         shrink_and_perturb(original, noise, seed),
         copy.deepcopy(original),
-        new_discriminator(class_count, seed),
+        new_discriminator(original.head.out_features, seed),
     )
 
 
-def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) -> nn.Module:
+def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -> Classifier:
     """Return the generator after the game on the training images; see `methods`.
 
     What the auditor knows as unseen are validation images of the forget classes. Raises: UserError when a loss,
@@ -82,13 +83,11 @@ def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) ->
     original = copy.deepcopy(original).to(hardware.device).eval()
     generator = copy.deepcopy(run.players.generator).to(hardware.device)
     discriminator = copy.deepcopy(run.players.discriminator).to(hardware.device).train()
-    outputs_of = extractor(generator, DEEP)
-    # After the extractor, which puts all layers in one mode.
-    _learn_above_first_stage(generator)
+    _learn_above_layer_1(generator)
     members, unseen = (_some(data, subset, run.seed) for subset in ("train", "validation"))
     known = torch.cat([members, unseen])
     auditor = Auditor(DEEP, members=len(members), unseen=len(unseen), device=hardware.device)
-    steps = length(generator, data, params, run.budget, len(known))
+    steps = length(generator, params, run.budget, len(known))
     plan = play(data, params, run.seed, steps, len(members), len(unseen))
     optimizer, discriminator_optimizer = adam(generator, params), adam(discriminator, params)
     schedule = one_cycle(optimizer, steps)
@@ -112,22 +111,21 @@ def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) ->
             meets_adversary = len(step.known) > 0
             if meets_adversary and not auditor.has_looked:
                 auditor.look(generator, data, known, hardware)
-                _learn_above_first_stage(generator)
+                _learn_above_layer_1(generator)
             # One pass of the generator for all: R retain images first, then K of which the auditor knows.
             pixels = crop_and_flip(data.pixels(step.retain), draws)
             pixels = torch.cat([pixels, data.pixels(known[step.known])])
-            images = normalised(pixels, hardware.device)
+            images = scaled(pixels, hardware.device)
             sizes = [len(step.retain), len(step.known)]
             with hardware.autocast():
-                found = outputs_of(images)
-            retain_logits, known_logits = found[LOGITS].float().split(sizes)
+                found = generator.look(images, DEEP)
+            retain_logits, known_logits = found[LOGITS].split(sizes)
 
             adversarial_loss = retain_logits.new_zeros(())
             if meets_adversary:
                 places = step.known.to(hardware.device)
-                advantage = auditor.advantage(
-                    {layer: _per_image(found[layer][sizes[0] :]) for layer in DEEP}, places
-                )
+                features = {layer: found[layer][sizes[0] :] for layer in DEEP}
+                advantage = auditor.advantage(features, places)
                 # The discriminator's step (A8): the original's outputs on retain images are real, as many
                 # of them as the generator's on members, which are fake.
                 forget_logits = known_logits[places < len(members)]
@@ -170,15 +168,13 @@ def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) ->
     return edit_head(generator.requires_grad_().eval().cpu(), data.forget_labels)
 
 
-def length(
-    generator: nn.Module, data: Dataset, params: GameParams, budget: int | float, known: int
-) -> int:
+def length(generator: Classifier, params: GameParams, budget: int | float, known: int) -> int:
     """Return how many steps the budget of floating-point operations pays for, 24 at least.
 
     `known`: the images that the auditor looks at once.
     """
-    trained = training_flops(generator, data.image_size)
-    asked = forward_flops(generator, data.image_size)
+    trained = training_flops(generator)
+    asked = forward_flops(generator)
     of_members, of_unseen = _besides(params.batch_size)
     # The second half shows these besides, and asks the original about as many retain images as members.
     shown = params.batch_size + (of_members + of_unseen) / 2
@@ -227,13 +223,8 @@ def _besides(batch_size: int) -> tuple[int, int]:
     return max(1, batch_size // MEMBERS_SHARE), max(1, batch_size // UNSEEN_SHARE)
 
 
-def _learn_above_first_stage(generator: nn.Module) -> None:
-    """Let the parts above the first stage learn, and normalise by batches; the rest stays as it is."""
+def _learn_above_layer_1(generator: Classifier) -> None:
+    """Let the parts above layer 1 learn, and normalise by batches; the rest stays as it is."""
     generator.requires_grad_(False).eval()
-    for part in learned_parts(generator):
+    for part in generator.learned_parts:
         part.requires_grad_().train()
-
-
-def _per_image(values: Tensor) -> Tensor:
-    """Return a layer's spatial mean, N x D."""
-    return values.float().flatten(2).mean(dim=2)

@@ -8,14 +8,15 @@ import copy
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from unlearning.base.resume import Parts
-from unlearning.data.dataset import Dataset, endless_batches, normalised, shuffled_batches
+from unlearning.data.dataset import Dataset, endless_batches, scaled, shuffled_batches
 from unlearning.methods.shared.game import Monitor, Players, Run, adam
 from unlearning.methods.shared.losses import article_discriminator_loss, article_generator_loss
-from unlearning.models.build import new_classifier
+from unlearning.models.build import anew
+from unlearning.models.classifier import Classifier
 from unlearning.models.discriminator import new_discriminator
 from unlearning.models.forward import predict_logits
 from unlearning.models.train import require_finite
@@ -25,16 +26,16 @@ from unlearning.settings.game import GameParams
 Pair = tuple[Int[Tensor, "_"], Int[Tensor, "_"]]
 
 
-def init_players(original: nn.Module, class_count: int, seed: int, noise: float) -> Players:
+def init_players(original: Classifier, seed: int, noise: float) -> Players:
     """Return three networks with random weights: of the original and `noise` nothing is used."""
     return Players(
-        generator=new_classifier(class_count, seed + 1),
-        feature_extractor=new_classifier(class_count, seed + 2),
-        discriminator=new_discriminator(class_count, seed),
+        generator=anew(original, seed + 1),
+        feature_extractor=anew(original, seed + 2),
+        discriminator=new_discriminator(original.head.out_features, seed),
     )
 
 
-def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) -> nn.Module:
+def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -> Classifier:
     """Return the generator after the printed game on the training images; see `methods`.
 
     The original, `cost`, `noise`, `adversary` and the weights of the losses have no effect: the article has no
@@ -67,7 +68,7 @@ def unlearn(original: nn.Module, data: Dataset, params: GameParams, run: Run) ->
         monitor = Monitor(len(data.classes))
         for forget, retain in pairs:
             with hardware.autocast():
-                outputs = generator(normalised(data.pixels(forget), hardware.device)).float()
+                outputs = generator(scaled(data.pixels(forget), hardware.device)).float()
 
             real = discriminator(extracted[torch.searchsorted(seen, retain)])
             fake = discriminator(outputs.detach())

@@ -1,32 +1,197 @@
-"""Where a classifier's layers are: the only place that knows the names of a ResNet's parts."""
+"""Where a classifier's layers are: found by running it once, never by the names of its parts.
 
-from collections.abc import Iterable
+A network is cut into units that run one after the other, none doing more than a third of its arithmetic where
+it can be cut further: residual stages, or single blocks of a transformer. Layers 1 to 3 are the outputs of the
+units with which a quarter, a half and three quarters of the arithmetic are done: of a ResNet-18 its first three
+residual stages. The stem is what the second unit with a matrix of weights is given, the features are what the
+last layer is given.
+"""
 
-from torch import nn
-from torchvision.models.feature_extraction import create_feature_extractor
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
-from unlearning.models.layers import LAYERS, LOGITS
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-# Nodes of ResNet-18's graph, by layer.
-NODES = dict(zip(LAYERS, ("maxpool", "layer1", "layer2", "layer3", "avgpool"), strict=True))
-HEAD = "fc"
-ABOVE_FIRST_STAGE = ("layer2", "layer3", "layer4", HEAD)
+from unlearning.models.layers import FEATURES, LAYERS
 
-
-def head(model: nn.Module) -> nn.Linear:
-    """Return the last layer, which makes logits of features."""
-    found = model.get_submodule(HEAD)
-    assert isinstance(found, nn.Linear)
-    return found
-
-
-def learned_parts(model: nn.Module) -> list[nn.Module]:
-    """Return the parts of a network above its first residual stage, from the input on."""
-    return [getattr(model, name) for name in ABOVE_FIRST_STAGE if hasattr(model, name)]
+LARGEST_UNIT = 1 / 3  # of the arithmetic
+PROBES = 2  # images: batch normalisation takes a variance over a batch
+QUARTERS = LAYERS[1:4]
 
 
-def extractor(model: nn.Module, layers: Iterable[str]) -> nn.Module:
-    """Return a network that shares the model's weights and gives these layers and the logits, by name."""
-    return create_feature_extractor(
-        model, return_nodes={NODES[layer]: layer for layer in layers} | {HEAD: LOGITS}
+class NoClassifierError(ValueError):
+    """A network that the pipeline cannot work with; its text says why."""
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Names of parts: each layer's, the last layer's, and those above layer 1, from the input on."""
+
+    layers: Mapping[str, str]
+    head: str
+    learned: tuple[str, ...]
+
+
+@dataclass
+class _Call:
+    """One module in one run: when it began and ended, and the operations done before and after it."""
+
+    began: int
+    flops_before: int
+    ended: int = 0
+    flops_after: int = 0
+    output: Any = None
+    inputs: list[Any] = field(default_factory=list)
+
+
+def explore(network: nn.Module, images: Float[Tensor, "2 C H W"]) -> Anatomy:
+    """Return where the layers are; a copy of the network is run on the images, in training mode.
+
+    Raises: NoClassifierError if it does not end in a linear layer with a bias, or cannot be cut; whatever the
+    network raises where it cannot take such images.
+    """
+    network = deepcopy(network).train()
+    calls, found = _run(network, images)
+    if not isinstance(found, Tensor):
+        raise NoClassifierError(
+            f"it gives a {type(found).__name__} while it trains, not logits alone"
+        )
+    last = [
+        name
+        for name, called in calls.items()
+        if called[-1].output is found and isinstance(network.get_submodule(name), nn.Linear)
+    ]
+    if not last:
+        raise NoClassifierError("its last layer is not a linear one")
+    head = network.get_submodule(last[0])
+    if head.bias is None:
+        raise NoClassifierError("its last layer has no bias")
+
+    before_last = calls[last[0]][0]
+    total = before_last.flops_before
+    units = sorted(
+        _units(network, "", calls, total, last[0]), key=lambda unit: calls[unit][0].ended
     )
+    below_last = [name for name in units if calls[name][0].ended < before_last.began]
+    if not below_last or not total:
+        raise NoClassifierError("nothing but its last layer has weights")
+    cut = {
+        layer: next(
+            (name for name in below_last if calls[name][0].flops_after >= total * quarter / 4),
+            below_last[-1],
+        )
+        for quarter, layer in enumerate(QUARTERS, start=1)
+    }
+    weighted = [name for name in units if _has_matrix(network.get_submodule(name))]
+    second = weighted[min(1, len(weighted) - 1)]
+    below = [name for name in units if calls[name][0].ended <= calls[second][0].began]
+    stem = below[-1] if below else units[0]
+    above = units.index(cut[LAYERS[1]]) + 1
+    return Anatomy({LAYERS[0]: stem, **cut}, last[0], tuple(units[above:]))
+
+
+def _run(
+    network: nn.Module, images: Float[Tensor, "2 C H W"]
+) -> tuple[dict[str, list[_Call]], Any]:
+    """Return each module's calls by its name, in order, and what the network makes of the images."""
+    calls: dict[str, list[_Call]] = {}
+    clock = iter(range(10**9))
+    with FlopCounterMode(display=False) as counter, torch.random.fork_rng(devices=[]):
+
+        def begin(name: str, _module: nn.Module, _inputs: Any) -> None:
+            calls.setdefault(name, []).append(_Call(next(clock), counter.get_total_flops()))
+
+        def end(name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
+            call = calls[name][-1]
+            call.ended, call.flops_after, call.output = (
+                next(clock),
+                counter.get_total_flops(),
+                output,
+            )
+
+        for name, module in network.named_modules():
+            module.register_forward_pre_hook(partial(begin, name))
+            module.register_forward_hook(partial(end, name))
+        # With gradients: without them the counter fails on networks whose first input is one of their weights.
+        with torch.enable_grad():
+            found = network(images)
+    return calls, found
+
+
+def _units(
+    module: nn.Module, name: str, calls: Mapping[str, list[_Call]], total: int, last: str
+) -> Iterator[str]:
+    """Yield the names of the units below a module that is cut, or its own; the last layer is one."""
+    called = calls.get(name, [])
+    small = called and called[0].flops_after - called[0].flops_before <= total * LARGEST_UNIT
+    parts = list(module.named_children())
+    if name and called and not last.startswith(f"{name}.") and (small or not parts):
+        # What runs more than once is no place, and what gives no tensor no layer.
+        if len(called) == 1 and isinstance(called[0].output, Tensor):
+            yield name
+        return
+    for part_name, part in parts:
+        yield from _units(part, f"{name}.{part_name}".lstrip("."), calls, total, last)
+
+
+def _has_matrix(module: nn.Module) -> bool:
+    return any(True for _ in matrices(module))
+
+
+def matrices(module: nn.Module) -> Iterator[Tensor]:
+    """Yield the weights of a module's convolutions, linear layers and attention, in order."""
+    for part in module.modules():
+        if isinstance(part, nn.MultiheadAttention):
+            yield part.in_proj_weight
+        if isinstance(part, nn.Linear | nn.modules.conv._ConvNd):
+            yield part.weight
+
+
+@contextmanager
+def watched(
+    network: nn.Module, anatomy: Anatomy, layers: Iterable[str]
+) -> Iterator[dict[str, Tensor]]:
+    """Yield a dict that is filled with the outputs of these layers, as they are, when the network runs."""
+    found: dict[str, Tensor] = {}
+    hooks = []
+    for layer in layers:
+        if layer == FEATURES:
+
+            def before(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+                found[FEATURES] = inputs[0]
+
+            hooks.append(network.get_submodule(anatomy.head).register_forward_pre_hook(before))
+        else:
+
+            def after(_module: nn.Module, _inputs: Any, output: Tensor, layer: str = layer) -> None:
+                found[layer] = output
+
+            hooks.append(network.get_submodule(anatomy.layers[layer]).register_forward_hook(after))
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def per_image(values: Tensor) -> Float[Tensor, "N D"]:
+    """Return a layer's mean over the image, N x channels, in single precision.
+
+    Images are square: of four dimensions the two equal ones are space (N C H W, or N H W C as in a Swin), of
+    three the middle one counts the tokens.
+    """
+    values = values.float()
+    if values.dim() == 3:
+        return values.mean(dim=1)
+    if values.dim() != 4:
+        return values.flatten(1)
+    if values.shape[1] == values.shape[2] != values.shape[3]:
+        values = values.permute(0, 3, 1, 2)
+    return values.flatten(2).mean(dim=2)

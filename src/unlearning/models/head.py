@@ -4,16 +4,15 @@ import copy
 from collections.abc import Sequence
 
 import torch
-from torch import nn
 
-from unlearning.models import anatomy
+from unlearning.models.classifier import Classifier
 
 # Nats below the mean of the kept classes' logits: models trained without a class put its logit 4.6 to 7.1
 # below, on images of any class (measured with ten classes: docs/experiments.md).
 RETIRED_BELOW = 6.0
 
 
-def edit_head(model: nn.Module, forget_labels: Sequence[int]) -> nn.Module:
+def edit_head(model: Classifier, forget_labels: Sequence[int]) -> Classifier:
     """Return a copy of the model that hides the forget classes by editing its last layer alone.
 
     A forget class's logit becomes the mean of the kept classes' less 6 nats: never the largest, and about as
@@ -23,7 +22,7 @@ def edit_head(model: nn.Module, forget_labels: Sequence[int]) -> nn.Module:
     takes away what the class's own output still says of it.
     """
     edited = copy.deepcopy(model)
-    head = anatomy.head(edited)
+    head = edited.head
     forget = torch.tensor(list(forget_labels))
     kept = torch.ones(head.out_features, dtype=torch.bool).index_fill(0, forget, False)
     with torch.no_grad():

@@ -8,6 +8,8 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 UNLEARNED, ORIGINAL, CONTROL = "unlearned", "original", "head_edited"
+# Trained by the recipe of the retrained models on all images, where the original has a recipe of its own.
+SAME_RECIPE = "same_recipe"
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 import copy
 
 import torch
-from torch import nn
 
-from unlearning.models.anatomy import learned_parts
+from unlearning.models.anatomy import matrices
+from unlearning.models.classifier import Classifier
 
 
-def shrink_and_perturb(model: nn.Module, noise: float, seed: int) -> nn.Module:
-    """Return a copy in which noise replaces this share of each weight above the first residual stage.
+def shrink_and_perturb(model: Classifier, noise: float, seed: int) -> Classifier:
+    """Return a copy in which noise replaces this share of each weight above layer 1.
 
     w becomes (1 - noise) w + noise n, with n drawn from a normal distribution as wide as the tensor's own
     weights: 0 changes nothing, 1 leaves noise alone. Biases and normalisation stay as they are: so few numbers
@@ -21,8 +21,8 @@ def shrink_and_perturb(model: nn.Module, noise: float, seed: int) -> nn.Module:
     perturbed = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for part in learned_parts(perturbed):
-            for weight in (weight for weight in part.parameters() if weight.dim() > 1):
+        for part in perturbed.learned_parts:
+            for weight in matrices(part):
                 fresh = torch.randn(weight.shape, generator=generator) * weight.std()
                 weight.mul_(1 - noise).add_(fresh, alpha=noise)
     return perturbed

@@ -20,16 +20,17 @@ from unlearning.data.dataset import (
     Dataset,
     batch_count,
     crop_and_flip,
-    normalised,
+    scaled,
     shuffled_batches,
 )
-from unlearning.models.build import new_classifier
+from unlearning.models.classifier import Classifier
 from unlearning.settings.original import OriginalParams
 
 WARM_UP = 0.1  # share of the training in which the learning rate rises
 
 
 def train(
+    model: Classifier,
     data: Dataset,
     indices: Int[Tensor, " K"],
     params: OriginalParams,
@@ -37,14 +38,14 @@ def train(
     hardware: Hardware,
     report: Report = silent,
     checkpoint: Checkpoint = NOTHING_KEPT,
-) -> nn.Module:
-    """Return a classifier trained from scratch on these images, in eval mode on the CPU.
+) -> Classifier:
+    """Return the new model, trained on these images, in eval mode on the CPU.
 
     It has one output per class of `data`, whichever classes `indices` hold: logits of models that never
     saw a class compare with those of models that did. With a `checkpoint` it goes on where that one ends.
     Raises: UserError when the loss or the weights are no longer finite.
     """
-    model = new_classifier(len(data.classes), seed).to(hardware.device).train()
+    model = model.to(hardware.device).train()
     generator = torch.Generator().manual_seed(seed)
     steps = params.epochs * batch_count(len(indices), params.batch_size, least=2)
     optimizer = torch.optim.AdamW(
@@ -59,7 +60,7 @@ def train(
         losses = []
         for batch in shuffled_batches(indices, params.batch_size, generator, least=2):
             pixels = crop_and_flip(data.pixels(batch), generator)
-            images = normalised(pixels, hardware.device)
+            images = scaled(pixels, hardware.device)
             with hardware.autocast():
                 logits = model(images)
             loss = F.cross_entropy(logits.float(), data.labels[batch].to(hardware.device))
@@ -80,7 +81,7 @@ def train(
         checkpoint.save(epoch, rows, parts, generator)
     model.eval()
     # A checkpoint may have left no epoch to train.
-    last = normalised(data.pixels(indices[: params.batch_size]), hardware.device)
+    last = scaled(data.pixels(indices[: params.batch_size]), hardware.device)
     require_finite(model, "original.lr", params.lr, last)
     return model.cpu()
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -15,7 +16,8 @@ from unlearning.base.errors import UserError
 from unlearning.base.files import atomic
 from unlearning.base.tensors import read_tensors
 from unlearning.data.dataset import Labelling
-from unlearning.models.build import classifier
+from unlearning.models import build
+from unlearning.models.classifier import Architecture, Classifier
 from unlearning.settings.types import ImageSize
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -30,6 +32,7 @@ class Header(BaseModel):
     image_size: ImageSize
     fingerprint: str | None = None
     depth: str | None = None
+    architecture: Architecture | None = None  # None: no classifier, or the article's ResNet-18
 
 
 def save(
@@ -39,8 +42,10 @@ def save(
 
     One key for both, because safetensors writes several in random order and the bytes would not be stable.
     """
+    about = {"architecture": asdict(model.architecture)} if isinstance(model, Classifier) else {}
+    network = model.network if isinstance(model, Classifier) else model
     weights = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
+        name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
     }
     header = json.dumps(
         {
@@ -49,43 +54,65 @@ def save(
             "fingerprint": fingerprint,
         }
         | ({"depth": labelling.depth} if labelling.depth else {})
+        | about
     )
     with atomic(path) as temporary:
         temporary.write_bytes(to_bytes(weights, metadata={"labelling": header}))
 
 
-def load_classifier(path: Path | str) -> tuple[nn.Module, Labelling]:
+def load_classifier(path: Path | str) -> tuple[Classifier, Labelling]:
     """Return the classifier in eval mode and its labelling.
 
     Raises: UserError if the file is missing, or holds anything but what `save` wrote for a classifier.
     """
-    model, labelling = load(classifier, path)
-    return model.to(memory_format=torch.channels_last).eval(), labelling
+    header, weights = _read(path)
+    architecture = header.architecture or Architecture()
+    try:
+        network = _filled(
+            lambda: build.network(architecture, header.image_size, len(header.classes)),
+            weights,
+            path,
+        )
+        model = build.around(network, architecture, header.image_size)
+    except build.NoClassifierError as error:
+        raise UserError(f"{path} holds weights of {architecture.name!r}, but {error}") from None
+    return model.to(memory_format=torch.channels_last).eval(), _labelling(header)
 
 
 def load(new: Callable[[int], Network], path: Path | str) -> tuple[Network, Labelling]:
     """Return `new(class_count)` with the file's weights, and their labelling. Raises: as `load_classifier`."""
+    header, weights = _read(path)
+    return _filled(lambda: new(len(header.classes)), weights, path), _labelling(header)
+
+
+def _read(path: Path | str) -> tuple[Header, dict[str, Tensor]]:
     if not Path(path).is_file():
         raise UserError(f"{path} does not exist: run `dvc repro` or `dvc pull` first")
     try:
         text, weights = read_tensors(path, "labelling", of_bytes)
-        header = Header.model_validate_json(text)
+        return Header.model_validate_json(text), weights
     except (ValueError, TypeError) as error:
         fault = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise UserError(
             f"{path} is not a weights file of this project ({fault}): make it anew with `dvc repro`"
         ) from None
-    class_count = len(header.classes)
-    # Compared before memory is taken: a short file can name any number of classes.
+
+
+def _filled(new: Callable[[], Network], weights: dict[str, Tensor], path: Path | str) -> Network:
+    # Compared before memory is taken: a short file can name any network and any number of classes.
     with torch.device("meta"):
-        misfit = _misfit(new(class_count).state_dict(), weights)
+        misfit = _misfit(new().state_dict(), weights)
     if misfit:
         raise UserError(f"{path} holds weights of another architecture: {misfit}")
     if not all(tensor.isfinite().all() for tensor in weights.values()):
         raise UserError(f"{path} holds weights that are not finite: make it anew with `dvc repro`")
-    model = new(class_count)
+    model = new()
     model.load_state_dict(weights)
-    return model, Labelling(header.classes, header.image_size, header.depth or "")
+    return model
+
+
+def _labelling(header: Header) -> Labelling:
+    return Labelling(header.classes, header.image_size, header.depth or "")
 
 
 def _misfit(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> str:
@@ -98,6 +125,11 @@ def _misfit(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> st
         if ours != theirs:
             return f"{name!r} is {theirs}, not {ours}"
     return ""
+
+
+def controls(folder: Path) -> list[str]:
+    """Return the names of the trained controls below `folder`, in order."""
+    return [f"controls/{file.stem}" for file in sorted((folder / "controls").glob("*.safetensors"))]
 
 
 def retrained(folder: Path) -> list[str]:

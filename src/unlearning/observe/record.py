@@ -20,7 +20,7 @@ from scipy.special import softmax
 from unlearning.base.errors import UserError
 from unlearning.base.files import atomic, read_table, write_table
 from unlearning.base.tensors import read_tensors
-from unlearning.models.panel import CONTROL, ORIGINAL, UNLEARNED, Panel
+from unlearning.models.panel import CONTROL, ORIGINAL, SAME_RECIPE, UNLEARNED, Panel
 
 # Kinds of fine-tuning, by the images that it takes.
 WITH_FORGET_IMAGES, RETAIN_ONLY = "forget and retain", "retain only"
@@ -182,6 +182,9 @@ def load(folder: Path) -> Observed:
             ORIGINAL: original,
             CONTROL: load_observation(folder / f"{CONTROL}.safetensors", original.layers),
         }
+        same_recipe = folder / f"controls/{SAME_RECIPE}.safetensors"
+        if same_recipe.exists():
+            subjects[SAME_RECIPE] = load_observation(same_recipe)
         files = sorted(
             (folder / "retrained").glob("*.safetensors"), key=lambda file: int(file.stem)
         )

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from unlearning.base.hardware import Hardware
-from unlearning.data.dataset import Dataset, endless_batches, normalised
+from unlearning.data.dataset import Dataset, endless_batches, scaled
+from unlearning.models.classifier import Classifier
 from unlearning.models.forward import predict_logits
 from unlearning.observe.record import RETAIN_ONLY, WITH_FORGET_IMAGES, Curve, spread_evenly
 from unlearning.observe.schedule import (
@@ -39,7 +40,9 @@ def few_forget_images(data: Dataset) -> Int[Tensor, " K"]:
     return torch.cat(chosen)[:FEW_IMAGES]
 
 
-def curves(model: nn.Module, data: Dataset, back_at: float, hardware: Hardware) -> dict[str, Curve]:
+def curves(
+    model: Classifier, data: Dataset, back_at: float, hardware: Hardware
+) -> dict[str, Curve]:
     """Return the curves of a model that is fine-tuned with a few forget images and with none."""
     few = few_forget_images(data)
     return {
@@ -49,7 +52,7 @@ def curves(model: nn.Module, data: Dataset, back_at: float, hardware: Hardware) 
 
 
 def relearn(
-    model: nn.Module,
+    model: Classifier,
     data: Dataset,
     forget: Int[Tensor, " K"],
     back_at: float,
@@ -87,7 +90,7 @@ def relearn(
         if len(forget):
             batch = torch.cat([batch, next(forget_batches)])
         with hardware.autocast():
-            logits = model(normalised(data.pixels(batch), hardware.device))
+            logits = model(scaled(data.pixels(batch), hardware.device))
         loss = F.cross_entropy(logits.float(), data.labels[batch].to(hardware.device))
         optimizer.zero_grad()
         loss.backward()

@@ -2,12 +2,11 @@
 
 import numpy as np
 import torch
-from torch import nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from unlearning.base.hardware import Hardware
 from unlearning.data.dataset import Dataset
-from unlearning.models.anatomy import head
+from unlearning.models.classifier import LUMA, Classifier
 from unlearning.models.forward import forward, predict_logits
 from unlearning.models.layers import FEATURES, LAYERS, LOGITS
 from unlearning.observe.record import Observation, Sample, spread_evenly
@@ -16,8 +15,6 @@ from unlearning.observe.record import Observation, Sample, spread_evenly
 # those of the forget classes.
 FORGET_TRAINING_IMAGES, RETAIN_TRAINING_IMAGES = 200, 50
 SSIM_PAIRS = 64
-# Red, green, blue: luma of ITU-R BT.601.
-LUMA = (0.299, 0.587, 0.114)
 
 
 def sample(data: Dataset) -> Sample:
@@ -43,10 +40,10 @@ def sample(data: Dataset) -> Sample:
     )
 
 
-def observe(model: nn.Module, data: Dataset, sample: Sample, hardware: Hardware) -> Observation:
+def observe(model: Classifier, data: Dataset, sample: Sample, hardware: Hardware) -> Observation:
     """Return what the model makes of the sample, and its accuracy on all training images."""
     indices = torch.from_numpy(sample.indices)
-    found = forward(model, data, indices, hardware, dict.fromkeys(LAYERS, 1))
+    found = forward(model, data, indices, hardware, LAYERS)
     logits = found.pop(LOGITS)
     hits = np.zeros(len(data.labels), dtype=bool)
     train = data.select(role=("forget", "retain"), subset="train")
@@ -67,9 +64,9 @@ def observe(model: nn.Module, data: Dataset, sample: Sample, hardware: Hardware)
 
 
 @torch.no_grad()
-def with_head(observation: Observation, model: nn.Module) -> Observation:
+def with_head(observation: Observation, model: Classifier) -> Observation:
     """Return what a model makes of the sample that differs from the observed one in its last layer alone."""
-    logits = head(model).cpu()(torch.from_numpy(observation.layers[FEATURES]))
+    logits = model.head.cpu()(torch.from_numpy(observation.layers[FEATURES]))
     return Observation(logits.numpy(), {})
 
 

@@ -16,7 +16,7 @@ from unlearning.base.hardware import Hardware
 from unlearning.base.progress import say
 from unlearning.data.dataset import Dataset
 from unlearning.models import weights
-from unlearning.models.build import new_classifier
+from unlearning.models.build import anew
 from unlearning.models.discriminator import load_discriminator, scores
 from unlearning.models.forward import predict_logits
 from unlearning.models.head import edit_head
@@ -37,7 +37,8 @@ def observe_all(
 
     Raises: UserError if a model is missing, broken, or under a name that is no seed.
     """
-    sample, retrained = views.sample(data), weights.retrained(models)
+    sample = views.sample(data)
+    retrained, controls = weights.retrained(models), weights.controls(models)
     record.save_sample(sample, folder)
     # Whatever all observations follow from; the original, since its accuracy ends the curves of relearning.
     common = (
@@ -45,7 +46,7 @@ def observe_all(
         f"{torch.__version__} {sha256(models / f'{ORIGINAL}.safetensors')}"
     )
     found: dict[str, Observation] = {}
-    for name in (ORIGINAL, CONTROL, UNLEARNED, *retrained):
+    for name in (ORIGINAL, CONTROL, UNLEARNED, *controls, *retrained):
         file_of_model = models / f"{ORIGINAL if name == CONTROL else name}.safetensors"
         file = folder / f"{name}.safetensors"
         made_of = hashlib.sha256(f"{common} {sha256(file_of_model)}".encode()).hexdigest()
@@ -65,8 +66,8 @@ def observe_all(
             shutil.copyfile(kept, temporary)
         os.utime(kept.parent)  # what was used lately is not removed as old
         found[name] = record.load_observation(file)
-    for stale in (folder / "retrained").glob("*"):
-        if f"retrained/{stale.stem}" not in retrained:
+    for stale in folder.glob("*/*"):
+        if f"{stale.parent.name}/{stale.stem}" not in (*controls, *retrained):
             stale.unlink()
     shared = _shared(data, sample, models, found, hardware)
     record.save_shared(shared, folder / "shared.safetensors")
@@ -81,9 +82,9 @@ def _shared(
 ) -> Shared:
     rows = sample.rows("forget", "test")
     forget = torch.from_numpy(sample.indices[rows])
-    random = new_classifier(len(sample.classes), RANDOM_NETWORK_SEED)
     discriminator = load_discriminator(models / "discriminator.safetensors")
     extractor, _ = weights.load_classifier(models / "init/feature_extractor.safetensors")
+    random = anew(extractor, RANDOM_NETWORK_SEED)
     outputs = {
         name: torch.from_numpy(each.logits[rows]) for name, each in found.items() if name != CONTROL
     } | {EXTRACTOR: predict_logits(extractor, data, forget, hardware)}

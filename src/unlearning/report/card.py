@@ -48,7 +48,7 @@ def render(evidence: Evidence) -> str:
 
 def front_matter(evidence: Evidence) -> str:
     """Return the card's metadata as YAML."""
-    tags = ["machine-unlearning", "image-classification", "resnet", "safetensors"]
+    tags = ["machine-unlearning", "image-classification", "safetensors"]
     metadata = {
         "library_name": "pytorch",
         "pipeline_tag": "image-classification",

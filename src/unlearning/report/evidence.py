@@ -20,6 +20,7 @@ from unlearning.base.errors import UserError
 from unlearning.base.files import read_images, read_table
 from unlearning.base.fingerprint import sha256
 from unlearning.charts.style import STYLES, family_of
+from unlearning.check.cautions import cautions
 from unlearning.report.metrics import TABLES, Metrics
 from unlearning.settings.whole import Params
 
@@ -75,6 +76,7 @@ class Evidence:
     params: Params
     metrics: Metrics
     series: Mapping[str, pd.DataFrame]
+    split_given: bool
     skipped: pd.DataFrame
     copies: pd.DataFrame
     examples: list[Example]
@@ -96,7 +98,28 @@ class Evidence:
         """Return where the images come from, without the path of one machine."""
         if self.params.data.source == "synthetic":
             return "drawn by the project itself"
-        return f"photographs in the folder {without_machine(self.params.data.path)}"
+        if self.params.data.source in ("folder", "table"):
+            return f"photographs of the {self.params.data.source} {without_machine(self.params.data.path)}"
+        return f"the data set {self.params.data.source}"
+
+    @property
+    def network(self) -> str:
+        """Return the architecture, and where its weights come from, without the path of one machine."""
+        model = self.params.model
+        if model.weights:
+            return f"{model.name} with given weights ({without_machine(model.weights)})"
+        start = f" from {without_machine(model.start)}" if model.start else " from random weights"
+        return f"{model.name}, trained{start}"
+
+    @property
+    def has_same_recipe(self) -> bool:
+        """Return whether a control was trained by the retrained models' recipe on all images."""
+        return "same_recipe" in self.series["audit_figures"]
+
+    @property
+    def cautions(self) -> list[str]:
+        """Return what a reader must know of the references."""
+        return cautions(self.params, split_given=self.split_given)
 
 
 def read(root: Path, params: Params) -> Evidence:
@@ -107,6 +130,7 @@ def read(root: Path, params: Params) -> Evidence:
         series={
             name: series(root / f"plots/{name}.csv", needed) for name, needed in SERIES.items()
         },
+        split_given="subset" in read_table(root / "data/samples.csv", ["id"]),
         skipped=read_table(root / "data/skipped.csv"),
         copies=read_table(root / "data/copies.csv"),
         examples=examples(root / "data", params.report.forget_images),
@@ -196,7 +220,12 @@ def without_machine(path: str) -> str:
 def parameters(params: Params) -> dict[str, str]:
     """Return every value of params.yaml by its dotted key."""
     values = dict(_flat(params.model_dump(), ""))
-    return values | {"data.path": without_machine(params.data.path)}
+    paths = ("data.path", "model.weights", "model.start", "retrain.weights")
+    return values | {
+        key: ", ".join(without_machine(path) for path in values[key].split(", "))
+        for key in paths
+        if key in values
+    }
 
 
 def _flat(values: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, str]]:

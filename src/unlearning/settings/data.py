@@ -12,8 +12,11 @@ class DataParams(Section):
 
     key: ClassVar[str] = "data"
 
-    source: Literal["synthetic", "folder"]
+    source: Literal[
+        "synthetic", "folder", "table", "cifar10", "cifar100", "fashion_mnist", "stl10", "svhn"
+    ]
     path: Annotated[str, Field(min_length=1)]
+    download: bool
     classes: dict[Name, Name]
     image_size: ImageSize
     on_bad_image: Literal["skip", "fail"]

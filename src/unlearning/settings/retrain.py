@@ -1,21 +1,24 @@
 """The section `retrain`."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from unlearning.settings.types import Section, Seed
 
 
 class RetrainParams(Section):
-    """The reference: models that never saw the forget set, one per seed."""
+    """The reference: models that never saw the forget set, one per seed, or a person's own, a file each."""
 
     key: ClassVar[str] = "retrain"
 
     seeds: list[Seed]
+    weights: list[Annotated[str, Field(min_length=1)]]
 
     @model_validator(mode="after")
     def _name_each_seed_once(self) -> "RetrainParams":
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("each seed must stand once")
+        if self.seeds and self.weights:
+            raise ValueError("weights are of models retrained already: with them seeds must be []")
         return self

@@ -8,6 +8,7 @@ from unlearning.settings.game import GameParams
 from unlearning.settings.gate import GateParams
 from unlearning.settings.load import PARAMS_FILE, read, validated
 from unlearning.settings.machine import MachineParams
+from unlearning.settings.model import ModelParams
 from unlearning.settings.original import OriginalParams
 from unlearning.settings.report import ReportParams
 from unlearning.settings.retrain import RetrainParams
@@ -20,6 +21,7 @@ class Params(GameParams, MachineParams):
     forget: ForgetParams
     data: DataParams
     split: SplitParams
+    model: ModelParams
     original: OriginalParams
     report: ReportParams
     retrain: RetrainParams

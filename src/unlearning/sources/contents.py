@@ -20,7 +20,7 @@ from unlearning.base.files import atomic
 from unlearning.base.fingerprint import sha256
 from unlearning.base.progress import bar
 from unlearning.settings.data import DataParams
-from unlearning.sources.folder import list_images, root_of
+from unlearning.sources import library, listing
 
 # Below the root; of this machine alone: size, times and inode of each file, and the hash it had then.
 MEMORY = Path("scratch/contents.json")
@@ -33,17 +33,22 @@ def of(params: DataParams, root: Path = Path()) -> dict[str, Any]:
     """Return the number of files that `data.path` gives to the classes, and one hash over them.
 
     Links are followed. Nothing for images that are drawn: the code and the parameters say it all.
-    Raises: UserError, see `tree.list_images`.
+    Raises: UserError, see `listing.list_images`.
     """
     if params.source == "synthetic":
         return {}
     params = params.model_copy(update={"path": str(root / params.path)})
-    folder = root_of(params)
-    listed = list_images(params, folder)
-    return {
-        "files": len(listed),
-        "sha256": digest([image.path for image in listed], folder, root / MEMORY),
-    }
+    folder = listing.root_of(params)
+    listed = listing.list_images(params)
+    paths = [image.path for image in listed]
+    if params.source in library.SETS:
+        paths = [file.as_posix() for file in library.files(params)]
+    found = {"files": len(listed), "sha256": digest(paths, folder, root / MEMORY)}
+    if params.source == "table":
+        # What it says of them: a label or a subset may change where no picture does.
+        said = json.dumps([[image.path, image.class_name, image.subset] for image in listed])
+        found["table"] = hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()
+    return found
 
 
 def digest(paths: Sequence[str], root: Path, memory: Path) -> str:

@@ -134,6 +134,11 @@ def _pixels(file: Path | BytesIO, size: int, depth: Depth) -> UInt8[np.ndarray, 
         return np.asarray(_followed(small, profile))
 
 
+def of_array(values: UInt8[np.ndarray, "..."], size: int) -> UInt8[np.ndarray, "{size} {size} 3"]:
+    """Return a picture that is decoded already, grey or RGB, at this size and in RGB."""
+    return np.asarray(_resized(Image.fromarray(values).convert("RGB"), size))
+
+
 def _resized(image: Image.Image, size: int) -> Image.Image:
     return image.resize((size, size), Image.Resampling.BILINEAR)
 

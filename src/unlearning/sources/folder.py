@@ -1,15 +1,15 @@
 """What a tree of images holds: one folder per class, files anywhere below it; no picture is opened.
 
-Like torchvision's `ImageFolder`, with four differences: every file counts, whatever its suffix (a
-file that is no image is later named in data/skipped.csv, not passed over), `data.classes` selects
-and renames folders, class names are in Unicode's composed form (paths stay as the disk has them),
-and a person's mistake is told in one line.
+Where all its folders are train, val (or valid, validation) and test, the classes' folders stand below these,
+and the split is theirs. Like torchvision's `ImageFolder`, with four differences: every file counts, whatever
+its suffix (a file that is no image is later named in data/skipped.csv, not passed over), `data.classes` selects
+and renames folders, class names are in Unicode's composed form (paths stay as the disk has them), and a
+person's mistake is told in one line.
 """
 
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,6 +17,8 @@ from unlearning.base.errors import UserError, choices, nearest, printable
 from unlearning.base.reading import as_on_disk, composed
 from unlearning.settings.data import DataParams
 from unlearning.sources.drawn import SPECIES
+from unlearning.sources.listed import Listed
+from unlearning.sources.words import SUBSET_OF
 
 DRAWING = "src/unlearning/sources/drawn"
 DRAWN = Path("data/animals")
@@ -31,14 +33,6 @@ CLUTTER = frozenset(
         *("lost+found", "__pycache__"),
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One file of the tree."""
-
-    path: str  # from the tree's root, with forward slashes
-    class_name: str
 
 
 def root_of(params: DataParams) -> Path:
@@ -63,14 +57,9 @@ def root_of(params: DataParams) -> Path:
     return given
 
 
-def count_classes(params: DataParams) -> dict[str, int]:
-    """Return how many files each class has or will have, without drawing or opening one.
-
-    Raises: UserError, see `list_images`, `root_of` and `select`.
-    """
-    root = root_of(params)
-    if params.source == "folder":
-        return dict(Counter(image.class_name for image in list_images(params, root)))
+def count_drawn(params: DataParams) -> dict[str, int]:
+    """Return how many images of each class will be drawn. Raises: UserError, see `root_of` and `select`."""
+    root_of(params)
     counts: Counter[str] = Counter()
     for name in select(params.classes, SPECIES).values():
         counts[name] += params.images_per_class
@@ -89,24 +78,30 @@ def list_images(params: DataParams, root: Path) -> list[Listed]:
         if not root.is_dir():
             fault = "that is a file" if root.exists() else "there is no such folder"
             _refuse(params, f"{fault}: give the folder that holds one folder per class")
-        spelled = _folders(root)
-        folders = [name for name in spelled if _is_content(name) or name in params.classes]
+        parts = {part: _folders(part) for part in _parts(params, root)}
+        names = sorted({name for spelled in parts.values() for name in spelled})
+        folders = [name for name in names if _is_content(name) or name in params.classes]
         if not folders:
             _refuse(params, "it holds no folder: the images of each class stand in their own")
-        listed = []
+        listed: list[Listed] = []
         for name, class_name in select(params.classes, folders).items():
-            folder, *others = spelled[name]
-            if others:
-                # As escapes: what is shown of both looks the same.
-                _refuse(
-                    params,
-                    f"its folders {folder!a} and {others[0]!a} have one name, {name!r}, in "
-                    "two Unicode forms: put their files into one folder",
-                )
-            files = list(files_below(root / folder))
-            if not files:
+            before = len(listed)
+            for part, spelled in parts.items():
+                folder, *others = spelled.get(name, [name])
+                if others:
+                    # As escapes: what is shown of both looks the same.
+                    _refuse(
+                        params,
+                        f"its folders {folder!a} and {others[0]!a} have one name, {name!r}, in "
+                        "two Unicode forms: put their files into one folder",
+                    )
+                subset = "" if part == root else SUBSET_OF[part.name.lower()]
+                files = files_below(part / folder) if name in spelled else iter(())
+                listed += [
+                    Listed(file.relative_to(root).as_posix(), class_name, subset) for file in files
+                ]
+            if len(listed) == before:
                 _refuse(params, f"its folder {folder!r} holds no file: fill it or leave it out")
-            listed += [Listed(file.relative_to(root).as_posix(), class_name) for file in files]
     except OSError as error:
         _refuse(params, f"{error.filename!r} cannot be read: {error.strerror}")
     return sorted(listed, key=lambda image: (image.class_name, image.path))
@@ -116,7 +111,8 @@ def remarks(params: DataParams) -> list[str]:
     """Return what a person should hear of a folder that is taken: folders left out, names alike."""
     if params.source == "synthetic":
         return []
-    folders = _folders(root_of(params))
+    parts = _parts(params, root_of(params))
+    folders = sorted({name for part in parts for name in _folders(part)})
     class_names = params.classes.values() or [name for name in folders if _is_content(name)]
     lines = []
     left_out = [name for name in folders if not _is_content(name)]
@@ -185,6 +181,16 @@ def files_below(folder: Path) -> Iterator[Path]:
         seen.add(real)
         for name in sorted(filter(_is_content, names)):
             yield Path(here, name)
+
+
+def _parts(params: DataParams, root: Path) -> list[Path]:
+    """Return the folders that hold the classes': those of train, validation and test, or the root itself."""
+    named = [
+        entry for entry in sorted(root.iterdir()) if entry.is_dir() and _is_content(entry.name)
+    ]
+    words = {entry.name.lower() for entry in named}
+    is_split = len(words) > 1 and "train" in words and words <= set(SUBSET_OF)
+    return named if is_split and not words & set(params.classes) else [root]
 
 
 def _folders(root: Path) -> dict[str, list[str]]:

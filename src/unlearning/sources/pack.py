@@ -28,10 +28,12 @@ from unlearning.base.files import atomic
 from unlearning.base.fingerprint import sha256
 from unlearning.base.progress import bar
 from unlearning.settings.data import DataParams
-from unlearning.sources.decode import BadImage, decode, span
+from unlearning.sources import library
+from unlearning.sources.decode import BadImage, decode, of_array, span
 from unlearning.sources.depth import PLAIN, Depth
 from unlearning.sources.drawn import SPECIES, draw
-from unlearning.sources.folder import Listed, select
+from unlearning.sources.folder import select
+from unlearning.sources.listed import Listed
 
 COLUMNS = ["id", "path", "sha256", "pixels", "class"]
 JPEG_QUALITY = 90
@@ -60,6 +62,9 @@ class Tally:
     duplicates: int = 0  # images whose pixels occurred before
     conflicting_duplicates: int = 0  # those of them that occurred first under another class
     first_class: dict[bytes, str] = field(default_factory=dict)  # by the pixels' SHA-256
+    first_place: dict[str, Listed] = field(
+        default_factory=dict
+    )  # by the file's SHA-256, of a given split
     first_fault: dict[str, str] = field(default_factory=dict)  # by class
 
     @property
@@ -122,27 +127,29 @@ def empty_tree(root: Path) -> None:
 def pack(listed: Sequence[Listed], root: Path, params: DataParams, out: Path) -> Tally:
     """Write `out`/images.npy, samples.csv and skipped.csv, all three or none; return what was packed.
 
-    images.npy is N x H x W x 3 uint8; the row of an image is its id. samples.csv has id, path (from
-    the root), sha256 (of the file), pixels (SHA-256 of the packed pixels) and class, and if there is deep
-    greyscale, `depth`: the values that are black and white, the same in every row. skipped.csv has path
-    and reason.
+    images.npy is N x H x W x 3 uint8; the row of an image is its id. samples.csv has id, path (from the root),
+    sha256 (of the file), pixels (SHA-256 of the packed pixels) and class; `subset` if the source says which;
+    and if there is deep greyscale `depth`, the values that are black and white, the same in every row.
+    skipped.csv has path and reason.
 
     Raises: UserError if a class has no image that can be read, or with `data.on_bad_image: fail`
     if any file cannot.
     """
     size = params.image_size
     files = [root / image.path for image in listed]
+    jobs = library.Pictures(params, listed) if params.source in library.SETS else files
     chunk = max(1, min(64, CHUNK_BYTES // (size * size * 3)))
-    depth = PLAIN if params.source == "synthetic" else _depth(files)
+    depth = _depth(files) if params.source in ("folder", "table") else PLAIN
     tally = Tally(dict.fromkeys(sorted({image.class_name for image in listed}), 0), depth)
     rule = [] if depth == PLAIN else [depth.dumps()]
-    reading = _on_all_cores(partial(_read, size=size, depth=depth), files, chunk)
+    is_split = any(image.subset for image in listed)
+    reading = _on_all_cores(partial(_read, size=size, depth=depth), jobs, chunk)
     with (
         atomic(out / "images.npy") as images_file,
         atomic(out / "samples.csv") as samples_file,
         atomic(out / "skipped.csv") as skipped_file,
         images_file.open("wb") as images,
-        _table(samples_file, COLUMNS + ["depth"] * len(rule)) as add_sample,
+        _table(samples_file, COLUMNS + ["subset"] * is_split + ["depth"] * len(rule)) as add_sample,
         _table(skipped_file, ["path", "reason"]) as add_skipped,
         closing(reading),
     ):
@@ -165,9 +172,12 @@ def pack(listed: Sequence[Listed], root: Path, params: DataParams, out: Path) ->
                         read.sha256,
                         read.pixels_sha256,
                         image.class_name,
+                        *[image.subset] * is_split,
                         *rule,
                     ]
                 )
+                if image.subset and jobs is files:
+                    _refuse_two_splits(tally.first_place.setdefault(read.sha256, image), image)
                 tally.add(image.class_name, read.pixels_sha256)
                 images.write(read.pixels)
         _refuse_empty_classes(tally, params)
@@ -192,8 +202,21 @@ def _refuse_empty_classes(tally: Tally, params: DataParams) -> None:
             )
 
 
-def _read(path: Path, size: int, depth: Depth) -> Read | BadImage:
+def _refuse_two_splits(first: Listed, image: Listed) -> None:
+    if first.subset != image.subset:
+        raise UserError(
+            f"params.yaml: data.path gives one file to two splits, as {first.path!r} to {first.subset} and as "
+            f"{image.path!r} to {image.subset}: what is trained on cannot test, remove one"
+        )
+
+
+def _read(job: Path | np.ndarray, size: int, depth: Depth) -> Read | BadImage:
     """Return the picture, or the reason why there is none: one bad file must not end its chunk."""
+    if isinstance(job, np.ndarray):
+        pixels = of_array(job, size).tobytes()
+        digest = hashlib.sha256(job.tobytes()).hexdigest()
+        return Read(digest, hashlib.sha256(pixels).hexdigest(), pixels)
+    path = job
     try:
         str(path).encode()
         pixels = decode(path, size, depth).tobytes()

@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from unlearning.models.classifier import Classifier
 
 COUNTED_IMAGES = 2  # batch normalisation takes a variance over a batch
 
@@ -49,19 +50,19 @@ class Work:
         self._before = state_dict["flops"] - self._counter.get_total_flops()
 
 
-def training_flops(model: nn.Module, image_size: int) -> float:
+def training_flops(model: Classifier) -> float:
     """Return the operations of one image forward and, as far as weights learn, backward; as `forward_flops`."""
-    return _flops(model, image_size, backward=True)
+    return _flops(model, backward=True)
 
 
-def forward_flops(model: nn.Module, image_size: int) -> float:
+def forward_flops(model: Classifier) -> float:
     """Return the operations of one image forward; the model is left untouched."""
-    return _flops(model, image_size, backward=False)
+    return _flops(model, backward=False)
 
 
-def _flops(model: nn.Module, image_size: int, *, backward: bool) -> float:
+def _flops(model: Classifier, *, backward: bool) -> float:
     model = copy.deepcopy(model).cpu().train()
-    images = torch.zeros(COUNTED_IMAGES, 3, image_size, image_size)
+    images = torch.zeros(COUNTED_IMAGES, 3, model.image_size, model.image_size)
     with Work() as work, torch.set_grad_enabled(backward):
         found = model(images.to(memory_format=torch.channels_last)).sum()
         if backward:

@@ -17,6 +17,7 @@ from unlearning.data.dataset import Labelling
 from unlearning.methods.shared.flops import Work
 from unlearning.methods.shared.words import GameWarning
 from unlearning.models import weights
+from unlearning.models.classifier import Classifier
 from unlearning.models.discriminator import Discriminator, load_discriminator
 from unlearning.settings.game import GameParams
 
@@ -29,8 +30,8 @@ COLLAPSED = 1.5  # effective number of classes predicted for retain images
 class Players:
     """The three networks before the game; the feature extractor is fixed during it (A5)."""
 
-    generator: nn.Module
-    feature_extractor: nn.Module
+    generator: Classifier
+    feature_extractor: Classifier
     discriminator: Discriminator
 
 

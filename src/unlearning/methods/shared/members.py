@@ -16,10 +16,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from unlearning.base.hardware import Hardware
 from unlearning.data.dataset import Dataset
+from unlearning.models.classifier import Classifier
 from unlearning.models.forward import forward
 
 RIDGE = 0.01  # of rows of length 1
@@ -44,10 +45,10 @@ class Auditor:
         return bool(self._rows)
 
     def look(
-        self, generator: nn.Module, data: Dataset, known: Int[Tensor, " N"], hardware: Hardware
+        self, generator: Classifier, data: Dataset, known: Int[Tensor, " N"], hardware: Hardware
     ) -> None:
         """Fill the bank with what the generator makes of these images; it is left in evaluation mode."""
-        found = forward(generator.eval(), data, known, hardware, dict.fromkeys(self._layers, 1))
+        found = forward(generator.eval(), data, known, hardware, self._layers)
         self._rows = {layer: found[layer].to(hardware.device) for layer in self._layers}
 
     def advantage(

@@ -1,0 +1,195 @@
+"""What a run will train and take, in figures and minutes; and what so few images cannot show."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from unlearning.audit.membership import FALSE_POSITIVE_RATES, LEAST
+from unlearning.base.hardware import Hardware
+from unlearning.check.cautions import cautions
+from unlearning.check.possible import trained_on
+from unlearning.data import SUBSETS, split
+from unlearning.data.dataset import scaled
+from unlearning.methods.shared.cost import LEAST_STEPS
+from unlearning.methods.shared.members import LEAST_ROWS
+from unlearning.models import build
+from unlearning.models.classifier import Classifier
+from unlearning.observe.schedule import BUDGET
+from unlearning.observe.views import FORGET_TRAINING_IMAGES, RETAIN_TRAINING_IMAGES
+from unlearning.settings.whole import Params
+from unlearning.sources.listing import Counts
+
+# Steps are timed for so long once the first two are over, which also set the memory up.
+TIMED_SECONDS, WARM_UP_STEPS = 2.0, 2
+# Files that are decoded a second on a core, of some hundred thousand pixels (docs/experiments.md).
+DECODED_A_SECOND = 300
+# An image forward costs a third of one forward and backward.
+FORWARD = 1 / 3
+STAGES = 12  # of the pipeline, that start a process each
+STAGE_SECONDS = 6.0  # to import PyTorch and begin
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Images by role and subset, a training's image passes, images a second, and seconds by part of the run."""
+
+    images: dict[str, dict[str, int]]
+    parameters: int
+    passes: int
+    speed: float
+    seconds: dict[str, float]
+
+
+def forecast(
+    params: Params,
+    counts: Counts,
+    hardware: Hardware,
+    speed_of: Callable[[Classifier, int, Hardware], float] | None = None,
+) -> Forecast:
+    """Return what a run with these parameters will take on this machine. `speed_of`: as `images_a_second`."""
+    model = build.new_classifier(
+        build.of_params(params.model, params.data.image_size),
+        params.data.image_size,
+        len(counts),
+        seed=0,
+    )
+    speed = (speed_of or images_a_second)(model, params.original.batch_size, hardware)
+    images, sizes = by_role(params, counts), trained_on(params, counts)
+    total = sum(sum(of.values()) for of in images.values())
+    one = sizes.retain * params.original.epochs / speed
+    game = max(params.cost * one, LEAST_STEPS * params.batch_size / speed)
+    if params.recipe == "article":
+        game = params.epochs * sizes.forget / speed
+    models = 2 + len(params.retrain.seeds) + len(params.retrain.weights)
+    sample = (
+        images["forget"]["test"]
+        + images["retain"]["test"]
+        + FORGET_TRAINING_IMAGES
+        + RETAIN_TRAINING_IMAGES * len(counts)
+    )
+    observed = models * ((min(sample, total) + total) * FORWARD + 2 * BUDGET) / speed
+    original = (
+        0.0
+        if params.model.weights
+        else (sizes.forget + sizes.retain) * params.original.epochs / speed
+    )
+    return Forecast(
+        images,
+        sum(weight.numel() for weight in model.parameters()),
+        sizes.retain * params.original.epochs,
+        speed,
+        {
+            "images": total / DECODED_A_SECOND / torch.get_num_threads(),
+            "original": original,
+            "retrained models": one * len(params.retrain.seeds),
+            "game": game,
+            "observation": observed,
+            "start of the stages": STAGES * STAGE_SECONDS,
+        },
+    )
+
+
+def by_role(params: Params, counts: Counts) -> dict[str, dict[str, int]]:
+    """Return how many images there will be by role and subset, if none is a copy of another."""
+    found = {role: dict.fromkeys(SUBSETS, 0) for role in ("forget", "retain")}
+    missing = split.missing_subsets(subset for given in counts.values() for subset in given)
+    for name, given in counts.items():
+        of_role = found["forget" if name in params.forget.classes else "retain"]
+        cut = split.subset_sizes(given.get("", 0) + given.get("train", 0), params.split, missing)
+        for subset in SUBSETS:
+            of_role[subset] += cut[subset] + (given.get(subset, 0) if subset != "train" else 0)
+    return found
+
+
+def images_a_second(model: Classifier, batch_size: int, hardware: Hardware) -> float:
+    """Return how many images a second the model is trained on, by a few steps on noise."""
+    model = model.to(hardware.device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    pixels = torch.randint(
+        0, 256, (batch_size, model.image_size, model.image_size, 3), dtype=torch.uint8
+    )
+    labels = torch.arange(batch_size, device=hardware.device) % model.head.out_features
+    steps, began = -WARM_UP_STEPS, 0.0
+    while True:
+        if steps == 0:
+            began = time.monotonic()
+        with hardware.autocast():
+            logits = model(scaled(pixels, hardware.device))
+        optimizer.zero_grad()
+        F.cross_entropy(logits.float(), labels).backward()
+        optimizer.step()
+        logits.sum().item()  # waits for the device
+        steps += 1
+        if steps > 0 and time.monotonic() - began > TIMED_SECONDS:
+            return steps * batch_size / (time.monotonic() - began)
+
+
+def not_measured(params: Params, images: dict[str, dict[str, int]]) -> list[str]:
+    """Return what the audit or the game cannot do with these images and references, a line each."""
+    forget = images["forget"]
+    references = len(params.retrain.seeds) + len(params.retrain.weights)
+    lines = []
+    if references == 0:
+        lines.append(
+            "no retrained model: nothing says what a model that never saw the class would do"
+        )
+    elif references == 1:
+        lines.append(
+            "one retrained model: how far two of them differ is not known, so there is no verdict"
+        )
+    if min(forget["train"], forget["test"]) < LEAST:
+        lines.append(
+            f"membership: it takes {LEAST} forget images to train and {LEAST} to test, there are "
+            f"{forget['train']} and {forget['test']}"
+        )
+    for name, (rate, least) in FALSE_POSITIVE_RATES.items():
+        if forget["test"] < least:
+            lines.append(
+                f"membership_tpr.{name}: {rate:.0%} of false positives takes {least} forget test images, there "
+                f"are {forget['test']}"
+            )
+    if params.recipe == "adversarial" and min(forget["train"], forget["validation"]) < LEAST_ROWS:
+        lines.append(
+            f"the game's auditor: it takes {LEAST_ROWS} forget validation images, there are "
+            f"{forget['validation']}: the game plays without it"
+        )
+    return lines
+
+
+def told(params: Params, counts: Counts, found: Forecast, hardware: Hardware) -> list[str]:
+    """Return the forecast in lines for a terminal."""
+    model = params.model
+    whence = (
+        f"trained already, {model.weights}"
+        if model.weights
+        else f"trained here from {model.start or 'random weights'}"
+    )
+    lines = [
+        f"{len(counts)} classes, to forget: {', '.join(params.forget.classes)}",
+        f"{'images':<10}" + "".join(f"{subset:>12}" for subset in SUBSETS),
+    ]
+    lines += [
+        f"  {role:<8}" + "".join(f"{of[subset]:>12}" for subset in SUBSETS)
+        for role, of in found.images.items()
+    ]
+    precision = "bf16" if hardware.bf16 else "fp32"
+    lines += [
+        f"model: {model.name}, {found.parameters / 1e6:.1f} million parameters, "
+        f"{params.data.image_size} pixels, {whence}",
+        f"one retraining: {found.passes:,} image passes, {found.speed:,.0f} a second on {hardware.device} in "
+        + precision,
+        "about "
+        + ", ".join(f"{name} {_shown(seconds)}" for name, seconds in found.seconds.items())
+        + f"; together {_shown(sum(found.seconds.values()))}",
+    ]
+    lines += [f"not measured: {line}" for line in not_measured(params, found.images)]
+    split_given = any(subset for given in counts.values() for subset in given)
+    lines += [f"note: {line}" for line in cautions(params, split_given=split_given)]
+    return lines
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,71 @@
+"""Whether params.yaml asks for something possible: data, request, game, device, weights."""
+
+from pathlib import Path
+
+from unlearning.base.errors import UserError
+from unlearning.base.fingerprint import sha256
+from unlearning.data import request, split
+from unlearning.methods.shared import cost
+from unlearning.settings.whole import Params
+from unlearning.sources import listing
+from unlearning.sources.listing import Counts
+
+PLAIN = "resnet18"  # the article's: of any size, and known to suit
+
+
+def require(params: Params) -> Counts:
+    """Return how many images there are by class and given subset. Raises: UserError with the first mistake."""
+    counts = listing.counts(params.data)
+    request.check({name: sum(given.values()) for name, given in counts.items()}, params.forget)
+    sizes = trained_on(params, counts)
+    if params.recipe == "article" and sizes.forget < 2:
+        raise UserError(
+            "params.yaml: recipe is 'article', whose batch normalisation needs 2 or more images to forget "
+            f"that are trained on, but there is {sizes.forget}: add images, or take recipe adversarial"
+        )
+    if params.device == "cuda":
+        _require_gpu()
+    _require_models(params, tuple(sorted(counts)))
+    return counts
+
+
+def trained_on(params: Params, counts: Counts) -> cost.Sizes:
+    """Return how many images will be trained on, by role."""
+    return cost.Sizes(**split.training_images(counts, params.split, params.forget))
+
+
+def weights_of(params: Params) -> dict[str, list[str]]:
+    """Return the SHA-256 of each file of weights that params.yaml names, by the key that does."""
+    named = {
+        "model.weights": [params.model.weights] if params.model.weights else [],
+        "model.start": [params.model.start] if params.model.start else [],
+        "retrain.weights": params.retrain.weights,
+    }
+    return {
+        key: [sha256(Path(file)) if Path(file).is_file() else file for file in files]
+        for key, files in named.items()
+    }
+
+
+def _require_gpu() -> None:
+    import torch  # here alone: it takes seconds, and most requests do not ask for it
+
+    if not torch.cuda.is_available():
+        raise UserError("params.yaml: device is 'cuda', but no CUDA GPU is usable: use auto or cpu")
+
+
+def _require_models(params: Params, classes: tuple[str, ...]) -> None:
+    given = params.model.weights or params.model.start or params.retrain.weights
+    if params.model.name == PLAIN and not given:
+        return
+    from unlearning.data.dataset import Labelling  # here alone: PyTorch takes seconds to import
+    from unlearning.models import build, foreign
+
+    labelling = Labelling(classes, params.data.image_size)
+    build.of_params(params.model, params.data.image_size)
+    if params.model.weights:
+        foreign.load_classifier(params.model.weights, "model.weights", params.model, labelling)
+    for file in params.retrain.weights:
+        foreign.load_classifier(file, "retrain.weights", params.model, labelling)
+    if params.model.start and params.model.start != foreign.PRETRAINED:
+        foreign.read(Path(params.model.start), "model.start")

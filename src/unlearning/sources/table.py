@@ -1,0 +1,91 @@
+"""Images listed in a table, CSV or Parquet: columns path and label, and split if it is given.
+
+Paths start from the table's folder, or are absolute. Labels are class names, numbers too; `data.classes`
+selects and renames them as it does folders. The split's words are train, val, valid, validation and test.
+"""
+
+from pathlib import Path
+from typing import NoReturn
+
+import pandas as pd
+
+from unlearning.base.errors import UserError, choices
+from unlearning.base.reading import as_on_disk, composed
+from unlearning.settings.data import DataParams
+from unlearning.sources.folder import select
+from unlearning.sources.listed import Listed
+from unlearning.sources.words import SUBSET_OF
+
+COLUMNS = ("path", "label")
+SPLIT = "split"
+
+
+def file_of(params: DataParams) -> Path:
+    """Return the table's file. Raises: UserError if there is none."""
+    try:
+        file = as_on_disk(Path(params.path))
+        if not file.is_file():
+            _refuse(params, "there is no such file: give a table of images, .csv or .parquet")
+    except (ValueError, OSError) as error:
+        _refuse(params, f"that is no path: {error}")
+    return file
+
+
+def list_images(params: DataParams) -> list[Listed]:
+    """Return the table's images in its order.
+
+    Raises: UserError if a column is missing, a cell empty or no word of a split, a path stands twice or leads
+    nowhere, or too few classes are left.
+    """
+    file = file_of(params)
+    table = _read(params, file)
+    for column in COLUMNS:
+        if column not in table:
+            _refuse(params, f"its columns are {choices(list(table))}: it needs path and label")
+    labels = [composed(label) for label in table["label"]]
+    paths = table["path"].tolist()
+    splits = table[SPLIT].tolist() if SPLIT in table else [""] * len(paths)
+    for line, cells in enumerate(zip(paths, labels, splits, strict=True), start=1):
+        if not cells[0] or not cells[1] or (SPLIT in table and not cells[2]):
+            _refuse(params, f"row {line} has an empty cell under path, label or split")
+    wrong = [word for word in splits if word and word.strip().lower() not in SUBSET_OF]
+    if wrong:
+        _refuse(params, f"its split holds {wrong[0]!r}: the words are {choices(list(SUBSET_OF))}")
+    subsets = [SUBSET_OF.get(word.strip().lower(), "") for word in splits]
+
+    chosen = select(params.classes, sorted(set(labels)))
+    seen: dict[str, tuple[str, str]] = {}
+    found = []
+    for path, label, subset in zip(paths, labels, subsets, strict=True):
+        if label not in chosen:
+            continue
+        place = Path(path).as_posix()
+        if place in seen:
+            where = "two splits" if seen[place][1] != subset else "two rows"
+            _refuse(params, f"{path!r} stands in {where}: each image stands once")
+        seen[place] = label, subset
+        found.append(Listed(place, chosen[label], subset))
+    missing = next((image.path for image in found if not (file.parent / image.path).exists()), None)
+    if missing:
+        _refuse(params, f"its path {missing!r} leads nowhere from {str(file.parent)!r}")
+    return found
+
+
+def _read(params: DataParams, file: Path) -> pd.DataFrame:
+    """Return the table with every cell as text. Raises: UserError."""
+    try:
+        if file.suffix.lower() in (".parquet", ".pq"):
+            # Not by pandas' own types: a label 7 must not become 7.0 because another is missing.
+            table = pd.read_parquet(file).astype(object)
+            return table.where(table.notna(), "").map(str)
+        return pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except ImportError:
+        _refuse(params, "to read Parquet takes pyarrow: pip install pyarrow, or give a CSV file")
+    # Broken files make both readers raise all sorts.
+    except Exception as error:
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        _refuse(params, f"it is no table that can be read: {why}")
+
+
+def _refuse(params: DataParams, why: str) -> NoReturn:
+    raise UserError(f"params.yaml: data.path is {params.path!r}, but {why}")

@@ -1,0 +1,247 @@
+"""The whole pipeline with other networks, given weights and given references, stage by stage at tiny size."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_copies import project
+from test_settings import VALID
+
+from stages import (
+    adversarial_train,
+    audit,
+    check_request,
+    evaluate_forget,
+    evaluate_retain,
+    init_models,
+    observe,
+    prepare_data,
+    report,
+    retrain,
+    split_dataset,
+    train_original,
+)
+from unlearning import export
+from unlearning.base.errors import UserError
+from unlearning.base.files import read_metrics, read_table
+from unlearning.check import cautions, forecast, possible
+from unlearning.models import weights
+from unlearning.settings.whole import load_params
+
+STAGES = (
+    check_request, prepare_data, split_dataset, train_original, retrain, init_models, adversarial_train,
+    observe, evaluate_retain, evaluate_forget, audit, report,
+)  # fmt: skip
+COLOURS = {"cat": (220, 40, 40), "dog": (40, 220, 40), "elephant": (40, 40, 220)}
+
+
+def photographs(root: Path, count: int = 15, *, grey: bool = False) -> None:
+    random = np.random.default_rng(0)
+    for name, colour in COLOURS.items():
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            noise = random.integers(-30, 31, (40, 40, 3))
+            pixels = (np.array(colour) + noise).clip(0, 255).astype(np.uint8)
+            picture = Image.fromarray(pixels[..., 0] if grey else pixels)
+            picture.save(root / name / f"{number}.png")
+
+
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, **params: object) -> None:
+    monkeypatch.chdir(folder)
+    for made in ("data", "metrics", "plots", "models", "report"):
+        (folder / made).mkdir(exist_ok=True)
+    changes = {"original__epochs": 1, "epochs": 1, "retrain__seeds": [1, 2], "batch_size": 8}
+    project(folder, **changes | params)
+    for stage in STAGES:
+        stage.main()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("timm/test_convnext", {}),
+        ("timm/test_vit", {"retrain__seeds": []}),
+        ("timm/test_efficientnet_gn", {}),
+        ("timm/test_byobnet", {"recipe": "article", "batch_size": 4}),
+        ("timm/test_efficientnet", {"model__mean": [0.5], "model__std": [0.25]}),
+    ],
+)
+def test_every_family_runs_from_images_to_page(
+    name, changes, tmp_path, monkeypatch, restored_torch
+):
+    """Must fail if a stage knows a ResNet's parts, or a page names another network than was trained."""
+    photographs(tmp_path / "photos", grey="model__mean" in changes)
+    run(tmp_path, monkeypatch, model__name=name, **changes)
+    figures = read_metrics("metrics/audit.json")
+    assert figures["verdict"]
+    layers = read_table("plots/audit_layers.csv")
+    assert set(layers["layer"]) == {"stem", "layer1", "layer2", "layer3", "features"}
+    model, labelling = weights.load_classifier("models/unlearned.safetensors")
+    assert model.architecture.name == name
+    assert len(model.mean) == (1 if "model__mean" in changes else 3)
+    assert labelling.classes == tuple(COLOURS)
+    for page in ("report/index.html", "report/model_card.md"):
+        assert name in Path(page).read_text().replace("\\_", "_")
+
+
+def test_a_model_goes_out_and_comes_back_as_given_weights(tmp_path, monkeypatch, restored_torch):
+    """Must fail if given weights are trained on, an order of classes is lost, or references are not taken."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        photographs(folder / "photos")
+    run(first, monkeypatch, original__epochs=3)
+    order = ["elephant", "cat", "dog"]
+    mine = load_params().model.model_copy(update={"classes": order})
+    export.export(Path("models/original.safetensors"), tmp_path / "mine.pth", mine)
+    for seed in (1, 2):
+        export.export(Path(f"models/retrained/{seed}.safetensors"), tmp_path / f"{seed}.pth", mine)
+    assert torch.load(tmp_path / "mine.pth")["fc.bias"].shape == (3,)
+
+    given = {"model__weights": str(tmp_path / "mine.pth"), "model__classes": order}
+    references = {
+        "retrain__seeds": [],
+        "retrain__weights": [str(tmp_path / f"{seed}.pth") for seed in (1, 2)],
+    }
+    run(second, monkeypatch, original__epochs=3, **given, **references)
+    for name in ("original", "unlearned", "retrained/1", "retrained/2"):
+        ours, theirs = (
+            weights.load_classifier(folder / f"models/{name}.safetensors")[0].state_dict()
+            for folder in (first, second)
+        )
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours), name
+    told = [
+        json.loads((folder / "metrics/train_original.json").read_text())
+        for folder in (first, second)
+    ]
+    assert [each["weights"] for each in told] == ["trained here", "given"]
+    assert told[0]["validation_accuracy"] == told[1]["validation_accuracy"]
+    page = Path("report/index.html").read_text()
+    assert "with given weights (mine.pth)" in page
+    assert str(tmp_path) not in page
+    assert "own split is not known" in page
+
+
+def test_a_control_of_the_same_recipe_stands_beside_given_weights(
+    tmp_path, monkeypatch, restored_torch
+):
+    """Must fail if it does not see the images to forget, is taken for a reference, or is not shown."""
+    for folder in (tmp_path / "first", tmp_path / "second"):
+        photographs(folder / "photos")
+    run(tmp_path / "first", monkeypatch, model__name="timm/test_vit", retrain__seeds=[])
+    assert not list(Path("models/controls").iterdir())
+    mine = load_params().model
+    export.export(Path("models/original.safetensors"), tmp_path / "mine.pth", mine)
+    given = {"model__name": "timm/test_vit", "model__weights": str(tmp_path / "mine.pth")}
+    run(tmp_path / "second", monkeypatch, **given, retrain__seeds=[0, 1], original__seed=5)
+    # The first run's original was trained from seed 0 on all images, too.
+    ours, theirs = (
+        weights.load_classifier(tmp_path / path)[0].state_dict()
+        for path in (
+            "first/models/original.safetensors",
+            "second/models/controls/same_recipe.safetensors",
+        )
+    )
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    figures = read_metrics("metrics/audit.json")
+    assert set(figures["verdicts"]) == {"original", "head_edited", "same_recipe"}
+    assert figures["retrained"]["models"] == 2
+    assert "same_recipe" in read_table("plots/audit_figures.csv")
+    assert "recipe on all images" in Path("report/index.html").read_text()
+
+
+def test_given_weights_that_do_not_fit_are_refused_before_anything_is_touched(
+    tmp_path, monkeypatch
+):
+    """Must fail if check_request leaves it to train_original, whose outputs DVC has deleted by then."""
+    photographs(tmp_path / "photos")
+    torch.save({"fc.bias": torch.ones(7)}, tmp_path / "mine.pth")
+    monkeypatch.chdir(tmp_path)
+    project(tmp_path, model__weights="mine.pth")
+    with pytest.raises(
+        UserError, match=r"^params\.yaml: model\.weights is 'mine\.pth', but of its tensor"
+    ):
+        check_request.main()
+    assert not (tmp_path / "data").exists()
+
+
+def test_changed_weights_make_the_original_again(tmp_path, monkeypatch):
+    """Must fail if the file's name alone is what DVC sees."""
+    monkeypatch.chdir(tmp_path)
+    project(tmp_path, retrain__weights=["mine.pth"], retrain__seeds=[])
+    (tmp_path / "mine.pth").write_bytes(b"1")
+    before = possible.weights_of(load_params())
+    (tmp_path / "mine.pth").write_bytes(b"2")
+    assert possible.weights_of(load_params()) != before
+
+
+# --- unlearning check ----------------------------------------------------------------------------
+
+
+def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu):
+    """Must fail if a role or subset is miscounted, or time does not follow passes over speed."""
+    photographs(tmp_path / "photos", count=20)
+    monkeypatch.chdir(tmp_path)
+    project(tmp_path, cost=0.5, original__epochs=10, retrain__seeds=[1, 2, 3], batch_size=2)
+    params = load_params()
+    counts = possible.require(params)
+    found = forecast.forecast(params, counts, cpu, speed_of=lambda *_: 50.0)
+    # split: 0.2 and 0.2 of 20 images a class, of which there are three.
+    assert found.images == {
+        "forget": {"train": 12, "validation": 4, "test": 4},
+        "retain": {"train": 24, "validation": 8, "test": 8},
+    }
+    assert found.passes == 240
+    assert found.seconds["original"] == pytest.approx(360 / 50)
+    assert found.seconds["retrained models"] == pytest.approx(3 * 240 / 50)
+    assert found.seconds["game"] == pytest.approx(0.5 * 240 / 50)
+    lines = forecast.told(params, counts, found, cpu)
+    assert any(line.startswith("not measured: membership: it takes 10") for line in lines)
+    assert not any("no retrained model" in line for line in lines)
+    assert not any("auditor" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("references", "line"), [([], "no retrained model"), ([1], "there is no verdict")]
+)
+def test_too_few_references_are_told_beforehand(references, line, tmp_path, monkeypatch):
+    """Must fail if a person learns after an hour that there will be no verdict."""
+    project(tmp_path, retrain__seeds=references)
+    params = load_params(tmp_path / "params.yaml")
+    images = {"forget": {"train": 200, "validation": 3, "test": 200}, "retain": {}}
+    found = forecast.not_measured(params, images)
+    assert [line in found[0], "plays without it" in found[1], len(found)] == [True, True, 2]
+
+
+def test_speed_is_measured_on_the_network_that_will_be_trained(make_network, cpu, monkeypatch):
+    """Must fail if warming up is timed, or the batch is not counted."""
+    monkeypatch.setattr(forecast, "TIMED_SECONDS", 0.2)
+    clock = iter(range(1000))
+    monkeypatch.setattr(forecast.time, "monotonic", lambda: next(clock) * 0.06)
+    # Each step asks the clock once, the last one twice: begun at 0, 0.24 after four steps, read at 0.30.
+    assert forecast.images_a_second(make_network(0), 6, cpu) == pytest.approx(4 * 6 / 0.30)
+
+
+@pytest.mark.parametrize(
+    ("model", "retrain_section", "words"),
+    [
+        ({}, {}, []),
+        ({"weights": "a.pth"}, {}, ["own split", "recipe of `original`"]),
+        ({"weights": "a.pth"}, {"seeds": [], "weights": ["b.pth"]}, ["own split"]),
+        ({"start": "pretrained"}, {}, ["never saw it"]),
+        ({"start": "pretrained"}, {"seeds": [], "weights": ["b.pth"]}, []),
+    ],
+)
+def test_what_makes_references_unlike_is_said(model, retrain_section, words, tmp_path):
+    """Must fail if a difference of recipes, or a backbone that saw the class, is read as memory."""
+    changes = {f"model__{key}": value for key, value in model.items()}
+    changes |= {f"retrain__{key}": value for key, value in retrain_section.items()}
+    project(tmp_path, **changes)
+    params = load_params(tmp_path / "params.yaml")
+    found = cautions.cautions(params, split_given=False)
+    assert len(found) == len(words)
+    assert all(word in line for word, line in zip(words, found, strict=True))
+    assert not any("own split" in line for line in cautions.cautions(params, split_given=True))
+    assert VALID["model"]["weights"] is None

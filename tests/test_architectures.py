@@ -1,0 +1,176 @@
+"""Any classifier that ends in a linear layer: where its layers are, and a whole game on each family."""
+
+import pytest
+import torch
+from conftest import play
+from torch import nn
+
+from unlearning.base.errors import UserError
+from unlearning.methods import adversarial
+from unlearning.models import build
+from unlearning.models.anatomy import explore, matrices, per_image
+from unlearning.models.build import new_classifier
+from unlearning.models.classifier import LUMA, Architecture
+from unlearning.models.forward import predict_logits
+from unlearning.models.layers import FEATURES, LAYERS, LOGITS
+from unlearning.models.perturb import shrink_and_perturb
+from unlearning.models.weights import load_classifier, save
+from unlearning.settings.model import ModelParams
+
+# Of batch, layer and group normalisation; convolutions, depthwise ones and attention; heads within heads.
+FAMILIES = (
+    "resnet18",
+    "timm/test_convnext",
+    "timm/test_vit",
+    "timm/test_efficientnet_gn",
+    "mobilenet_v3_small",
+    "timm/test_byobnet",
+)
+GREY = Architecture("timm/test_efficientnet", mean=(0.5,), std=(0.25,))
+
+
+def params(**changes: object) -> ModelParams:
+    plain = {"name": "resnet18", "stem": "standard", "mean": None, "std": None}
+    return ModelParams(**plain | {"weights": None, "classes": [], "start": None} | changes)
+
+
+def test_the_layers_of_a_resnet_18_are_its_stages():
+    """Must fail if units are cut elsewhere: figures of earlier runs would mean other layers."""
+    for size in (32, 64, 224):
+        anatomy = new_classifier(Architecture(), size, 10, 0).anatomy
+        assert dict(anatomy.layers) == {
+            "stem": "maxpool", "layer1": "layer1", "layer2": "layer2", "layer3": "layer3"
+        }  # fmt: skip
+        assert anatomy.head == "fc"
+        assert anatomy.learned == ("layer2", "layer3", "layer4", "avgpool", "fc")
+
+
+def test_the_layers_of_a_transformer_are_a_quarter_of_its_blocks_apart():
+    """Must fail if arithmetic is not what cuts a network without stages."""
+    anatomy = new_classifier(Architecture("timm/vit_tiny_patch16_224"), 32, 4, 0).anatomy
+    assert [anatomy.layers[name] for name in LAYERS[1:4]] == ["blocks.2", "blocks.5", "blocks.8"]
+    assert "blocks.2" not in anatomy.learned
+    assert {"blocks.3", "norm", "head"} <= set(anatomy.learned)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_features_times_the_last_layer_are_the_logits(name):
+    """Must fail if another layer is taken for the last, features are not its input, or hooks stay behind."""
+    model = new_classifier(Architecture(name), 32, 4, seed=0).eval()
+    images = torch.rand(3, 3, 32, 32)
+    with torch.no_grad():
+        found = model.look(images, LAYERS)
+        torch.testing.assert_close(found[LOGITS], model(images))
+        torch.testing.assert_close(model.head(found[FEATURES]), found[LOGITS])
+    assert list(found) == [*LAYERS, LOGITS]
+    assert all(found[layer].shape[0] == 3 and found[layer].dim() == 2 for layer in LAYERS)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_layers_mean_is_over_space_whichever_dimension_that_is():
+    """Must fail if tokens, or a layout with channels last, are averaged over channels."""
+    values = torch.rand(2, 5, 3, 3)
+    mean = values.mean(dim=(2, 3))
+    torch.testing.assert_close(per_image(values), mean)
+    torch.testing.assert_close(per_image(values.permute(0, 2, 3, 1)), mean)
+    torch.testing.assert_close(per_image(values.flatten(2).transpose(1, 2)), mean)
+    assert torch.equal(per_image(mean), mean)
+    assert per_image(torch.rand(2, 4, 4, 4).bfloat16()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_each_family_plays_the_game_and_forgets(name, make_data, make_game, cpu, tmp_path):
+    """Must fail if what lies below layer 1 moves, the head is not retired, or the file does not come back."""
+    data = make_data({"cat": 6, "dog": 6, "elephant": 6, "horse": 6}, held_out=5)
+    original = new_classifier(Architecture(name), 32, 4, seed=0)
+    knobs = make_game(batch_size=8, noise=0.4)
+    players = adversarial.init_players(original, 0, knobs.noise)
+    unlearned = play("adversarial", players, data, knobs, cpu).generator
+    below, above = set(), set()
+    for part, weight in original.network.named_parameters():
+        moved = not torch.equal(weight, unlearned.network.get_parameter(part))
+        (above if moved else below).add(part)
+    learned = original.anatomy.learned
+    of_learned = {
+        part for part in below | above if part.startswith(tuple(f"{each}." for each in learned))
+    }
+    assert above <= of_learned
+    assert {f"{original.anatomy.head}.weight"} <= above
+    logits = predict_logits(unlearned, data, torch.arange(len(data.labels)), cpu)
+    assert not (logits.argmax(dim=1) == data.classes.index("elephant")).any()
+
+    save(unlearned, data.labelling, tmp_path / "m.safetensors")
+    again, _ = load_classifier(tmp_path / "m.safetensors")
+    assert again.architecture == unlearned.architecture
+    torch.testing.assert_close(predict_logits(again, data, torch.arange(4), cpu), logits[:4])
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_noise_reaches_matrices_alone(name):
+    """Must fail if a bias, a scale or a table of positions is perturbed, or an attention's weights are not."""
+    model = new_classifier(Architecture(name), 32, 4, seed=0)
+    perturbed = shrink_and_perturb(model, 0.5, seed=0)
+    expected = {id(weight) for part in perturbed.learned_parts for weight in matrices(part)}
+    for part, weight in perturbed.network.named_parameters():
+        moved = not torch.equal(weight, model.network.get_parameter(part))
+        assert moved == (id(weight) in expected), part
+
+
+def test_grey_images_are_the_luma_of_the_colours():
+    """Must fail if one colour is taken, or three channels are fed to a network of one."""
+    model = new_classifier(GREY, 32, 4, seed=0).eval()
+    seen = []
+    model.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    images = torch.rand(2, 3, 32, 32)
+    model(images)
+    luma = sum(share * images[:, channel] for channel, share in enumerate(LUMA))
+    torch.testing.assert_close(seen[0], (luma[:, None] - 0.5) / 0.25)
+    grey = build.network(Architecture(mean=(0.5,), std=(0.2,)), 32, 4)
+    assert grey.conv1.weight.shape == (64, 1, 7, 7)
+
+
+def test_a_small_stem_keeps_the_size_of_the_image():
+    """Must fail if the stride or the pooling stays, or a network without a ResNet's stem is taken."""
+    small = new_classifier(Architecture(stem="small"), 32, 4, seed=0)
+    assert small.network.conv1.weight.shape == (64, 3, 3, 3)
+    assert small.network.maxpool(small.network.conv1(torch.rand(1, 3, 32, 32))).shape[2:] == (
+        32,
+        32,
+    )
+    with pytest.raises(UserError, match=r"'mobilenet_v3_small', but with model\.stem 'small'"):
+        build.of_params(params(name="mobilenet_v3_small", stem="small"), 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("resnet81", "did you mean 'resnet18'"),
+        ("timm/resnet81", "did you mean 'timm/resnet"),
+        ("timm/hf-hub:someone/model", "neither torchvision nor timm"),
+        ("fasterrcnn_resnet50_fpn", "neither torchvision nor timm"),
+        ("squeezenet1_0", "its last layer is not a linear one"),
+        ("googlenet", "GoogLeNetOutputs while it trains"),
+        ("vit_b_16", "cannot take images of 50 pixels"),
+    ],
+)
+def test_what_does_not_suit_is_refused_in_one_line(name, why):
+    """Must fail if a library's own exception escapes, or a name reaches the network."""
+    with pytest.raises(UserError, match=r"^params\.yaml: model\.name is ") as caught:
+        build.of_params(params(name=name), 50)
+    assert why in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_normalisation_is_the_librarys_own_unless_it_is_given():
+    """Must fail if every network is given ImageNet's."""
+    assert build.of_params(params(name="timm/test_vit"), 32).mean == (0.5, 0.5, 0.5)
+    assert build.of_params(params(), 32) == Architecture()
+    given = build.of_params(params(mean=[0.1, 0.2, 0.3], std=[1, 1, 1]), 32)
+    assert given.mean == (0.1, 0.2, 0.3)
+
+
+def test_a_network_of_one_layer_is_none_to_look_into():
+    """Must fail if the last layer is taken for all others too."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
+    with pytest.raises(ValueError, match="nothing but its last layer has weights"):
+        explore(network, torch.zeros(2, 3, 8, 8))
