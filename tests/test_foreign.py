@@ -153,6 +153,7 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path, content):
     path = tmp_path / "m.pth"
     path.write_bytes(content)
     assert "holds no" in refusal(path)
+    assert "weights_only" not in refusal(path)
     assert "no such file" in refusal(tmp_path / "nowhere.pth")
     torch.save([torch.ones(2)], path)
     assert "no tensors by name" in refusal(path)

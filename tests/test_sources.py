@@ -38,7 +38,7 @@ def picture(path: Path, *, colour: int | None = None) -> Path:
 
 
 def table(folder: Path, rows: list[tuple[str, ...]], name: str = "images.csv") -> DataParams:
-    columns = ("path", "label", "split")[: len(rows[0])]
+    columns = ("path", "label", "split")[: len(rows[0]) if rows else 2]
     frame = pd.DataFrame(rows, columns=list(columns))
     for path in frame["path"]:
         if not (folder / path).exists():
@@ -102,6 +102,7 @@ def test_labels_of_a_table_are_names_and_can_be_renamed(tmp_path):
         ([*ROWS, ("p/c.png", "a", "dev")], "its split holds 'dev': the words are train"),
         ([*ROWS, ("p/c.png", "", "test")], "row 7 has an empty cell"),
         ([("p/a.png", "a"), ("p/b.png", "a")], "leave one class, 'a'"),
+        ([], "it has no row"),
     ],
 )
 def test_an_odd_table_is_refused_in_one_line(rows, message, tmp_path):

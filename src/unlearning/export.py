@@ -41,7 +41,7 @@ def export(model: Path, out: Path, params: ModelParams) -> str:
     }
     if out.suffix not in writers:
         raise UserError(
-            f"--out is {str(out)!r}, but its suffix must be one of {', '.join(writers)}"
+            f"the file is {str(out)!r}, but its suffix must be one of {', '.join(writers)}"
         )
     classifier, labelling = load_classifier(model)
     generator = torch.Generator().manual_seed(SEED)
@@ -79,7 +79,13 @@ def _state_dict(model: Classifier, file: Path, params: ModelParams) -> Callable[
         kept = {
             f"{prefix}{name}": tensor for name, tensor in state.items() if prefix + name in given
         }
-        state = {name: tensor.to(given[name].dtype) for name, tensor in kept.items()}
+        # But for halves, which would answer otherwise.
+        state = {
+            name: tensor.to(given[name].dtype)
+            if given[name].dtype.itemsize >= tensor.dtype.itemsize
+            else tensor
+            for name, tensor in kept.items()
+        }
     if file.suffix == ".safetensors":
         save_file(state, file)
     else:

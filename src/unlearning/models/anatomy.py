@@ -10,7 +10,7 @@ last layer is given.
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -48,7 +48,6 @@ class _Call:
     ended: int = 0
     flops_after: int = 0
     output: Any = None
-    inputs: list[Any] = field(default_factory=list)
 
 
 def explore(network: nn.Module, images: Float[Tensor, "2 C H W"]) -> Anatomy:

@@ -1,5 +1,6 @@
 """Classifiers by name: torchvision's, timm's as timm/<name>; by default the article's ResNet-18 (A4, A5)."""
 
+import warnings
 from collections.abc import Callable
 from functools import cache
 
@@ -124,12 +125,14 @@ def _anatomy(architecture: Architecture, image_size: int) -> Anatomy:
 
 def _sized(build: Callable[..., nn.Module], argument: str, size: int) -> nn.Module:
     """Return what is built for images of this size; whoever does not ask for a size takes any."""
-    try:
-        return build(**{argument: size})
-    except TypeError as error:
-        if argument not in str(error):
-            raise
-        return build()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of initial weights that a later version draws otherwise
+        try:
+            return build(**{argument: size})
+        except TypeError as error:
+            if argument not in str(error):
+                raise
+            return build()
 
 
 def _shrink_stem(built: nn.Module) -> None:

@@ -109,6 +109,8 @@ def read(path: Path, where: str) -> dict[str, Tensor]:
                 "code: save the model's state_dict() alone, or take safetensors"
             ) from None
         why = (str(error) or type(error).__name__).splitlines()[0]
+        if "eights" in why:  # PyTorch's words advise to load it all the same
+            why = "neither a file of torch.save nor safetensors"
         raise UserError(f"{about} it holds no weights that can be read: {why[:200]}") from None
     found = _unwrapped(content)
     if not found:

@@ -47,7 +47,9 @@ class Pictures(Sequence[np.ndarray]):
     """The pictures of listed images, H x W or H x W x 3 uint8, read from the data set as they are asked for."""
 
     def __init__(self, params: DataParams, listed: Sequence[Listed]):
-        self._arrays = {part: _part(params.source, params.path, False, part).data for part in PARTS}
+        self._arrays = {
+            part: _part(params.source, params.path, params.download, part).data for part in PARTS
+        }
         self._places = [image.path.split("/") for image in listed]
 
     def __len__(self) -> int:

@@ -42,6 +42,8 @@ def list_images(params: DataParams) -> list[Listed]:
     for column in COLUMNS:
         if column not in table:
             _refuse(params, f"its columns are {choices(list(table))}: it needs path and label")
+    if table.empty:
+        _refuse(params, "it has no row: give a line for each image")
     labels = [composed(label) for label in table["label"]]
     paths = table["path"].tolist()
     splits = table[SPLIT].tolist() if SPLIT in table else [""] * len(paths)
