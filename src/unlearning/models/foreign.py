@@ -10,6 +10,7 @@ from safetensors.torch import load as of_bytes
 from torch import Tensor, nn
 
 from unlearning.base.errors import UserError, choices
+from unlearning.base.progress import say
 from unlearning.base.reading import read_bytes
 from unlearning.base.tensors import MOST_BYTES
 from unlearning.data.dataset import Dataset, Labelling
@@ -152,6 +153,12 @@ def fill(
     own = {
         name.removeprefix(start): value for name, value in state.items() if name.startswith(start)
     }
+    if not own.keys() & wanted.keys() and (renamed := _in_order(state, wanted, head, keep_head)):
+        say(
+            f"{about.removesuffix(', but')}: other names than the network's, taken in order, since all "
+            "shapes agree"
+        )
+        own = renamed
     for name in wanted:
         if name.endswith(COUNTER):
             own.setdefault(name, wanted[name])
@@ -188,6 +195,22 @@ def prefix(state: State, wanted: State) -> str:
         sorted(candidates, key=len),
         key=lambda prefix: sum(prefix + name in state for name in wanted),
     )
+
+
+def _in_order(state: State, wanted: State, head: State, keep_head: bool) -> dict[str, Tensor]:
+    """Return the state under the network's names where nothing but names differs, else nothing.
+
+    As many tensors, each of the shape that the network has at its place; with `keep_head` but for the last
+    layer's. Another library's names of one architecture: efficientnet-pytorch's of what timm calls
+    tf_efficientnet_lite0.
+    """
+    theirs = [value for name, value in state.items() if not name.endswith(COUNTER)]
+    ours = [name for name in wanted if not name.endswith(COUNTER)]
+    fits = len(theirs) == len(ours) and all(
+        value.shape == wanted[name].shape or (keep_head and name in head)
+        for name, value in zip(ours, theirs, strict=True)
+    )
+    return dict(zip(ours, theirs, strict=True)) if fits else {}
 
 
 def _cause(name: str, wanted: State, own: State, head: State) -> str:
