@@ -221,7 +221,10 @@ def test_speed_is_measured_on_the_network_that_will_be_trained(make_network, cpu
     clock = iter(range(1000))
     monkeypatch.setattr(forecast.time, "monotonic", lambda: next(clock) * 0.06)
     # Each step asks the clock once, the last one twice: begun at 0, 0.24 after four steps, read at 0.30.
-    assert forecast.images_a_second(make_network(0), 6, cpu) == pytest.approx(4 * 6 / 0.30)
+    model, steps = make_network(0), []
+    model.register_forward_pre_hook(lambda *_: steps.append(1))
+    assert forecast.images_a_second(model, 6, cpu) == pytest.approx(4 * 6 / 0.30)
+    assert len(steps) == forecast.WARM_UP_STEPS + 4
 
 
 @pytest.mark.parametrize(

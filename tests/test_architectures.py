@@ -53,6 +53,14 @@ def test_the_layers_of_a_transformer_are_a_quarter_of_its_blocks_apart():
     assert {"blocks.3", "norm", "head"} <= set(anatomy.learned)
 
 
+def test_a_stage_that_does_half_of_the_work_is_cut_into_its_blocks():
+    """Must fail if a unit may be larger than a third: two layers would be one and the same."""
+    anatomy = new_classifier(Architecture("timm/convnext_atto"), 64, 4, 0).anatomy
+    assert [anatomy.layers[name] for name in LAYERS[1:4]] == [
+        "stages.1", "stages.2.blocks.1", "stages.2.blocks.4"
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_features_times_the_last_layer_are_the_logits(name):
     """Must fail if another layer is taken for the last, features are not its input, or hooks stay behind."""

@@ -322,6 +322,20 @@ def test_a_state_dict_goes_back_under_the_names_and_in_the_order_it_came(tmp_pat
     assert all(torch.equal(back[name], came[name]) for name in came)
 
 
+def test_what_answers_otherwise_is_not_kept(tmp_path, model, monkeypatch):
+    """Must fail if a program is written and never run."""
+
+    def wrong(network: Classifier, file: Path) -> Callable[[Tensor], Tensor]:
+        file.write_bytes(b"program")
+        return lambda images: network(images) * 1.01
+
+    monkeypatch.setattr("unlearning.export._program", wrong)
+    weights.save(model, LABELLING, tmp_path / "unlearned.safetensors")
+    with pytest.raises(UserError, match="answers otherwise"):
+        export(tmp_path / "unlearned.safetensors", tmp_path / "out.pt2", params())
+    assert [file.name for file in tmp_path.iterdir()] == ["unlearned.safetensors"]
+
+
 def test_export_to_an_unknown_form_is_refused(tmp_path, model):
     """Must fail if a suffix is guessed."""
     weights.save(model, LABELLING, tmp_path / "unlearned.safetensors")
