@@ -252,6 +252,19 @@ def test_a_wrong_order_and_a_wrong_normalisation_are_found_out(data, trained, cp
     assert np.mean(right) > 0.9
 
 
+def test_an_order_that_fits_a_few_answers_by_chance_is_not_proposed(
+    data, trained, cpu, monkeypatch
+):
+    """Must fail if an order is asked of the images that it was fitted to: some order fits any few answers."""
+    images = data.select(subset="train")[::3]
+    answers = torch.randn(len(images), 4, generator=torch.Generator().manual_seed(1))
+    monkeypatch.setattr(doubts, "predict_logits", lambda *_: answers)
+    labels = data.labels[images]
+    fitted = answers[:, doubts.best_order(answers, labels)]
+    assert accuracy(fitted, labels) > accuracy(answers, labels) + doubts.GAIN
+    assert doubts.about(trained, data, images, (), cpu)[0] != Doubt.ORDER
+
+
 def test_another_normalisation_is_proposed(data, trained, cpu):
     """Must fail if the model's own normalisation is not put back, or only its order is doubted."""
     other = copy.deepcopy(trained)

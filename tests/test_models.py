@@ -1,5 +1,6 @@
 """Networks are seeded, their files come back to the bit, and a file that is none is refused unread."""
 
+import json
 import os
 import pickle
 
@@ -7,9 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import resnet
+from safetensors.torch import load as of_bytes
 from safetensors.torch import save_file
 
 from unlearning.base.errors import UserError
+from unlearning.base.tensors import read_tensors
 from unlearning.data.dataset import Labelling
 from unlearning.models import forward
 from unlearning.models.discriminator import (
@@ -133,6 +136,27 @@ def test_weights_without_our_labelling_are_refused(tmp_path, metadata):
     save_file(new_discriminator(3, seed=0).state_dict(), path, metadata=metadata)
     with pytest.raises(UserError, match="is not a weights file of this project"):
         load_discriminator(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mean": [0.5]}, {"mean": [], "std": []}, {"mean": [0.5] * 2, "std": [1.0] * 2},
+        {"std": [0.0] * 3}, {"mean": [1e999] * 3}, {"stem": "large"}, {"name": 3}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_an_impossible_architecture_in_a_file_is_refused(change, tmp_path):
+    """Must fail if a stranger's normalisation ends in a traceback, or in answers that are no numbers."""
+    path = tmp_path / "m.safetensors"
+    save(resnet(3, seed=0), LABELLING, path)
+    header = json.loads(read_tensors(path, "labelling", of_bytes)[0])
+    header["architecture"] |= change
+    state = resnet(3, seed=0).network.state_dict()
+    contiguous = {name: value.contiguous() for name, value in state.items()}
+    save_file(contiguous, path, metadata={"labelling": json.dumps(header)})
+    with pytest.raises(UserError, match="is not a weights file of this project") as caught:
+        load_classifier(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_weights_of_another_architecture_are_refused_in_one_line(tmp_path):

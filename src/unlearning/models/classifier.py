@@ -1,5 +1,6 @@
 """A classifier as the pipeline sees it: a library's network, its normalisation, and where its layers are."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -27,6 +28,12 @@ class Architecture:
     stem: Literal["standard", "small"] = "standard"
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        """Check what may stand in a stranger's file. Raises: ValueError."""
+        finite = all(map(math.isfinite, self.mean + self.std))
+        if not len(self.mean) == len(self.std) in (1, 3) or not finite or min(self.std) <= 0:
+            raise ValueError("mean and std are not of one or three channels, or std is not above 0")
 
 
 class Classifier(nn.Module):

@@ -20,18 +20,9 @@ from unlearning.settings.model import ModelParams
 
 # Under what training loops keep a model's tensors, the likeliest first; the averaged ones come last.
 WRAPPINGS = (
-    *(
-        "state_dict",
-        "model_state_dict",
-        "model_state",
-        "model",
-        "net",
-        "network",
-        "module",
-        "weights",
-    ),
-    *("state_dict_ema", "model_ema", "ema"),
-)
+    "state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights",
+    "state_dict_ema", "model_ema", "ema",
+)  # fmt: skip
 PRETRAINED = "pretrained"  # in `model.start`: the library's own
 # Of batch normalisation; files of PyTorch before 0.4 lack it, and nothing depends on it.
 COUNTER = "num_batches_tracked"
