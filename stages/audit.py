@@ -18,16 +18,23 @@ from unlearning.observe import record
 
 def main() -> None:
     observed = record.load(Path("data/observed"))
-    probed = probe_all(observed)
+    of_images = observed.sample.of_images
+    probed = None if of_images else probe_all(observed)
     figures = result.figures(observed, probed)
-    prior, rates = calibration.load()
+    prior, rates = calibration.load(of_images=of_images)
     judged = result.judge(figures, observed, prior)
     article = read_metrics("metrics/evaluate_forget.json")["article_assessment"]
     related = neighbours.rows(observed)
 
     write_metrics("metrics/audit.json", result.metrics(figures, judged, observed, rates, article))
-    write_rows("plots/audit_figures.csv", result.table(figures, judged[UNLEARNED]))
-    write_series("plots/audit_layers.csv", result.layer_rows(figures, probed), columns.LAYERS)
+    write_rows(
+        "plots/audit_figures.csv", result.table(figures, judged[UNLEARNED], of_images=of_images)
+    )
+    write_series(
+        "plots/audit_layers.csv",
+        result.layer_rows(figures, probed) if probed else [],
+        columns.LAYERS,
+    )
     write_series("plots/audit_relearning.csv", result.curve_rows(observed), columns.CURVES)
     write_series("plots/audit_histograms.csv", result.histogram_rows(observed), columns.HISTOGRAMS)
     write_rows("plots/neighbours.csv", related)

@@ -5,16 +5,15 @@ last good outputs. So all other stages wait for this one. It runs every time, si
 all that a folder of photographs gives (links). What it writes of them is the same for every valid request on
 the same images, so that an edit of one parameter does not make every stage run again.
 
-Reads: params.yaml, the files in data.path and those of weights that params.yaml names. Writes:
+Reads: params.yaml, the files in data.path, and those of weights and of requests that params.yaml names. Writes:
 data/request.json (what is to be forgotten), data/source.json (what the folder holds), data/weights.json (hashes
 of given weights). Run: `dvc repro check_request`.
 """
 
 from unlearning.base import progress, stage
 from unlearning.base.files import write_metrics
-from unlearning.check import possible
+from unlearning.check import asked, possible
 from unlearning.data import request
-from unlearning.data.request import Request
 from unlearning.methods.shared import cost
 from unlearning.settings.whole import load_params
 from unlearning.sources import contents, listing
@@ -30,7 +29,7 @@ def main() -> None:
     for remark in listing.remarks(params.data):
         progress.say(f"check_request: {remark}")
 
-    request.write(Request(tuple(params.forget.classes)), "data/request.json")
+    request.write(asked.request_of(params), "data/request.json")
     write_metrics("data/source.json", {"valid": True} | contents.of(params.data))
     write_metrics("data/weights.json", possible.weights_of(params))
 

@@ -25,7 +25,7 @@ from unlearning.observe import record
 def main() -> None:
     observed = record.load(Path("data/observed"))
     sample = observed.sample
-    rows = sample.rows("forget", "test")
+    rows = sample.judged
     logits = observed.models.map(lambda view: view.logits[rows])
     shares = logits.map(
         lambda each: evaluation.destinations(each, sample.classes)
@@ -34,7 +34,8 @@ def main() -> None:
     retain = read_metrics("metrics/evaluate_retain.json")
 
     write_metrics(
-        "metrics/evaluate_forget.json", {**figures, **assessment.of_metrics(figures, retain)}
+        "metrics/evaluate_forget.json",
+        {**figures, **assessment.of_metrics(figures, retain, of_images=sample.of_images)},
     )
     write_series(
         "plots/forget_confusion.csv",

@@ -1,7 +1,8 @@
 """Train the reference: the original's recipe from scratch, once per seed, without a single forget image.
 
 Or take models that a person retrained (`retrain.weights`): they are numbered from 1. Where the original was not
-trained here (`model.weights`) but the retrained models are, a control beside them is trained on all images.
+trained here (`model.weights`) but the retrained models are, a control beside them is trained on all images; not
+where it is what an earlier request left.
 
 Reads: data/images.npy, data/request.json, data/samples.csv, data/split.csv, data/weights.json (of the files
 that `model` and `retrain` name). Writes: models/retrained/<seed>.safetensors, models/controls,
@@ -63,7 +64,7 @@ def main() -> None:
             )
             keep(model, str(seed))
 
-        if params.weights and references.seeds:
+        if params.weights and references.seeds and not images.request.earlier:
             # The original has a recipe of its own: what ours makes of all images tells both apart from memory.
             seed = references.seeds[0]
             model = train(

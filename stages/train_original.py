@@ -1,7 +1,9 @@
 """Train the classifier that will have to forget, or take the one that is trained already (`model.weights`).
 
-Reads: data/images.npy, data/request.json, data/samples.csv, data/split.csv, data/weights.json (of the files
-that `model` names). Writes: models/original.safetensors, metrics/train_original.json, plots/train_original.csv.
+What is to be forgotten plays no part: another request leaves it as it is.
+
+Reads: data/images.npy, data/samples.csv, data/subsets.csv, data/weights.json (of the files that `model` names).
+Writes: models/original.safetensors, metrics/train_original.json, plots/train_original.csv.
 Run: `dvc repro train_original`.
 """
 
@@ -20,7 +22,7 @@ from unlearning.settings.original import OriginalParams
 def main() -> None:
     params, recipe, machine = load(ModelParams), load(OriginalParams), load(MachineParams)
     device = hardware.choose(machine.device, machine.precision)
-    images = dataset.load("data")
+    images = dataset.load_subsets("data")
     curve = progress.Curve("train_original")
 
     with resume.session("train_original", device) as session:

@@ -1,6 +1,7 @@
 """The whole pipeline with other networks, given weights and given references, stage by stage at tiny size."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +39,12 @@ STAGES = (
 COLOURS = {"cat": (220, 40, 40), "dog": (40, 220, 40), "elephant": (40, 40, 220)}
 
 
-def photographs(root: Path, count: int = 15, *, grey: bool = False) -> None:
+def photographs(
+    root: Path, count: int = 15, *, grey: bool = False, classes: Iterable[str] = COLOURS
+) -> None:
     random = np.random.default_rng(0)
-    for name, colour in COLOURS.items():
+    for name in classes:
+        colour = COLOURS.get(name, random.integers(30, 220, 3))
         (root / name).mkdir(parents=True)
         for number in range(count):
             noise = random.integers(-30, 31, (40, 40, 3))

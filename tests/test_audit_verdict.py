@@ -95,4 +95,5 @@ def test_every_verdict_is_told_to_be_a_success_or_none():
     assert {word for word in Verdict if word not in SUCCESSES} == {
         "nothing to forget", "original at chance", "too few images to tell", "failed: still known",
         "failed: others damaged", "failed: known and damaged", "forgotten and kept",
+        "kept, forgetting not known",
     }  # fmt: skip

@@ -148,6 +148,7 @@ def write_run(folder, retrained: object, warnings: str = "none") -> None:
     }
     readings = {"js_to_retrained": "inside", "auditor_auc.outputs": "outside", "zrf": "outside"}
     audit = {
+        "request": "classes",
         "verdict": "told apart",
         "worst_forget_accuracy": 0.0,
         "retrained": retrained,
@@ -240,7 +241,7 @@ def test_calibrate_writes_what_the_audit_goes_by(run, tmp_path, monkeypatch):
     assert code == 0 and out.rstrip().endswith(file.read_text().rstrip())
     assert next(waiting, None) is None
     assert file.read_text() == calibration.as_json(*calibration.measure(figures))
-    assert json.loads(file.read_text())["caught"]["4"] == 1
+    assert json.loads(file.read_text())["classes"]["caught"]["4"] == 1
 
 
 def test_calibrate_takes_several_runs_with_eight_retrained_models_each(run, tmp_path, monkeypatch):

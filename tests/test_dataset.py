@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_settings import forgetting
+from test_split import assign
 from test_tree import data_params
 
 from unlearning.base.files import read_table, write_table
-from unlearning.data import request, split
+from unlearning.data import request
 from unlearning.data.dataset import crop_and_flip, load, scaled, shuffled_batches
 from unlearning.data.request import Request
 from unlearning.settings.split import SplitParams
@@ -39,9 +39,7 @@ def test_load_reads_what_the_stages_before_it_wrote(tmp_path, monkeypatch):
     root = tmp_path / "photos"
     pack.pack(list_images(params, root), root, params, tmp_path)
     samples = read_table(tmp_path / "samples.csv")
-    assigned = split.assign(
-        samples, SplitParams(validation=0.2, test=0.2, seed=0), forgetting(classes=["c"])
-    )
+    assigned = assign(samples, SplitParams(validation=0.2, test=0.2, seed=0), Request(("c",)))
     write_table(tmp_path / "split.csv", assigned.iloc[::-1])
     request.write(Request(("c",)), tmp_path / "request.json")
 

@@ -125,7 +125,8 @@ def observed(
     accuracies = {"forget": train, "retain": train + 0.5}
     forget = tuple(np.unique(truth).tolist()) if role == "forget" else ()
     sample = Sample(
-        np.arange(count), truth, np.array([role] * count), np.array(["test"] * count), forget, CLASSES
+        np.arange(count), truth, np.array([role] * count), np.array(["test"] * count), forget, CLASSES,
+        np.full(count, role == "forget"), np.zeros(count, dtype=int),
     )  # fmt: skip
     scores = {UNLEARNED: np.full(count, score), ORIGINAL: np.full(count, 0.9)}
     scores[EXTRACTOR] = np.linspace(0, 1, count)

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from test_decode import HEIC, photo, png_header
 from test_models import Bomb
 from test_prepare import contents, photos
-from test_settings import forgetting
+from test_split import assign
 from test_tree import data_params
 
 from unlearning.base.errors import UserError
 from unlearning.base.files import atomic, read_images, read_table, write_table
-from unlearning.data import dataset, request, split
+from unlearning.data import dataset, request
 from unlearning.data.request import Request
 from unlearning.settings.split import SplitParams
 from unlearning.sources import pack
@@ -145,10 +145,10 @@ def packed(tmp_path_factory) -> Path:
         params = data_params(path=str(root), image_size=32)
         pack.pack(list_images(params, root), root, params, folder)
     samples = read_table(folder / "samples.csv")
-    forget = forgetting(classes=["cat"])
+    forget = Request(("cat",))
     write_table(
         folder / "split.csv",
-        split.assign(samples, SplitParams(validation=0.2, test=0.2, seed=0), forget),
+        assign(samples, SplitParams(validation=0.2, test=0.2, seed=0), forget),
     )
     request.write(Request(("cat",)), folder / "request.json")
     return folder
@@ -193,9 +193,9 @@ def test_any_table_is_taken_or_refused(tmp_path, packed, rows, header, name):
     text = "\n".join([header, *(",".join(row) for row in rows)])
     (folder / name).write_bytes(text.encode("utf-8", "replace"))
     outcome(lambda: dataset.load(folder))
-    shares, forget = SplitParams(validation=0.2, test=0.2, seed=0), forgetting(classes=["cat"])
+    shares, forget = SplitParams(validation=0.2, test=0.2, seed=0), Request(("cat",))
     outcome(
-        lambda: split.assign(
+        lambda: assign(
             read_table(folder / "samples.csv", ["id", "pixels", "class"]), shares, forget
         )
     )

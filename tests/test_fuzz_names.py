@@ -21,8 +21,8 @@ from unlearning.base.errors import UserError, printable
 from unlearning.base.files import read_table, write_series
 from unlearning.charts import pictures
 from unlearning.data import request
+from unlearning.data.request import Request
 from unlearning.settings.data import DataParams
-from unlearning.settings.forget import ForgetParams
 from unlearning.sources import pack
 from unlearning.sources.folder import files_below, list_images, select
 from unlearning.sources.listing import counts
@@ -75,10 +75,7 @@ def test_class_names_that_are_taken_come_back_from_every_table(tmp_path, names):
 def test_any_request_to_forget_is_taken_or_refused(names, known):
     """Must fail if the message about an odd name cannot be made or shown."""
     counts = dict.fromkeys(known, 5)
-    if (
-        outcome(lambda: request.check(counts, ForgetParams.model_construct(classes=names)))
-        == "taken"
-    ):
+    if outcome(lambda: request.check(counts, Request(tuple(names)))) == "taken":
         assert set(names) <= set(known)
 
 

@@ -30,6 +30,7 @@ METRICS: dict[str, dict[str, Any]] = {
     "evaluate_retain": {"test_accuracy": 0.89, "original": {"test_accuracy": 0.92}},
     "adversarial_train": {"cost_ratio": 0.5},
     "audit": {
+        "request": "classes",
         "js_to_retrained": 0.13,
         "js_floor": 0.08,
         "verdict": "told apart",
@@ -327,3 +328,21 @@ def test_what_the_audit_calls_no_success_never_passes(tmp_path, verdict):
     off = dict.fromkeys(LIMITS)
     expected = "kept" if verdict in SUCCESSES else "broken"
     assert outcomes(tmp_path, **off)["verdict"] == expected
+
+
+def test_single_images_are_held_against_retraining_and_not_against_zero(tmp_path):
+    """Must fail if a model must give images that it never saw another class than their own."""
+    write(tmp_path)
+    audit = METRICS["audit"] | {"request": "images", "worst_forget_accuracy": 0.5}
+    del audit["few_shot_recall"]
+    write_metrics(tmp_path / "audit.json", audit)
+    for accuracy, outcome in ((0.52, "kept"), (0.5201, "broken")):
+        forget = {
+            "test_accuracy": 0.5,
+            "train_accuracy": accuracy,
+            "retrained": {"train_accuracy": 0.5},
+        }
+        write_metrics(tmp_path / "evaluate_forget.json", forget)
+        found = outcomes(tmp_path)
+        assert found.pop("forget_accuracy") == outcome
+        assert "few_shot_excess" not in found and set(found.values()) == {"kept"}

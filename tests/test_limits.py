@@ -186,19 +186,26 @@ def test_rates_are_those_of_the_next_fewer_references():
     assert rates.at(9) == {"false_alarms": 0.03, "caught": 0.97}
 
 
-def test_what_is_shipped_is_whole(tmp_path, monkeypatch):
+@pytest.mark.parametrize("of_images", [False, True])
+def test_what_is_shipped_is_whole(tmp_path, monkeypatch, of_images):
     """Must fail if a figure that decides has no prior, or what is written is not what is read."""
-    prior, rates = calibration.load()
+    prior, rates = calibration.load(of_images=of_images)
     families = {catalogue.family(name) for name in prior.spreads}
-    deciding = {key for key, each in catalogue.ENTRIES.items() if each.decides != ()}
+    deciding = {
+        key
+        for key, each in catalogue.ENTRIES.items()
+        if (each.decides_of_images if of_images else each.decides) != ()
+    }
     assert families == deciding
-    assert all(catalogue.decides(name) for name in prior.spreads)
-    assert min(prior.spreads.values()) > 0 and set(rates.false_alarms) == set(calibration.COUNTS)
+    assert all(catalogue.decides(name, of_images=of_images) for name in prior.spreads)
+    assert min(prior.spreads.values()) > 0 and set(rates.false_alarms) == (
+        {2} if of_images else set(calibration.COUNTS)
+    )
     file = tmp_path / "calibration.json"
     file.write_text(calibration.as_json(prior, rates))
     monkeypatch.setattr(calibration, "FILE", file)
     calibration.load.cache_clear()
-    assert calibration.load() == (prior, rates)
+    assert calibration.load(of_images=of_images) == (prior, rates)
     calibration.load.cache_clear()
 
 

@@ -35,7 +35,7 @@ TREE: dict[str, Any] = {
         "final": {"discriminator_accuracy": 0.99, "effective_classes": 1.04},
     },
     "audit": {
-        "verdict": Verdict.NOT_TOLD_APART, "worst_forget_accuracy": 0.02,
+        "request": "classes", "verdict": Verdict.NOT_TOLD_APART, "worst_forget_accuracy": 0.02,
         "retrained": {"models": 2}, "error_rates": {"false_alarms": 0.03, "caught": 0.96},
         "article_comparison": Comparison.BOTH_SUCCESS,
         "verdicts": {"original": Verdict.STILL_KNOWN, "head_edited": Verdict.TOLD_APART},
@@ -49,8 +49,18 @@ TREE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def tree(verdict: str = Verdict.NOT_TOLD_APART, cost: str = Cost.CHEAPER, **readings: str) -> Any:
+# Words that are said of single images alone.
+OF_IMAGES = {Verdict.KEPT, Verdict.NOR_THE_ORIGINAL}
+
+
+def tree(
+    verdict: str = Verdict.NOT_TOLD_APART,
+    cost: str = Cost.CHEAPER,
+    of_images: bool = False,
+    **readings: str,
+) -> Any:
     changed = copy.deepcopy(TREE)
+    changed["audit"]["request"] = "images" if of_images else "classes"
     changed["audit"]["verdict"] = verdict
     changed["adversarial_train"] |= {
         "cost_assessment": cost,
@@ -161,12 +171,12 @@ def test_what_is_no_success_says_why(word, said):
 @pytest.mark.parametrize("word", Verdict)
 def test_forgetting_dearer_than_retraining_is_no_success(word):
     """Must fail if a person who paid for three retrainings is told of a success first, or not what to do."""
-    said = verdict_of(tree(word, Cost.DEARER))
+    said = verdict_of(tree(word, Cost.DEARER, of_images=word in OF_IMAGES))
     assert "dearer than retraining: 360% of the work of one. Take a model retrained" in said
     assert "such as those in models/retrained" in said
     begins = not word.startswith(("failed", "nothing", "too few", "original"))
     assert said.startswith("dearer than retraining") == (
-        begins and word != Verdict.FORGOTTEN_AND_KEPT
+        begins and word not in (Verdict.FORGOTTEN_AND_KEPT, Verdict.KEPT)
     )
 
 
@@ -209,7 +219,8 @@ def test_warnings_have_their_figures(word, said):
 
 def test_every_word_has_a_sentence_without_a_key():
     """Must fail if a new word ends in KeyError, or a sentence speaks in keys."""
-    said = [verdict_of(tree(word)) for word in Verdict]
+    said = [verdict_of(tree(word)) for word in Verdict if word not in OF_IMAGES]
+    said += [verdict_of(tree(word, of_images=True)) for word in Verdict]
     said += [sentences.COMPARISONS[word] for word in Comparison]
     said += [sentences.reason(word) for word in Unmeasured]
     assert not [text for text in said if re.search(r"\w_\w|\w\.\w*[a-z]", text)]

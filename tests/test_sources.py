@@ -13,14 +13,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 from scipy.io import savemat
-from test_settings import forgetting, write_params
+from test_settings import write_params
+from test_split import assign
 from test_tree import data_params
 from torchvision import datasets
 
-from stages import prepare_data, split_dataset
+from stages import check_request, prepare_data, split_dataset
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_table
 from unlearning.data import split
+from unlearning.data.request import Request
 from unlearning.settings.data import DataParams
 from unlearning.settings.split import SplitParams
 from unlearning.sources import contents, library, listing, pack
@@ -154,7 +156,7 @@ def test_folders_of_a_split_are_not_split_again(tmp_path):
     expected = dict.fromkeys(("test", "train", "validation"), 4)
     assert listing.counts(params) == dict.fromkeys("abc", expected)
     samples = packed(params, tmp_path / "out")
-    assigned = split.assign(samples, SHARES, forgetting(classes=["a"]))
+    assigned = assign(samples, SHARES, Request(("a",)))
     words = {"train": "train", "valid": "validation", "test": "test"}
     assert list(assigned["subset"]) == [words[path.split("/")[0]] for path in samples["path"]]
 
@@ -163,12 +165,10 @@ def test_a_subset_that_is_not_given_is_cut_from_training_images(tmp_path):
     """Must fail if test images validate, or the share is taken of all images."""
     params = split_tree(tmp_path / "photos", ("train", "test"))
     samples = packed(params, tmp_path / "out")
-    assigned = split.assign(samples, SHARES, forgetting(classes=["a"]))
+    assigned = assign(samples, SHARES, Request(("a",)))
     assert assigned["subset"].value_counts().to_dict() == {"test": 12, "train": 9, "validation": 3}
     assert set(assigned["subset"][samples["subset"] == "test"]) == {"test"}
-    assert split.training_images(listing.counts(params), SHARES, forgetting(classes=["a"])) == {
-        "forget": 3, "retain": 6
-    }  # fmt: skip
+    assert split.training_images(listing.counts(params), SHARES) == dict.fromkeys("abc", 3)
 
 
 def test_classes_that_are_called_train_and_test_stay_classes(tmp_path):
@@ -192,7 +192,7 @@ def test_one_file_in_two_splits_is_refused(tmp_path, monkeypatch):
         packed(params, tmp_path / "out")
     Image.open(photos / "train/a/0.png").save(photos / "test/a/copy.png", compress_level=1)
     samples = packed(params, tmp_path / "out")
-    assigned = split.assign(samples, SHARES, forgetting(classes=["a"]))
+    assigned = assign(samples, SHARES, Request(("a",)))
     assert set(assigned["subset"][samples["path"].str.contains("copy|train/a/0")]) == {"train"}
 
 
@@ -202,7 +202,7 @@ def test_a_class_without_a_test_image_is_refused(tmp_path):
     shutil.rmtree(tmp_path / "photos/test/b")
     samples = packed(params, tmp_path / "out")
     with pytest.raises(UserError, match=r"gives class 'b' no test image"):
-        split.assign(samples, SHARES, forgetting(classes=["a"]))
+        assign(samples, SHARES, Request(("a",)))
 
 
 # --- torchvision's sets, as small ones in the real format ----------------------------------------
@@ -338,6 +338,7 @@ def test_a_given_split_goes_through_the_stages(tmp_path, monkeypatch):
     split_tree(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
     write_params(tmp_path, forget__classes=["a"], data__path="photos")
+    check_request.main()
     prepare_data.main()
     split_dataset.main()
     rows = read_table("data/split.csv", ["id", "subset", "role"])

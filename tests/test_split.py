@@ -1,7 +1,9 @@
 """Each image has one subset and one role; a request that cannot be met is refused beforehand."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -9,21 +11,32 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_settings import forgetting, write_params
+from test_settings import write_params
 
 from stages import check_request, split_dataset
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table, write_table
-from unlearning.data import request, split
+from unlearning.data import request, roles, split
+from unlearning.data.request import Request
 from unlearning.settings.split import SplitParams
 from unlearning.sources.folder import DRAWING
 
-FORGET = forgetting(classes=["b"])
+FORGET = Request(("b",))
 CLASSES = ("a", "b", "c", "d")
 
 
 def shares(validation: float = 0.2, test: float = 0.2, seed: int = 0) -> SplitParams:
     return SplitParams(validation=validation, test=test, seed=seed)
+
+
+def assign(
+    images: pd.DataFrame,
+    params: SplitParams,
+    asked: Request,
+    withdrawn: Mapping[int, int] = MappingProxyType({}),
+) -> pd.DataFrame:
+    """Return subsets and roles, as the stage has them."""
+    return roles.assign(images, split.subsets(images, params), asked, withdrawn)
 
 
 def table(*images: tuple[str, str]) -> pd.DataFrame:
@@ -36,6 +49,14 @@ def table(*images: tuple[str, str]) -> pd.DataFrame:
 def distinct(**counts: int) -> pd.DataFrame:
     """Return samples whose pixels all differ, so many per class."""
     return table(*((name, f"{name}{i}") for name, n in counts.items() for i in range(n)))
+
+
+def owned(images: pd.DataFrame) -> dict[str, int]:
+    """Return how many distinct images each class has, if one of several counts for the smallest of them."""
+    files = images["class"].value_counts()
+    rank = images["class"].map({name: (files[name], name) for name in files.index})
+    owner = images.assign(rank=rank).groupby("pixels")["rank"].min()
+    return {name: sum(each[1] == name for each in owner) for name in files.index}
 
 
 splits = st.builds(
@@ -55,8 +76,7 @@ def samples(draw: st.DrawFn, copies: bool = True) -> pd.DataFrame:
         pixels = st.sampled_from([pixels for _, pixels in images])
         images += draw(st.lists(st.tuples(st.sampled_from(names), pixels), max_size=12))
     made = table(*images)
-    owners = made.groupby("pixels")["class"].min().value_counts()
-    assume(all(owners.get(name, 0) >= 3 for name in names))
+    assume(all(count >= 3 for count in owned(made).values()))
     return made
 
 
@@ -64,7 +84,7 @@ def samples(draw: st.DrawFn, copies: bool = True) -> pd.DataFrame:
 @given(samples(), splits)
 def test_every_image_has_one_subset_and_the_role_of_its_class(images, params):
     """Must fail if an image is lost or repeated, or its role is another class's."""
-    assigned = split.assign(images, params, FORGET)
+    assigned = assign(images, params, FORGET)
     assert assigned.columns.tolist() == ["id", "subset", "role"]
     assert assigned["id"].tolist() == images["id"].tolist()
     assert set(assigned["subset"]) == {"train", "validation", "test"}
@@ -76,7 +96,7 @@ def test_every_image_has_one_subset_and_the_role_of_its_class(images, params):
 @given(samples(), splits)
 def test_images_with_the_same_pixels_share_a_subset(images, params):
     """Must fail if images are split one by one, or each class for itself."""
-    table = images.merge(split.assign(images, params, FORGET), on="id")
+    table = images.merge(assign(images, params, FORGET), on="id")
     assert table.groupby("pixels")["subset"].nunique().max() == 1
 
 
@@ -84,7 +104,7 @@ def test_images_with_the_same_pixels_share_a_subset(images, params):
 @given(samples(copies=False), splits)
 def test_each_class_is_split_within_one_image_of_its_shares(images, params):
     """Must fail if the split is drawn over all classes together, or rounds always down."""
-    table = images.merge(split.assign(images, params, FORGET), on="id")
+    table = images.merge(assign(images, params, FORGET), on="id")
     for _, own in table.groupby("class"):
         sizes = own["subset"].value_counts()
         for subset, share in (("validation", params.validation), ("test", params.test)):
@@ -102,15 +122,13 @@ def test_the_order_of_rows_does_not_matter(images, params, random):
     order = list(range(len(images)))
     random.shuffle(order)
     shuffled = images.iloc[order]
-    pd.testing.assert_frame_equal(
-        split.assign(images, params, FORGET), split.assign(shuffled, params, FORGET)
-    )
+    pd.testing.assert_frame_equal(assign(images, params, FORGET), assign(shuffled, params, FORGET))
 
 
 def test_the_seed_decides_the_split():
     """Must fail if the seed is ignored, or the same seed gives another split."""
     images = distinct(a=40, b=40, c=40)
-    first, again, other = (split.assign(images, shares(seed=s), FORGET) for s in (0, 0, 1))
+    first, again, other = (assign(images, shares(seed=s), FORGET) for s in (0, 0, 1))
     pd.testing.assert_frame_equal(first, again)
     moved = (first["subset"] != other["subset"]).mean()
     # Two independent splits 0.6/0.2/0.2 differ in 1 - (0.36 + 0.04 + 0.04) = 0.56 of the images.
@@ -120,8 +138,8 @@ def test_the_seed_decides_the_split():
 def test_another_class_does_not_reshuffle_the_others():
     """Must fail if classes share one stream of random numbers."""
     few, more = distinct(b=20, c=20, d=20), distinct(a=20, b=20, c=20, d=20)
-    before = few.merge(split.assign(few, shares(), FORGET), on="id")
-    after = more.merge(split.assign(more, shares(), FORGET), on="id")
+    before = few.merge(assign(few, shares(), FORGET), on="id")
+    after = more.merge(assign(more, shares(), FORGET), on="id")
     both = before.merge(after, on="pixels")
     assert len(both) == 60
     assert (both["subset_x"] == both["subset_y"]).all()
@@ -130,8 +148,8 @@ def test_another_class_does_not_reshuffle_the_others():
 def test_new_images_leave_most_old_ones_in_their_subset():
     """Must fail if one more image draws the lots of all anew."""
     few, more = distinct(a=100, b=100, c=100), distinct(a=105, b=100, c=100)
-    before = few.merge(split.assign(few, shares(), FORGET), on="id")
-    after = more.merge(split.assign(more, shares(), FORGET), on="id")
+    before = few.merge(assign(few, shares(), FORGET), on="id")
+    after = more.merge(assign(more, shares(), FORGET), on="id")
     both = before.merge(after, on="pixels")
     assert (both["subset_x"] != both["subset_y"]).sum() <= 10
 
@@ -139,7 +157,7 @@ def test_new_images_leave_most_old_ones_in_their_subset():
 def test_subsets_are_mixed_within_a_class():
     """Must fail if images go to subsets by name, as a sorted folder of near-duplicates would."""
     images = distinct(a=100, b=100, c=100)
-    subset = split.assign(images, shares(), FORGET)["subset"]
+    subset = assign(images, shares(), FORGET)["subset"]
     first_half = subset[:50].value_counts(normalize=True)
     assert 0.05 < first_half["test"] < 0.35
 
@@ -149,7 +167,7 @@ def test_copies_train_while_there_are_enough_others():
     copies = [("a", "same")] * 50
     images = table(*copies, *((name, f"{name}{i}") for name in "abc" for i in range(10)))
     for seed in range(10):
-        subset = split.assign(images, shares(seed=seed), FORGET)["subset"]
+        subset = assign(images, shares(seed=seed), FORGET)["subset"]
         assert (subset[:50] == "train").all()
         assert (subset[50:60] == "test").sum() == 2
 
@@ -190,27 +208,25 @@ def test_sizes_by_hand(images, validation, test, expected):
         (
             {"dog": 9, "cat": 2, "cow": 9},
             ["dog"],
-            "class 'cat' has 2 distinct images, but needs 3",
+            "class 'cat' has 2 images, but needs 3",
         ),
     ],
 )
 def test_an_impossible_request_is_refused(counts, forget, said):
     """Must fail if the request passes, or the message does not name what is wrong."""
     with pytest.raises(UserError) as caught:
-        request.check(counts, forgetting(classes=forget))
+        request.check(counts, Request(tuple(forget)))
     assert said in str(caught.value)
 
 
 def test_copies_do_not_make_a_class_large_enough():
     """Must fail if files are counted where distinct images are needed."""
     copies = [("a", "same")] * 9
-    with pytest.raises(UserError, match="'a' has 1 distinct images"):
-        split.assign(
-            table(*copies, *((n, f"{n}{i}") for n in "bcd" for i in range(5))), shares(), FORGET
-        )
+    with pytest.raises(UserError, match=r"'a' has 1 distinct images \(8 more files show"):
+        assign(table(*copies, *((n, f"{n}{i}") for n in "bcd" for i in range(5))), shares(), FORGET)
     with pytest.raises(UserError, match="'d' has 0 distinct images"):
-        split.assign(
-            table(*((n, f"{n}{i}") for n in "abc" for i in range(5)), ("d", "a1")),
+        assign(
+            table(*((n, f"{n}{i}") for n in "abc" for i in range(5)), *[("d", "a1")] * 6),
             shares(),
             FORGET,
         )
@@ -226,7 +242,7 @@ def test_counts_by_hand():
             "role": ["forget", "forget", "retain", "retain"],
         }
     )
-    assert split.count(images, assigned) == {
+    assert roles.count(images, assigned) == {
         "forget": {"train": 1, "test": 1},
         "retain": {"train": 1, "test": 0},
         "withdrawn": 0,
@@ -243,42 +259,42 @@ def equal_ones(images: pd.DataFrame) -> dict[int, int]:
 
 @settings(deadline=None, max_examples=60)
 @given(samples(), splits)
-def test_what_is_withdrawn_stands_with_the_image_it_shows_and_is_retained_nowhere(images, params):
-    """Must fail if a copy is retained, or stands in another subset than the image to forget that it shows.
-
-    Or if classes are split by counts that the withdrawn images still enter.
-    """
+def test_what_is_withdrawn_is_retained_nowhere_and_moves_nobody(images, params):
+    """Must fail if a copy is retained, or the request decides who was held out from training."""
     withdrawn = equal_ones(images)
-    left = images[~images["id"].isin(list(withdrawn))]
-    owners = left.groupby("pixels")["class"].min().value_counts()
-    assume(all(owners.get(name, 0) >= 3 for name in images["class"].unique()))
+    gone = images["id"].isin(list(withdrawn)) | (images["class"] == "b")
+    for name, rows in images[~gone].groupby("class"):
+        held = split.subsets(images, params).set_index("id").loc[rows["id"], "subset"]
+        assume({"train", "test"} <= set(held) and name)
+    assume(set(images[~gone]["class"]) == set(images["class"]) - {"b"})
 
-    table = images.merge(split.assign(images, params, FORGET, withdrawn), on="id").set_index("id")
+    table = images.merge(assign(images, params, FORGET, withdrawn), on="id").set_index("id")
 
     assert set(table.index[table["role"] == "withdrawn"]) == set(withdrawn)
     assert (table["role"] == "forget").equals(table["class"] == "b")
     by_role = {role: set(rows["pixels"]) for role, rows in table.groupby("role")}
     assert not by_role["retain"] & by_role["forget"]
-    assert table.groupby("pixels")["subset"].nunique().max() == 1
-    pd.testing.assert_frame_equal(
-        split.assign(images, params, FORGET, withdrawn).set_index("id").loc[left["id"]],
-        split.assign(left, params, FORGET).set_index("id").loc[left["id"]],
-    )
+    for asked in (FORGET, Request(("c",))):
+        assert assign(images, params, asked)["subset"].equals(
+            table["subset"].reset_index(drop=True)
+        )
 
 
-def test_a_near_copy_that_is_withdrawn_stands_with_the_image_it_shows():
-    """Must fail if a withdrawn image keeps a lot of its own: an image held out would be trained on as well."""
+def test_an_image_whose_copy_was_trained_on_is_not_held_out():
+    """Must fail if an image to forget counts as unseen though the original saw its near copy."""
     images = distinct(a=40, b=40, c=40)
-    copies = dict(zip(range(40), range(40, 80), strict=True))
-    with pytest.raises(UserError, match=r"class 'a' has 0 distinct images.*; 40 more show images"):
-        split.assign(images, shares(), FORGET, copies)
-    copies = {number: shown for number, shown in copies.items() if number < 30}
-    assigned = split.assign(images, shares(), FORGET, copies).set_index("id")
+    copies = dict(zip(range(30), range(40, 70), strict=True))
+    subset = split.subsets(images, shares()).set_index("id")["subset"]
+    role = assign(images, shares(), FORGET, copies).set_index("id")["role"]
     for number, shown in copies.items():
-        assert assigned.loc[number, "subset"] == assigned.loc[shown, "subset"]
-        assert assigned.loc[number, "role"] == "withdrawn"
-    retained = assigned[(assigned["role"] == "retain") & (assigned.index < 40)]
-    assert retained["subset"].value_counts().to_dict() == {"train": 6, "validation": 2, "test": 2}
+        assert role[number] == "withdrawn"
+        seen = subset[number] == "train" and subset[shown] != "train"
+        assert role[shown] == ("withdrawn" if seen else "forget")
+    assert (role[[70, 79]] == "forget").all()
+    with pytest.raises(
+        UserError, match=r"leaves class 'a' no train image \(40 show images to forget"
+    ):
+        assign(images, shares(), FORGET, dict(zip(range(40), range(40, 80), strict=True)))
 
 
 def test_the_split_stage_writes_the_split_and_its_counts(tmp_path, monkeypatch):
@@ -289,9 +305,10 @@ def test_the_split_stage_writes_the_split_and_its_counts(tmp_path, monkeypatch):
     write_table("data/samples.csv", images)
     noise = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3), dtype=np.uint8)
     np.save("data/images.npy", noise)
+    request.write(FORGET, "data/request.json")
     split_dataset.main()
     written = read_table("data/split.csv")
-    pd.testing.assert_frame_equal(written, split.assign(images, shares(), FORGET))
+    pd.testing.assert_frame_equal(written, assign(images, shares(), FORGET))
     assert read_metrics("metrics/split_dataset.json") == {
         "forget": {"train": 6, "test": 2},
         "retain": {"train": 12, "test": 4},
@@ -335,7 +352,7 @@ def test_what_is_told_of_the_images_does_not_change_with_the_request(tmp_path, m
         ({"data__path": "pictures"}, "data.path is 'pictures', but there is no such folder"),
         ({"data__classes": {"hund": "dog"}}, "data.classes names the folder 'hund'"),
         ({"forget__classes": ["elefant"]}, "did you mean 'elephant'?"),
-        ({"forget__classes": ["mouse"]}, "class 'mouse' has 2 distinct images"),
+        ({"forget__classes": ["mouse"]}, "class 'mouse' has 2 images"),
         ({"data__source": "synthetic", "data__path": "photos"}, "set data.source to folder"),
         (
             {"data__source": "synthetic", "data__path": DRAWING, "forget__classes": ["mouse"]},

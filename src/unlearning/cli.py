@@ -125,6 +125,19 @@ def review_command(
         raise typer.Exit(1)
 
 
+@app.command("next")
+def next_command() -> None:
+    """Put the finished request into the ledger (requests/), and begin the next one with its model."""
+    from unlearning import ledger
+
+    about, model = ledger.close(Path())
+    say(
+        f"{about} and {model} written; params.yaml begins with them and asks for nothing yet. "
+        f"Keep them: dvc add {model} && git add requests params.yaml && git commit. "
+        "Then say what to forget next (forget.classes, files, where or fraction) and run dvc repro"
+    )
+
+
 @app.command("calibrate")
 def calibrate_command(
     runs: Annotated[
@@ -149,7 +162,13 @@ def calibrate_command(
     for run, each in zip(runs, observed, strict=True):
         figures.append(result.figures(each))
         say(f"{run}: {len(figures[-1])} figures of {len(each.models.references)} retrained models")
-    text = calibration.as_json(*calibration.measure(figures))
+    of_images = observed[0].sample.of_images
+    if any(each.sample.of_images != of_images for each in observed):
+        raise errors.UserError(
+            "calibrate takes runs of one kind: for whole classes, or for single images"
+        )
+    measured = calibration.measure(figures, of_images=of_images)
+    text = calibration.as_json(*measured)
     with files.atomic(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     say(text)
@@ -186,9 +205,13 @@ def _certify(out: Path, key: Path | None) -> None:
     record.write(out, record.Certificate(content=content, signature=signed))
     envelope.write(statement, content, private_key)
     say(
-        f"{out}: {len(content.forgotten.images)} images of {', '.join(content.forgotten.classes)}, "
+        f"{out}: {len(content.forgotten.images)} images{_of(content.forgotten.classes)}, "
         f"{'signed' if signed else 'not signed'}; audit: {content.audit['verdict_in_words']}"
     )
+
+
+def _of(classes: list[str]) -> str:
+    return f" of {', '.join(classes)}" if classes else ""
 
 
 @certificates.command("verify")

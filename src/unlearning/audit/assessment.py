@@ -43,7 +43,9 @@ class Accuracies:
     chance: float
 
 
-def of_metrics(forget: Mapping[str, Any], retain: Mapping[str, Any]) -> dict[str, str]:
+def of_metrics(
+    forget: Mapping[str, Any], retain: Mapping[str, Any], *, of_images: bool = False
+) -> dict[str, str]:
     """Return the words for the figures of both evaluations: ours, and the article's beside it.
 
     The article's score decides alone, retain images are not looked at (A18).
@@ -58,16 +60,22 @@ def of_metrics(forget: Mapping[str, Any], retain: Mapping[str, Any]) -> dict[str
         chance=retain["chance"],
     )
     return {
-        "assessment": assess(accuracies),
+        "assessment": assess(accuracies, of_images=of_images),
         "article_assessment": score_band(forget["discriminator_score"]["mean"]),
     }
 
 
-def assess(found: Accuracies) -> Verdict:
+def assess(found: Accuracies, *, of_images: bool = False) -> Verdict:
     """Return our reading: forgotten *and* kept, which of the two failed, or why neither can be told.
 
-    Few images never make a success, but a failure that they show stays one.
+    Few images never make a success, but a failure that they show stays one. Of single images accuracy says no
+    more than whether the rest was kept: a model that never saw them may well give them their class.
     """
+    if of_images:
+        if not _beats(found.chance, found.original_retain, found.retain_images):
+            return Verdict.ORIGINAL_AT_CHANCE
+        lost = found.retain < found.original_retain - RETAIN_LOSS_BELOW
+        return Verdict.DAMAGED if lost else Verdict.KEPT
     if found.original_forget <= FORGOTTEN_BELOW:
         # Had the original known it without fault, could so many images have shown its loss?
         enough = _loss_shows(1.0, 0.0, found.forget_images)

@@ -24,9 +24,9 @@ LEAST = 10
 
 
 def figures(observed: Observed) -> dict[str, Figure]:
-    """Return how well a fresh auditor tells each model's forget test images from the references'."""
+    """Return how well a fresh auditor tells each model's forget images from the references'."""
     sample = observed.sample
-    forget, retain = sample.rows("forget", "test"), sample.rows("retain", "train")
+    forget, retain = sample.judged, sample.rows("retain", "train")
 
     def features(view: Observation) -> np.ndarray:
         layer = view.layers[FEATURES]

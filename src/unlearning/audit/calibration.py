@@ -47,19 +47,22 @@ class Rates:
 
 
 @cache
-def load() -> tuple[Prior, Rates]:
-    """Return what is shipped."""
-    content = json.loads(FILE.read_text(encoding="utf-8"))
+def load(*, of_images: bool = False) -> tuple[Prior, Rates]:
+    """Return what is shipped for requests for whole classes or for single images."""
+    content = json.loads(FILE.read_text(encoding="utf-8"))["images" if of_images else "classes"]
     alarms, caught = (
         {int(count): float(rate) for count, rate in content[name].items()}
         for name in ("false_alarms", "caught")
     )
-    return Prior(content["spreads"], content["degrees"]), Rates(alarms, caught)
+    return Prior(content["spreads"], content["degrees"], of_images), Rates(alarms, caught)
 
 
 def as_json(prior: Prior, rates: Rates) -> str:
-    """Return what `load` reads."""
-    return json.dumps(rounded(asdict(prior) | asdict(rates)), indent=2) + "\n"
+    """Return what `load` reads: what is shipped, with this in place of what it has of such requests."""
+    shipped = json.loads(FILE.read_text(encoding="utf-8"))
+    measured = {"spreads": prior.spreads, "degrees": prior.degrees} | asdict(rates)
+    content = shipped | {"images" if prior.of_images else "classes": measured}
+    return json.dumps(rounded(content), indent=2) + "\n"
 
 
 def require_models(retrained: Sequence[int]) -> None:
@@ -72,12 +75,12 @@ def require_models(retrained: Sequence[int]) -> None:
         )
 
 
-def measure(runs: Sequence[Figures]) -> tuple[Prior, Rates]:
+def measure(runs: Sequence[Figures], *, of_images: bool = False) -> tuple[Prior, Rates]:
     """Return the prior of these runs and how often verdicts on them err; see `fit` and `error_rates`."""
-    return fit(runs), error_rates(runs)
+    return fit(runs, of_images=of_images), error_rates(runs, of_images=of_images)
 
 
-def fit(runs: Sequence[Figures]) -> Prior:
+def fit(runs: Sequence[Figures], *, of_images: bool = False) -> Prior:
     """Return the prior that follows from the variances between the references of these runs.
 
     Of each figure the largest spread that a run shows once its images' noise is taken off, in units of `scale`.
@@ -88,16 +91,16 @@ def fit(runs: Sequence[Figures]) -> Prior:
     """
     spreads = {}
     for name in runs[0]:
-        if catalogue.decides(name):
-            found = [_spread(name, run[name]) for run in runs]
+        if catalogue.decides(name, of_images=of_images):
+            found = [_spread(name, run[name], of_images=of_images) for run in runs]
             measured = [each for each in found if each is not None]
             if not measured:
                 raise UserError(f"no run measures {name}: it takes more images")
             spreads[name] = max(measured)
-    return Prior(spreads, DEGREES)
+    return Prior(spreads, DEGREES, of_images)
 
 
-def _spread(name: str, figure: Figure) -> float | None:
+def _spread(name: str, figure: Figure, *, of_images: bool = False) -> float | None:
     """Return the standard deviation between references in units of `scale`, the noise of images taken off.
 
     At least a share of the whole: noise that is estimated may exceed it. None where a figure was not measured.
@@ -112,7 +115,7 @@ def _spread(name: str, figure: Figure) -> float | None:
         1 + 1 / (len(seeds) - 1)
     )
     left = max(variance - noise, SMALLEST_SHARE * variance)
-    return math.sqrt(left) / scale(name, figure, seeds)
+    return math.sqrt(left) / scale(name, figure, seeds, of_images=of_images)
 
 
 def told_apart(run: Figures, model: str, references: Sequence[str], prior: Prior) -> bool:
@@ -121,7 +124,9 @@ def told_apart(run: Figures, model: str, references: Sequence[str], prior: Prior
     return any(each.reading == Distance.OUTSIDE for each in found)
 
 
-def error_rates(runs: Sequence[Figures], counts: Sequence[int] = COUNTS) -> Rates:
+def error_rates(
+    runs: Sequence[Figures], counts: Sequence[int] = COUNTS, *, of_images: bool = False
+) -> Rates:
     """Return how often verdicts err on these runs, each judged by the prior of the others.
 
     Every retrained model takes the unlearned one's place against every choice of so many of the others; the
@@ -131,7 +136,7 @@ def error_rates(runs: Sequence[Figures], counts: Sequence[int] = COUNTS) -> Rate
     alarms: dict[int, list[float]] = {count: [] for count in counts}
     caught: dict[int, list[float]] = {count: [] for count in counts}
     for place, run in enumerate(runs):
-        prior = fit([*runs[:place], *runs[place + 1 :]])
+        prior = fit([*runs[:place], *runs[place + 1 :]], of_images=of_images)
         values = next(iter(run.values())).values
         controls = [name for name in values.subjects if name != UNLEARNED]
         for count in counts:

@@ -38,10 +38,10 @@ def as_binomial(mean: float) -> float:
 class Entry:
     """A figure's title for tables, its meaning and its good direction, both as whole sentences.
 
-    `decides`, `in_metrics`: which of its variants enter the verdict, and stand in metrics/audit.json. Of one
-    that decides, `worse`: 0 if any difference from the references counts, -1 if only lower values do, +1 only
-    higher; `unit`: of the spread between retrained models, given their mean.
-    `form`: how its values are written, see `report/quoting.py`.
+    `decides`, `in_metrics`: which of its variants enter the verdict on whole classes, and stand in
+    metrics/audit.json; `decides_of_images`: the verdict on single images. Of one that decides, `worse`: 0 if
+    any difference from the references counts, -1 if only lower values do, +1 only higher; `unit`: of the spread
+    between retrained models, given their mean. `form`: how its values are written, see `report/quoting.py`.
     """
 
     title: str
@@ -49,9 +49,11 @@ class Entry:
     good: str
     worse: int = 0
     decides: tuple[str, ...] | None = ()
+    decides_of_images: tuple[str, ...] | None = ()
     in_metrics: tuple[str, ...] | None = ()
     form: str = ""
     unit: Callable[[float], float] = constant
+    unit_of_images: Callable[[float], float] | None = None  # where it is another
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,14 @@ LEVELS = (
     Level(
         "output",
         "Output",
-        "Does the model answer as one that never saw the classes?",
+        "Does the model answer as one that never saw what was to be forgotten?",
         {
             "forget_accuracy": Entry(
                 "Forget accuracy",
-                "Share of forget test images that are given their own class.",
-                "Low is good.",
+                "Share of forget images that are given their own class.",
+                "Low is good of a class to forget; of single images, what the retrained models have.",
+                decides_of_images=ALL,
+                unit=as_binomial,
             ),
             "retain_accuracy": Entry(
                 "Retain accuracy",
@@ -85,16 +89,17 @@ LEVELS = (
             "js_to_retrained": Entry(
                 "Divergence from retrained",
                 "Mean Jensen–Shannon divergence between the probabilities that this model and a "
-                "retrained one give the same forget test image, in nats (at most ln 2).",
+                "retrained one give the same forget image, in nats (at most ln 2).",
                 "Low is good: 0 means the same answers.",
                 worse=1,
                 decides=ALL,
+                decides_of_images=ALL,
                 in_metrics=ALL,
                 unit=as_large,
             ),
             "destination_tv": Entry(
                 "Destinations, total variation",
-                "Share of forget test images that would have to be predicted otherwise for the "
+                "Share of forget images that would have to be predicted otherwise for the "
                 "predicted classes to be spread as a retrained model spreads them.",
                 "Low is good: 0 means the same destinations.",
                 worse=1,
@@ -104,12 +109,12 @@ LEVELS = (
             ),
             "confidence_mean": Entry(
                 "Confidence",
-                "Mean probability of the predicted class on forget test images.",
+                "Mean probability of the predicted class on forget images.",
                 AS_RETRAINED,
             ),
             "entropy_mean": Entry(
                 "Entropy",
-                "Mean entropy of the probabilities on forget test images, in nats: 0 is certain, the "
+                "Mean entropy of the probabilities on forget images, in nats: 0 is certain, the "
                 "logarithm of the number of classes is a guess.",
                 AS_RETRAINED,
             ),
@@ -132,7 +137,7 @@ LEVELS = (
             "zrf": Entry(
                 "Zero-retrain score (ZRF)",
                 "One minus the mean Jensen–Shannon divergence from a network of random weights on "
-                "forget test images; shown to compare with papers.",
+                "forget images; shown to compare with papers.",
                 AS_RETRAINED,
             ),
         },
@@ -148,6 +153,7 @@ LEVELS = (
                 "Low is good, down to what the best of six has by chance with a retrained model.",
                 worse=1,
                 decides=ALL,
+                decides_of_images=ALL,
                 in_metrics=ALL,
             ),
             "membership_auc": Entry(
@@ -156,7 +162,8 @@ LEVELS = (
                 "not, as area under the ROC curve.",
                 "0.5 is good: the attacker tosses a coin. Below, it errs, which an attacker can turn round.",
                 decides=("layer3", "features"),
-                in_metrics=("true_class_probability", "features"),
+                decides_of_images=("likelihood_ratio", "layer3", "features"),
+                in_metrics=("true_class_probability", "likelihood_ratio", "features"),
             ),
             "membership_tpr.at_1_percent": Entry(
                 "TPR at 1 % FPR",
@@ -213,7 +220,7 @@ LEVELS = (
             ),
             "cka_to_original": Entry(
                 "CKA to original",
-                "Likeness of a layer to the original's on forget test images (centred kernel "
+                "Likeness of a layer to the original's on forget images (centred kernel "
                 "alignment): 1 if they agree up to rotation and scale, 0 if they are unrelated.",
                 "Tells ancestry: a model that goes back to the original stays alike even where a layer was "
                 "trained anew without the class (docs/experiments.md). It does not decide.",
@@ -243,7 +250,7 @@ LEVELS = (
             ),
             "returned_accuracy": Entry(
                 "Accuracy that returned",
-                "Highest accuracy on forget test images while fine-tuning on retain images only: does "
+                "Highest accuracy on forget images while fine-tuning on retain images only: does "
                 "the class come back by itself?",
                 "Low is good: 0 means that it stays away.",
             ),
@@ -256,13 +263,15 @@ LEVELS = (
         {
             "auditor_auc": Entry(
                 "Auditor's AUC",
-                "How well a classifier fitted afterwards tells a held-out forget image seen by this "
+                "How well a classifier fitted afterwards tells a forget image seen by this "
                 "model from one seen by a retrained model, as area under the ROC curve.",
                 "Low is good, down to what it tells two retrained models apart by; 0.5 is a coin toss.",
                 worse=1,
                 decides=("outputs",),
+                decides_of_images=("outputs",),
                 in_metrics=("outputs",),
                 unit=above_half,
+                unit_of_images=constant,  # many lie at a coin toss
             ),
         },
     ),
@@ -287,6 +296,11 @@ VARIANTS = {
     "gradient_boosting": (
         "gradient boosting",
         "The attacker fits boosted trees to the sorted probabilities and the loss.",
+    ),
+    "likelihood_ratio": (
+        "likelihood ratio",
+        "The attacker compares the odds of the true class with those by retrained models, which never saw the "
+        "image (LiRA, Carlini et al. 2022).",
     ),
     "stem": ("stem", "What the first convolution makes, before the blocks or stages."),
     "layer1": (
@@ -325,16 +339,29 @@ def variant(name: str) -> str:
     return name[len(family(name)) + 1 :]
 
 
-def decides(name: str) -> bool:
-    """Return whether a figure's reading enters the verdict."""
-    chosen = entry(name).decides
+def decides(name: str, *, of_images: bool = False) -> bool:
+    """Return whether a figure's reading enters the verdict on whole classes or on single images."""
+    chosen = entry(name).decides_of_images if of_images else entry(name).decides
     return chosen is ALL or variant(name) in chosen
 
 
-def in_metrics(name: str) -> bool:
-    """Return whether a figure stands in metrics/audit.json."""
+def in_metrics(name: str, *, of_images: bool = False) -> bool:
+    """Return whether a figure stands in metrics/audit.json; of single images all that decide do."""
     chosen = entry(name).in_metrics
-    return chosen is ALL or variant(name) in chosen
+    own = of_images and decides(name, of_images=True)
+    return chosen is ALL or variant(name) in chosen or own
+
+
+def levels(*, of_images: bool = False) -> list[Level]:
+    """Return the levels that a verdict needs: those with a figure that decides."""
+    return [
+        level
+        for level in LEVELS
+        if any(
+            (each.decides_of_images if of_images else each.decides) != ()
+            for each in level.figures.values()
+        )
+    ]
 
 
 def is_figure(name: str) -> bool:

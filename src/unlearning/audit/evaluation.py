@@ -45,21 +45,33 @@ def top_predictions(
 
 
 def forget_figures(observed: Observed) -> dict[str, Any]:
-    """Return the figures on forget test images, original and retrained beside the unlearned model (A16)."""
+    """Return the figures on forget images, original and retrained beside the unlearned model (A16).
+
+    Of whole classes on test images. Of single images "train_accuracy" is theirs, which is not to be 0 but that
+    of retrained models, and "test_accuracy" that of unseen images like them.
+    """
     sample, shared = observed.sample, observed.shared
-    rows = sample.rows("forget", "test")
+    rows = sample.judged
     logits = observed.models.map(lambda view: view.logits[rows])
     mine, labels = logits.subjects[UNLEARNED], sample.labels[rows]
+    tested = sample.unseen
+    answers = observed.models.map(lambda view: view.logits[tested])
+    right = answers.map(lambda each: accuracy(each, sample.labels[tested]))
+    trained_on = observed.models.map(lambda view: view.train_accuracy.get("forget", float("nan")))
     return {
         "images": len(rows),
-        "train_accuracy": observed.models.subjects[UNLEARNED].train_accuracy["forget"],
-        "test_accuracy": accuracy(mine, labels),
+        "train_accuracy": trained_on.subjects[UNLEARNED],
+        "test_accuracy": right.subjects[UNLEARNED],
         "misclassification_rate": 1 - accuracy(mine, labels),
         "confidence_mean": float(softmax(mine.astype(np.float64), axis=1).max(axis=1).mean()),
         "discriminator_score": score_statistics(shared.scores[EXTRACTOR]),
         "generator_score": score_statistics(shared.scores[UNLEARNED]),
-        "original": {"test_accuracy": accuracy(logits.subjects[ORIGINAL], labels)},
-        "retrained": against([accuracy(each, labels) for each in logits.references.values()]),
+        "original": {"test_accuracy": right.subjects[ORIGINAL]}
+        | ({"train_accuracy": trained_on.subjects[ORIGINAL]} if sample.of_images else {}),
+        "retrained": against(
+            list(right.references.values()),
+            list(trained_on.references.values()) if sample.of_images else (),
+        ),
     }
 
 
@@ -87,13 +99,18 @@ def retain_figures(observed: Observed) -> dict[str, Any]:
     }
 
 
-def against(accuracies: Sequence[float]) -> dict[str, float] | Unmeasured:
+def against(test: Sequence[float], train: Sequence[float] = ()) -> dict[str, float] | Unmeasured:
     """Return mean and spread (largest minus smallest) of retrained models' accuracies, if there are any."""
-    if not accuracies:
+    if not test:
         return Unmeasured.NO_REFERENCE
     return {
-        "test_accuracy": float(np.mean(accuracies)),
-        "test_accuracy_spread": max(accuracies) - min(accuracies),
+        f"{name}_accuracy{part}": value
+        for name, accuracies in (("test", test), ("train", train))
+        if accuracies
+        for part, value in (
+            ("", float(np.mean(accuracies))),
+            ("_spread", max(accuracies) - min(accuracies)),
+        )
     }
 
 

@@ -36,10 +36,12 @@ class Prior:
 
     `spreads`: by figure the standard deviation between seeds, the noise of images left out, in units of
     `scale`. `degrees`: how far they can be trusted, as degrees of freedom; the fewer, the more sets differ.
+    `of_images`: whether of requests for single images.
     """
 
     spreads: Mapping[str, float]
     degrees: float
+    of_images: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,11 @@ class Reading:
 def readings(
     figures: Mapping[str, Figure], model: str, references: Sequence[str], prior: Prior
 ) -> dict[str, Reading]:
-    """Return the reading of each figure that decides; `model` may be a reference not among `references`."""
-    chosen = {name: figure for name, figure in figures.items() if catalogue.decides(name)}
+    """Return the reading of each figure that decides, that is, whose spread the prior knows.
+
+    `model` may be a reference that is not among `references`.
+    """
+    chosen = {name: figure for name, figure in figures.items() if name in prior.spreads}
     excesses = {name: figure.excess(model, references) for name, figure in chosen.items()}
     shared_by = sum(not isinstance(each, Unmeasured) for each in excesses.values())
     found = {}
@@ -88,14 +93,16 @@ def standard_error(
     """
     count = len(references)
     found, own = figure.variance(references)
-    spread = prior.spreads[name] * scale(name, figure, references)
+    spread = prior.spreads[name] * scale(name, figure, references, of_images=prior.of_images)
     expected = spread**2 + image_noise / (1 + 1 / count)
     degrees = prior.degrees + own
     moderated = (prior.degrees * expected + own * found) / degrees
     return math.sqrt(moderated * (1 + 1 / count)), degrees
 
 
-def scale(name: str, figure: Figure, references: Sequence[str]) -> float:
+def scale(
+    name: str, figure: Figure, references: Sequence[str], *, of_images: bool = False
+) -> float:
     """Return the unit of a figure's spread, by the mean of its references.
 
     A set whose retrained models have twice the divergence, or know a class twice as well by five images, has
@@ -103,4 +110,6 @@ def scale(name: str, figure: Figure, references: Sequence[str]) -> float:
     """
     values = [plain(figure.value(each, references)) for each in references]
     mean = float(np.mean(np.array(values, dtype=float)))
-    return max(catalogue.entry(name).unit(mean), SMALLEST_SCALE)
+    entry = catalogue.entry(name)
+    unit = entry.unit_of_images if of_images and entry.unit_of_images else entry.unit
+    return max(unit(mean), SMALLEST_SCALE)

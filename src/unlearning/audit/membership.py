@@ -1,8 +1,8 @@
 """Membership attacks: can forget images that were trained on be told from forget images that were not?
 
 An attack gives each image a score that is higher for a likelier member, by the model's outputs or by the
-features of its two deepest layers. Members are the forget images of the training subset, non-members those of
-the test subset.
+features of its two deepest layers. Members are the forget images of the training subset. Non-members are test
+images: of the forget classes, or of a request for single images those of the same classes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +23,7 @@ from sklearn.svm import SVC
 from unlearning.audit.compare import Figure
 from unlearning.audit.estimates import Estimate, Measured, estimate, mean, needs
 from unlearning.audit.outputs import entropy
+from unlearning.audit.words import Unmeasured
 from unlearning.models.layers import DEEP
 from unlearning.models.panel import Panel
 from unlearning.observe.record import Observation, Observed, Sample
@@ -39,6 +40,8 @@ ATTACKS = (
     "logistic_regression",
     "gradient_boosting",
 )
+# By the retrained models; of whole classes it would tell that these never knew them.
+LIKELIHOOD_RATIO = "likelihood_ratio"
 FOLDS = 5
 DIVISIONS = 3  # into folds, of the attacks on features
 # scikit-learn's C, of standardised features: there are more of them than images.
@@ -52,15 +55,20 @@ FALSE_POSITIVE_RATES = {"at_1_percent": (0.01, 100), "at_5_percent": (0.05, 20)}
 def figures(observed: Observed) -> dict[str, Figure]:
     """Return how well attackers tell forget images that were trained on from those that were not."""
     sample, models = observed.sample, observed.models
-    train, test = sample.rows("forget", "train"), sample.rows("forget", "test")
-    images = np.concatenate([train, test])
-    is_member = np.repeat([1, 0], [len(train), len(test)])
+    members, unseen = sample.members, sample.unseen
+    images = np.concatenate([members, unseen])
+    is_member = np.repeat([1, 0], [len(members), len(unseen)])
     values = {"membership_svc": models.map(lambda view: _svc(view, sample))}
     measures = _measures()
-    if min(len(train), len(test)) < LEAST:
+    if min(len(members), len(unseen)) < LEAST:
         nothing = models.map(lambda _: needs(LEAST))
         values |= {f"{name}.{attack}": nothing for name in measures for attack in (*ATTACKS, *DEEP)}
+        if sample.of_images:
+            values |= {f"{name}.{LIKELIHOOD_RATIO}": nothing for name in measures}
     else:
+        if sample.of_images:
+            odds = models.map(lambda view: log_odds(view.probs[images], sample.labels[images]))
+            values |= _against_references(odds, is_member == 1)
         scores = models.map(
             lambda view: {
                 **attack_scores(view.probs[images], sample.labels[images], is_member),
@@ -87,6 +95,43 @@ def _measures() -> Mapping[str, Callable[..., Measured]]:
         )
         for name, (rate, least) in FALSE_POSITIVE_RATES.items()
     }
+
+
+def _against_references(
+    odds: Panel[np.ndarray], is_member: np.ndarray
+) -> dict[str, Panel[Measured]]:
+    """Return what an attacker finds who knows what models that never saw an image say of it.
+
+    Each retrained model is attacked by the others. Score: log odds above their mean, which is the offline
+    likelihood ratio attack with one spread for all images. Source: Carlini et al. 2022, arXiv:2112.03570,
+    section 4.4.
+    """
+
+    def attacked(own: np.ndarray, others: Sequence[np.ndarray]) -> dict[str, Measured]:
+        if not others:
+            reason = Unmeasured.NO_FLOOR if odds.references else Unmeasured.NO_REFERENCE
+            return dict.fromkeys(measures, reason)
+        scores = own - np.mean(others, axis=0)
+        return {name: of(scores[is_member], scores[~is_member]) for name, of in measures.items()}
+
+    measures = _measures()
+    found = Panel(
+        {
+            name: attacked(own, list(odds.references.values()))
+            for name, own in odds.subjects.items()
+        },
+        {
+            seed: attacked(own, [each for other, each in odds.references.items() if other != seed])
+            for seed, own in odds.references.items()
+        },
+    )
+    return {f"{name}.{LIKELIHOOD_RATIO}": found.map(itemgetter(name)) for name in measures}
+
+
+def log_odds(probs: Probs, labels: Labels) -> PerImage:
+    """Return the logarithm of p / (1 - p) of each true class; p is kept 1e-12 away from 0 and 1."""
+    chance = probs[np.arange(len(labels)), labels].clip(1e-12, 1 - 1e-12)
+    return np.log(chance) - np.log1p(-chance)
 
 
 def _worst(values: Mapping[str, Panel[Measured]]) -> Panel[Measured]:

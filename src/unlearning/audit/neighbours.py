@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.stats import spearmanr
 from sklearn.preprocessing import normalize
 
@@ -21,15 +21,15 @@ LEAST_CLASSES = 4
 def feature_similarity(
     features: Float[np.ndarray, "N D"],
     labels: Int[np.ndarray, " N"],
-    forget_labels: Sequence[int],
+    is_forgotten: Bool[np.ndarray, " N"],
 ) -> dict[int, float]:
     """Return each kept class's cosine to the forget images, between class means in a model's features.
 
     In [-1, 1]; the mean over the kept classes' means is the origin, without which all are alike.
     """
-    kept = [int(label) for label in np.unique(labels) if label not in forget_labels]
-    means = np.stack([features[labels == label].mean(axis=0) for label in kept])
-    forgotten = features[np.isin(labels, forget_labels)].mean(axis=0)
+    kept = [int(label) for label in np.unique(labels[~is_forgotten])]
+    means = np.stack([features[(labels == label) & ~is_forgotten].mean(axis=0) for label in kept])
+    forgotten = features[is_forgotten].mean(axis=0)
     center = means.mean(axis=0)
     cosines = normalize(means - center) @ normalize((forgotten - center)[None])[0]
     return dict(zip(kept, cosines.tolist(), strict=True))
@@ -38,13 +38,15 @@ def feature_similarity(
 def rows(observed: Observed) -> list[dict[str, Any]]:
     """Return one row per kept class: its likeness to the forgotten ones, and what happened to it (A25, A26).
 
-    `destination`: the share of forget test images given that class, by the unlearned model and, on average, by
+    `destination`: the share of forget images given that class, by the unlearned model and, on average, by
     the retrained ones. `against_original`: the change of its test accuracy.
     """
     sample, models = observed.sample, observed.models
-    forget, train = sample.rows("forget", "test"), sample.rows(None, "train")
+    forget, train = sample.judged, sample.rows(None, "train")
     similarities = [
-        feature_similarity(view.layers[FEATURES][train], sample.labels[train], sample.forget_labels)
+        feature_similarity(
+            view.layers[FEATURES][train], sample.labels[train], sample.roles[train] == "forget"
+        )
         for view in models.references.values()
     ]
     arrivals = models.map(lambda view: one_hot(view.probs[forget]).mean(axis=0))
@@ -65,7 +67,7 @@ def rows(observed: Observed) -> list[dict[str, Any]]:
             - accuracies.subjects[ORIGINAL][name],
         }
         for label, name in enumerate(sample.classes)
-        if label not in sample.forget_labels
+        if name in accuracies.subjects[UNLEARNED]
     ]
 
 

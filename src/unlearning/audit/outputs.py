@@ -16,9 +16,9 @@ CALIBRATION_BINS = 15
 
 
 def figures(observed: Observed) -> dict[str, Figure]:
-    """Return the figures of what the models answer, on forget and on retain test images."""
+    """Return the figures of what the models answer, on forget images and on retain test images."""
     sample = observed.sample
-    forget, retain = sample.rows("forget", "test"), sample.rows("retain", "test")
+    forget, retain = sample.judged, sample.rows("retain", "test")
     forget_labels, retain_labels = sample.labels[forget], sample.labels[retain]
     on_forget = observed.models.map(lambda view: view.probs[forget])
     on_retain = observed.models.map(lambda view: view.probs[retain])

@@ -14,7 +14,7 @@ from unlearning.observe.schedule import BACK_AT, BUDGET, RESOLUTION
 def figures(observed: Observed) -> dict[str, Figure]:
     """Return the passes until the class was back, and how much of it came back without a forget image."""
     sample, curves = observed.sample, observed.models.map(lambda view: view.curves)
-    forget = sample.rows("forget", "test")
+    forget = sample.judged
     original = observed.models.subjects[ORIGINAL].logits[forget]
     known = float(hits(original, sample.labels[forget]).mean())
     if known == 0:

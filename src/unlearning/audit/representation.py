@@ -47,7 +47,7 @@ def probe_all(observed: Observed) -> Panel[Probed]:
 
 
 def _probe(view: Observation, sample: Sample) -> Probed:
-    train, test = sample.probed_rows, sample.rows("forget", "test")
+    train, test = sample.probed_rows, sample.judged
     labels, tested_labels = sample.labels[train], sample.labels[test]
 
     def recall(kind: Callable[..., np.ndarray], layer: str) -> Measured:
@@ -72,7 +72,7 @@ def _probe(view: Observation, sample: Sample) -> Probed:
 
 def figures(observed: Observed, probed: Panel[Probed]) -> dict[str, Figure]:
     """Return the figures of the features: probes, and similarity of layers on forget test images."""
-    forget = observed.sample.rows("forget", "test")
+    forget = observed.sample.judged
     values = {
         "probe_recall": probed.map(lambda found: found.linear[FEATURES]),
         "early_probe_recall": probed.map(lambda found: found.linear[MIDDLE]),

@@ -8,6 +8,7 @@ import numpy as np
 from unlearning.audit import (
     auditor,
     catalogue,
+    gap,
     membership,
     outputs,
     relearning,
@@ -22,10 +23,10 @@ from unlearning.audit.limits import Prior, Reading, readings
 from unlearning.audit.outputs import entropy, hits
 from unlearning.audit.representation import Probed, probe_all
 from unlearning.audit.verdict import against_article, decisive, verdict
-from unlearning.audit.words import Distance, Unmeasured
+from unlearning.audit.words import Distance, RequestKind, Unmeasured, Verdict
 from unlearning.models.layers import FEATURES, LAYERS
 from unlearning.models.panel import ORIGINAL, UNLEARNED, Panel
-from unlearning.observe.record import Observed, spread_evenly
+from unlearning.observe.record import Observation, Observed, Sample, spread_evenly
 
 Readings = Mapping[str, Reading]
 
@@ -39,14 +40,15 @@ EXAMPLES = 10
 
 def figures(observed: Observed, probed: Panel[Probed] | None = None) -> dict[str, Figure]:
     """Return all figures of the audit, in the order of the catalogue; `probed`: what `probe_all` returns."""
-    probed = probed or probe_all(observed)
     found = {
         **outputs.figures(observed),
         **membership.figures(observed),
-        **representation.figures(observed, probed),
-        **relearning.figures(observed),
         **auditor.figures(observed),
     }
+    if not observed.sample.of_images:
+        # Whether features hold a class, and how soon it is back, is no question of single images.
+        found |= representation.figures(observed, probed or probe_all(observed))
+        found |= relearning.figures(observed)
     return {name: found[name] for name in catalogue.ordered(found)}
 
 
@@ -68,15 +70,23 @@ def metrics(
     The unlearned model's stand at the top, those of the retrained models under their name. `judged`: as by
     `judge`. `article`: the band of the article's score of the unlearned model.
     """
+    of_images = observed.sample.of_images
     verdicts = {
-        name: verdict(_accuracies(found, observed, name), judged[name])
+        name: verdict(_accuracies(found, observed, name), judged[name], of_images=of_images)
         for name in observed.models.subjects
     }
-    shown = {name: each for name, each in found.items() if catalogue.in_metrics(name)}
+    if of_images and verdicts[ORIGINAL] == verdicts[UNLEARNED] == Verdict.NOT_TOLD_APART:
+        verdicts[UNLEARNED] = verdicts[ORIGINAL] = Verdict.NOR_THE_ORIGINAL
+    shown = {
+        name: each
+        for name, each in found.items()
+        if catalogue.in_metrics(name, of_images=of_images)
+    }
     places = list(decisive(judged[UNLEARNED]).values())
     references = len(observed.models.references)
 
     return {
+        "request": RequestKind.IMAGES if of_images else RequestKind.CLASSES,
         **nested({name: plain(each.values.subjects[UNLEARNED]) for name, each in shown.items()}),
         "retrained": nested(
             {
@@ -89,9 +99,15 @@ def metrics(
         if references
         else Unmeasured.NO_REFERENCE,
         ORIGINAL: {
-            "probe_recall": plain(found["probe_recall"].values.subjects[ORIGINAL]),
+            **(
+                {}
+                if of_images
+                else {"probe_recall": plain(found["probe_recall"].values.subjects[ORIGINAL])}
+            ),
             "memory": judged[ORIGINAL][MEMORY].reading,
         },
+        **({"gap": gap.metrics(found, observed)} if of_images else {}),
+        **({"earlier": again} if (again := earlier(observed)) else {}),
         **{key: mean_of_references(found[name].values) for name, key in FLOORS.items()},
         "decisive": {str(place): places.count(place) for place in Distance},
         "error_rates": rates.at(references) if references > 1 else Unmeasured.NO_FLOOR,
@@ -114,7 +130,32 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def table(found: Mapping[str, Figure], judged: Readings) -> list[dict[str, Any]]:
+def earlier(observed: Observed) -> dict[str, dict[str, float | Unmeasured]]:
+    """Return by number of each earlier request the accuracy on its images: do they come back?
+
+    Of unlearned and original model (which was unlearned by that request) and, on average, of retrained ones.
+    """
+    sample, found = observed.sample, {}
+    for number in sorted(set(sample.earlier[sample.earlier > 0].tolist())):
+        rows = sample.of_earlier(number)
+        right = observed.models.map(lambda view: _accuracy(view, sample, rows))  # noqa: B023
+        found[str(number)] = {
+            "accuracy": right.subjects[UNLEARNED],
+            ORIGINAL: right.subjects[ORIGINAL],
+            "retrained": float(np.mean(list(right.references.values())))
+            if right.references
+            else Unmeasured.NO_REFERENCE,
+        }
+    return found
+
+
+def _accuracy(view: Observation, sample: Sample, rows: np.ndarray) -> float:
+    return float(hits(view.probs[rows], sample.labels[rows]).mean())
+
+
+def table(
+    found: Mapping[str, Figure], judged: Readings, *, of_images: bool = False
+) -> list[dict[str, Any]]:
     """Return a row per figure: every model's value, the unlearned model's interval and reading."""
     rows = []
     silent = Reading(*[Unmeasured.NOT_JUDGED] * 3)
@@ -124,7 +165,7 @@ def table(found: Mapping[str, Figure], judged: Readings) -> list[dict[str, Any]]
         rows.append(
             {
                 "figure": name,
-                "decisive": "yes" if catalogue.decides(name) else "no",
+                "decisive": "yes" if catalogue.decides(name, of_images=of_images) else "no",
                 **vars(judged.get(name, silent)),
                 "low": low,
                 "high": high,
@@ -148,18 +189,30 @@ def _accuracies(found: Mapping[str, Figure], observed: Observed, subject: str) -
         retain=_value(retain[subject]),
         original_forget=_value(found["forget_accuracy"].values.subjects[ORIGINAL]),
         original_retain=_value(retain[ORIGINAL]),
-        forget_images=len(sample.rows("forget", "test")),
+        forget_images=len(sample.judged),
         retain_images=len(kept),
         chance=np.bincount(kept).max() / len(kept),
     )
 
 
 def worst_forget_accuracy(observed: Observed, subject: str) -> float:
-    """Return the test accuracy of the forget class that is known best: forgetting one is not forgetting all."""
+    """Return the test accuracy of the forget class that is known best: forgetting one is not forgetting all.
+
+    Classes that an earlier request made it forget count too. Of single images their accuracy.
+    """
     view, sample = observed.models.subjects[subject], observed.sample
-    rows = sample.rows("forget", "test")
-    found, labels = hits(view.probs[rows], sample.labels[rows]), sample.labels[rows]
-    return max(float(found[labels == label].mean()) for label in sample.forget_labels)
+    if sample.of_images:
+        return _accuracy(view, sample, sample.judged)
+    test = sample.subsets == "test"
+    own = [
+        np.flatnonzero(test & (sample.labels == label) & (sample.roles == "forget"))
+        for label in sample.forget_labels
+    ]
+    before = sorted(set(sample.earlier[test & (sample.earlier > 0)].tolist()))
+    return max(
+        _accuracy(view, sample, rows)
+        for rows in [*own, *(np.flatnonzero(test & (sample.earlier == each)) for each in before)]
+    )
 
 
 def _value(measured: Estimate | Unmeasured) -> float:
@@ -199,8 +252,8 @@ def curve_rows(observed: Observed) -> list[dict[str, Any]]:
 
 
 def histogram_rows(observed: Observed) -> list[dict[str, Any]]:
-    """Return the shares of forget test images per bin of confidence, [0, 1], and entropy, [0, ln C] nats."""
-    forget = observed.sample.rows("forget", "test")
+    """Return the shares of forget images per bin of confidence, [0, 1], and entropy, [0, ln C] nats."""
+    forget = observed.sample.judged
     highest = float(np.log(len(observed.sample.classes)))
     rows = []
     for model, view in observed.models.named().items():
@@ -223,12 +276,12 @@ def histogram_rows(observed: Observed) -> list[dict[str, Any]]:
 
 
 def example_rows(observed: Observed) -> list[dict[str, Any]]:
-    """Return the top 3 of up to 10 forget test images, spread evenly over them.
+    """Return the top 3 of up to 10 forget images, spread evenly over them.
 
     By the original, the unlearned model, and the mean probabilities of the retrained ones if there are any.
     """
     sample, models = observed.sample, observed.models
-    forget = sample.rows("forget", "test")
+    forget = sample.judged
     chosen = forget[spread_evenly(len(forget), min(EXAMPLES, len(forget)))]
     logits = {name: models.subjects[name].logits for name in (ORIGINAL, UNLEARNED)}
     if models.references:

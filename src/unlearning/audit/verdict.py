@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from unlearning.audit import catalogue
 from unlearning.audit.assessment import Accuracies, assess
-from unlearning.audit.catalogue import LEVELS
 from unlearning.audit.limits import Reading
 from unlearning.audit.words import Band, Comparison, Distance, Verdict
 
@@ -15,13 +14,16 @@ from unlearning.audit.words import Band, Comparison, Distance, Verdict
 ARTICLE_SUCCESS = (Band.EXCELLENT, Band.GOOD)
 
 
-def verdict(accuracies: Accuracies, readings: Mapping[str, Reading]) -> Verdict:
+def verdict(
+    accuracies: Accuracies, readings: Mapping[str, Reading], *, of_images: bool = False
+) -> Verdict:
     """Return the verdict on one model: what accuracy alone says, or how it compares with retrained models."""
-    found = assess(accuracies)
-    if found != Verdict.FORGOTTEN_AND_KEPT:
+    found = assess(accuracies, of_images=of_images)
+    if found not in (Verdict.FORGOTTEN_AND_KEPT, Verdict.KEPT):
         return found
     measured = decisive(readings)
-    if {catalogue.level_of(name).key for name in measured} != {each.key for each in LEVELS}:
+    needed = {level.key for level in catalogue.levels(of_images=of_images)}
+    if {catalogue.level_of(name).key for name in measured} != needed:
         return Verdict.LIKENESS_UNKNOWN
     return Verdict.TOLD_APART if Distance.OUTSIDE in measured.values() else Verdict.NOT_TOLD_APART
 
@@ -40,6 +42,6 @@ def against_article(article: str, found: Verdict) -> Comparison:
         return Comparison.ARTICLE_BLIND if success else Comparison.BOTH_FAILURE
     if found == Verdict.TOLD_APART:
         return Comparison.ARTICLE_SHORT if success else Comparison.NEITHER_FULL
-    if found == Verdict.NOT_TOLD_APART:
+    if found in (Verdict.NOT_TOLD_APART, Verdict.NOR_THE_ORIGINAL):
         return Comparison.BOTH_SUCCESS if success else Comparison.ARTICLE_STRICT
     return Comparison.NOT_COMPARED

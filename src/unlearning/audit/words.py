@@ -21,10 +21,27 @@ class Verdict(StrEnum):
     LIKENESS_UNKNOWN = "likeness unknown"
     TOLD_APART = "told apart"
     NOT_TOLD_APART = "not told apart"
+    # Of single images, of which accuracy says no more than whether the rest was kept.
+    KEPT = "kept, forgetting not known"
+    NOR_THE_ORIGINAL = "not told apart, nor original"
 
 
 # What a verdict says of a model that did not fail.
-SUCCESSES = frozenset({Verdict.LIKENESS_UNKNOWN, Verdict.TOLD_APART, Verdict.NOT_TOLD_APART})
+SUCCESSES = frozenset(
+    {
+        Verdict.LIKENESS_UNKNOWN,
+        Verdict.TOLD_APART,
+        Verdict.NOT_TOLD_APART,
+        Verdict.NOR_THE_ORIGINAL,
+    }
+)
+
+
+class RequestKind(StrEnum):
+    """What was asked for."""
+
+    CLASSES = "classes"
+    IMAGES = "images"
 
 
 class Band(StrEnum):

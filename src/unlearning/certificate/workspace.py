@@ -43,7 +43,7 @@ def describe(root: Path, machine: Hardware) -> Content:
 
     Raises: UserError unless all outputs are those of dvc.lock and everything tracked is committed.
     """
-    _require_finished_run(root)
+    require_finished_run(root)
     commit = git(root, "rev-parse", "HEAD")
     git(root, "ls-files", "--error-unmatch", "dvc.lock", "dvc.yaml", "params.yaml")
     if git(root, "status", "--porcelain", "--untracked-files=no"):
@@ -84,7 +84,8 @@ def forgotten(root: Path) -> Forgotten:
     samples = samples.drop(
         columns="subset", errors="ignore"
     )  # the source's own; split.csv has what became of it
-    rows = samples.merge(split[split["role"] != "retain"], on="id").sort_values("id")
+    covered = split[split["role"].isin(["forget", "withdrawn"])]
+    rows = samples.merge(covered, on="id").sort_values("id")
     return Forgotten(
         classes=sorted(request.read(root / "data/request.json").classes),
         images=[
@@ -108,10 +109,15 @@ def weights(root: Path) -> dict[str, Model]:
 
 
 def accuracies(root: Path, machine: Hardware) -> Figures:
-    """Return the accuracy of every model on test images, computed from weights and images."""
+    """Return the accuracy of every model on test images (of a request for single ones on these too)."""
     _require(root, DATA_FILES)
     images = dataset.load(root / "data")
-    test = {role: images.select(role=role, subset="test") for role in ("forget", "retain")}
+    # Of single images these themselves: a model that never saw them knows their classes.
+    forget = "train" if images.request.images else "test"
+    test = {
+        "forget": images.select(role="forget", subset=forget),
+        "retain": images.select(role="retain", subset="test"),
+    }
 
     def of_model(name: str) -> Accuracies:
         model, _ = load_classifier(root / f"models/{name}.safetensors")
@@ -168,7 +174,7 @@ def file_hashes(root: Path) -> dict[str, str]:
     return {name: sha256(root / name) for name in names if (root / name).is_file()}
 
 
-def _require_finished_run(root: Path) -> None:
+def require_finished_run(root: Path) -> None:
     """Raise UserError if an output is not the one that dvc.lock knows, or an input has changed since."""
     changed = json.loads(dvc(root, "status", "--json"))
     # It runs every time, to look at the images: so that is done here.

@@ -25,7 +25,7 @@ def destinations(path: Path | str, shares: Mapping[str, Mapping[str, float]]) ->
     most = {name: max(of[name] for of in shares.values()) for name in shares[UNLEARNED]}
     named = [name for name in sorted(most, key=lambda name: -most[name]) if most[name]]
     shown = named[: figures.MOST_CLASSES]
-    save.png(figures.bars("share of forget test images", shares, shown), path)
+    save.png(figures.bars("share of forget images", shares, shown), path)
 
 
 def per_class_accuracy(path: Path | str, accuracies: Mapping[str, Mapping[str, float]]) -> None:

@@ -9,12 +9,13 @@ def cautions(params: Params, *, split_given: bool) -> list[str]:
     `split_given`: whether the source says which images the given model was trained on.
     """
     model, found = params.model, []
-    if model.weights and not split_given:
+    given = model.weights and not params.forget.previous
+    if given and not split_given:
         found.append(
             "The given model's own split is not known (folders train, val and test, or a table with split): "
             "what is held out here may be what it was trained on, and then no figure of memory means anything."
         )
-    if model.weights and not params.retrain.weights and params.retrain.seeds:
+    if given and not params.retrain.weights and params.retrain.seeds:
         found.append(
             "The retrained models follow the recipe of `original`, not the given model's own: where the two "
             "recipes differ, that reads as a difference that forgetting made. The control trained by the same "

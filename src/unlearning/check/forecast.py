@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from unlearning.audit.membership import FALSE_POSITIVE_RATES, LEAST
 from unlearning.base.hardware import Hardware
+from unlearning.check import asked
 from unlearning.check.cautions import cautions
 from unlearning.check.possible import trained_on
 from unlearning.data import SUBSETS, split
@@ -60,12 +61,12 @@ def forecast(
     )
     speed = (speed_of or images_a_second)(model, params.original.batch_size, hardware)
     images, sizes = by_role(params, counts), trained_on(params, counts)
-    total = sum(sum(of.values()) for of in images.values())
+    total = sum(sum(images[role].values()) for role in ("forget", "retain"))
     one = sizes.retain * params.original.epochs / speed
     game = max(params.cost * one, LEAST_STEPS * params.batch_size / speed) * GAME_BY_CLOCK
     retrained = len(params.retrain.seeds)
     # One more on all images, where the original has a recipe of its own.
-    controls = int(bool(params.model.weights and retrained))
+    controls = int(bool(params.model.weights and retrained and not params.forget.previous))
     if params.recipe == "article":
         game = params.epochs * sizes.forget / speed
     models = 2 + retrained + controls + len(params.retrain.weights)
@@ -98,14 +99,25 @@ def forecast(
 
 
 def by_role(params: Params, counts: Counts) -> dict[str, dict[str, int]]:
-    """Return how many images there will be by role and subset, if none is a copy of another."""
-    found = {role: dict.fromkeys(SUBSETS, 0) for role in ("forget", "retain")}
+    """Return about how many images there will be by role and subset, if none is a copy of another.
+
+    Under "unseen" those that none of the models was trained on and that are like those to forget.
+    """
+    found = {role: dict.fromkeys(SUBSETS, 0) for role in ("forget", "retain", "unseen")}
     missing = split.missing_subsets(subset for given in counts.values() for subset in given)
+    shares = asked.shares(params, counts)
     for name, given in counts.items():
-        of_role = found["forget" if name in params.forget.classes else "retain"]
         cut = split.subset_sizes(given.get("", 0) + given.get("train", 0), params.split, missing)
         for subset in SUBSETS:
-            of_role[subset] += cut[subset] + (given.get(subset, 0) if subset != "train" else 0)
+            images = cut[subset] + (given.get(subset, 0) if subset != "train" else 0)
+            # A share at random is one of training images.
+            share = 0.0 if params.forget.fraction and subset != "train" else shares[name]
+            forget = round(images * share)
+            found["forget"][subset] += forget
+            found["retain"][subset] += images - forget
+            if subset != "train" and shares[name]:
+                is_alike = params.forget.of_images and params.forget.labels == "given"
+                found["unseen"][subset] += images if is_alike else forget
     return found
 
 
@@ -134,7 +146,7 @@ def images_a_second(model: Classifier, batch_size: int, hardware: Hardware) -> f
 
 def not_measured(params: Params, images: dict[str, dict[str, int]]) -> list[str]:
     """Return what the audit or the game cannot do with these images and references, a line each."""
-    forget = images["forget"]
+    forget, unseen = images["forget"]["train"], images["unseen"]
     references = len(params.retrain.seeds) + len(params.retrain.weights)
     lines = []
     if references == 0:
@@ -145,21 +157,21 @@ def not_measured(params: Params, images: dict[str, dict[str, int]]) -> list[str]
         lines.append(
             "one retrained model: how far two of them differ is not known, so there is no verdict"
         )
-    if min(forget["train"], forget["test"]) < LEAST:
+    if min(forget, unseen["test"]) < LEAST:
         lines.append(
-            f"membership: it takes {LEAST} forget images to train and {LEAST} to test, there are "
-            f"{forget['train']} and {forget['test']}"
+            f"membership: it takes {LEAST} forget images trained on and {LEAST} like them to test, there are "
+            f"{forget} and {unseen['test']}"
         )
     for name, (rate, least) in FALSE_POSITIVE_RATES.items():
-        if forget["test"] < least:
+        if unseen["test"] < least:
             lines.append(
-                f"membership_tpr.{name}: {rate:.0%} of false positives takes {least} forget test images, there "
-                f"are {forget['test']}"
+                f"membership_tpr.{name}: {rate:.0%} of false positives takes {least} such test images, there "
+                f"are {unseen['test']}"
             )
-    if params.recipe == "adversarial" and min(forget["train"], forget["validation"]) < LEAST_ROWS:
+    if params.recipe == "adversarial" and min(forget, unseen["validation"]) < LEAST_ROWS:
         lines.append(
-            f"the game's auditor: it takes {LEAST_ROWS} forget validation images, there are "
-            f"{forget['validation']}: the game plays without it"
+            f"the game's auditor: it takes {LEAST_ROWS} such validation images, there are "
+            f"{unseen['validation']}: the game plays without it"
         )
     return lines
 
@@ -173,12 +185,13 @@ def told(params: Params, counts: Counts, found: Forecast, hardware: Hardware) ->
         else f"trained here from {model.start or 'random weights'}"
     )
     lines = [
-        f"{len(counts)} classes, to forget: {', '.join(params.forget.classes)}",
+        f"{len(counts)} classes, to forget: {params.forget.said}",
         f"{'images':<10}" + "".join(f"{subset:>12}" for subset in SUBSETS),
     ]
     lines += [
         f"  {role:<8}" + "".join(f"{of[subset]:>12}" for subset in SUBSETS)
         for role, of in found.images.items()
+        if role != "unseen"
     ]
     precision = "bf16" if hardware.bf16 else "fp32"
     lines += [

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from unlearning.base.errors import UserError
 from unlearning.base.fingerprint import sha256
+from unlearning.check import asked
 from unlearning.data import request, split
 from unlearning.methods.shared import cost
 from unlearning.settings.whole import Params
@@ -16,7 +17,9 @@ PLAIN = "resnet18"  # the article's: of any size, and known to suit
 def require(params: Params) -> Counts:
     """Return how many images there are by class and given subset. Raises: UserError with the first mistake."""
     counts = listing.counts(params.data)
-    request.check({name: sum(given.values()) for name, given in counts.items()}, params.forget)
+    request.check(
+        {name: sum(given.values()) for name, given in counts.items()}, asked.request_of(params)
+    )
     sizes = trained_on(params, counts)
     if params.recipe == "article" and sizes.forget < 2:
         raise UserError(
@@ -30,8 +33,13 @@ def require(params: Params) -> Counts:
 
 
 def trained_on(params: Params, counts: Counts) -> cost.Sizes:
-    """Return how many images will be trained on, by role."""
-    return cost.Sizes(**split.training_images(counts, params.split, params.forget))
+    """Return about how many images will be trained on, by role."""
+    shares = asked.shares(params, counts)
+    trained = split.training_images(counts, params.split)
+    forget = sum(
+        max(1, round(count * shares[name])) for name, count in trained.items() if shares[name]
+    )
+    return cost.Sizes(forget=forget, retain=sum(trained.values()) - forget)
 
 
 def weights_of(params: Params) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""Images to be forgotten that also stand under a class to keep: with equal pixels, or altered a little.
+"""Images to be forgotten that also stand among those to keep: with equal pixels, or altered a little.
 
 Altered ones (encoded anew, resized, mirrored, brighter, slightly cropped) are found by two perceptual hashes
 put together, since they err on different pictures: which low frequencies are above their median, and which
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import imagehash
 import numpy as np
 import pandas as pd
-from jaxtyping import UInt8, UInt64
+from jaxtyping import Bool, UInt8, UInt64
 from PIL import Image
 
 from unlearning.base.errors import UserError
@@ -34,22 +34,25 @@ Hashes = UInt64[np.ndarray, "_ words"]
 
 
 def find(
-    samples: pd.DataFrame, images: UInt8[np.ndarray, "N H W 3"], forget: ForgetParams
+    samples: pd.DataFrame,
+    images: UInt8[np.ndarray, "M H W 3"],
+    is_asked: Bool[np.ndarray, " N"],
+    forget: ForgetParams,
 ) -> pd.DataFrame:
-    """Return a row per image of a kept class that shows an image to forget, the closest first.
+    """Return a row per image that shows one to forget (`is_asked`) and is none itself, the closest first.
 
     `shows`: the id of the image to forget, of several the closest and of these the first; `bits` of the hash
     that differ, 0 to `MOST_BITS`; `treatment`: whether the image is withdrawn or kept, as `forget` says.
-    A row of `images` belongs to the row of `samples` at the same place.
+    Rows of `images` and `is_asked` belong to the row of `samples` at the same place.
 
     Raises: UserError if their numbers differ.
     """
     if len(samples) != len(images):
         raise UserError("data/samples.csv and images.npy do not belong together: run `dvc repro`")
-    samples = samples.assign(row=range(len(samples))).sort_values("id", ignore_index=True)
-    to_forget = samples["class"].isin(forget.classes)
-    originals = samples[to_forget].drop_duplicates("pixels").reset_index(drop=True)
-    kept = samples[~to_forget]
+    samples = samples.assign(row=range(len(samples)), asked=is_asked)
+    samples = samples.sort_values("id", ignore_index=True)
+    originals = samples[samples["asked"]].drop_duplicates("pixels").reset_index(drop=True)
+    kept = samples[~samples["asked"]]
     shown = dict(zip(originals["pixels"], originals.index, strict=True))
     is_equal = kept["pixels"].isin(list(shown))
 
@@ -85,7 +88,7 @@ def _near(
     kept: pd.DataFrame, originals: pd.DataFrame, images: UInt8[np.ndarray, "N H W 3"]
 ) -> pd.DataFrame:
     """Return the rows of `kept` that are near copies, with `place` in `originals`, `bits` and `kind`."""
-    if originals.empty:  # a class that does not exist: the split refuses it by name
+    if originals.empty:  # nothing is asked for: `roles` refuses that
         return kept[:0].assign(place=0, bits=0, kind=NEAR)
     distinct = kept.drop_duplicates("pixels")
     # A mirrored copy: of an image to forget the mirror image is hashed too.

@@ -6,6 +6,7 @@ No image is decoded here, and nothing is copied but the rows of a batch.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,11 @@ class Labelling:
 
 @dataclass(frozen=True)
 class Dataset:
-    """All images of a run. `images`: N x H x W x 3 uint8, memory-mapped; the other fields follow its order."""
+    """All images of a run. `images`: N x H x W x 3 uint8, memory-mapped; the other fields follow its order.
+
+    `earlier`: the number of the earlier request that covers an image, 0 for none; None if there was no such
+    one.
+    """
 
     images: np.ndarray
     labels: Int[Tensor, " N"]
@@ -43,6 +48,7 @@ class Dataset:
     roles: np.ndarray
     request: Request
     depth: str = ""
+    earlier: np.ndarray | None = None
 
     def select(
         self, *, role: str | tuple[str, ...] | None = None, subset: str | None = None
@@ -57,8 +63,28 @@ class Dataset:
 
     @property
     def forget_labels(self) -> list[int]:
-        """Return the labels that are to be forgotten, in order."""
+        """Return the labels of the classes to be forgotten, in order; none if single images are."""
         return self.request.labels(self.classes)
+
+    def unseen(self, subset: str) -> Int[Tensor, " K"]:
+        """Return images of this held-out subset that are like those to forget, in order.
+
+        Of whole classes theirs; of single images those of the same classes, no class more often than among the
+        images to forget; of images with wrong labels those of the request alone, since no other shows the same.
+        """
+        of_request = self.select(role="forget", subset=subset)
+        if self.request.images is None or self.request.images.wrong_labels:
+            return of_request
+        pool = self.select(role=("forget", "retain"), subset=subset)
+        members = self.labels[self.select(role="forget", subset="train")]
+        wanted = torch.bincount(members, minlength=len(self.classes))
+        pool = pool[wanted[self.labels[pool]] > 0]
+        most = torch.ceil(wanted * len(pool) / len(members)).long()
+        kept = []
+        for label in members.unique().tolist():
+            of_class = pool[self.labels[pool] == label]
+            kept.append(of_class[torch.arange(min(len(of_class), int(most[label])))])
+        return torch.cat(kept).sort().values
 
     @property
     def labelling(self) -> Labelling:
@@ -81,17 +107,51 @@ def load(folder: Path | str) -> Dataset:
     Raises: FileNotFoundError; UserError if the files are not what they wrote, or do not belong together.
     """
     folder = Path(folder)
-    samples = read_table(folder / "samples.csv", ["id", "path", "class"])
-    split = read_table(folder / "split.csv", ["id", "subset", "role"]).set_index("id")
-    images = read_images(folder / "images.npy")
-    ids = samples["id"]
-    whole = ids.is_unique and split.index.is_unique and set(ids) == set(split.index)
+    samples, split = _tables(folder, "split.csv", ["id", "subset", "role"])
     known = split["subset"].isin(SUBSETS).all() and split["role"].isin(ROLES).all()
-    if not (whole and known and len(ids) == len(images)):
+    return _together(
+        folder,
+        samples,
+        split if known else split[:0],
+        roles=split["role"].to_numpy(dtype=str),
+        request=request.read(folder / "request.json"),
+        earlier=split["request"].to_numpy(dtype=int) if "request" in split else None,
+    )
+
+
+def load_subsets(folder: Path | str) -> Dataset:
+    """Return the data set without any request: all images are to be kept. Raises: as `load`.
+
+    For what must not follow from the request, as the original model.
+    """
+    folder = Path(folder)
+    samples, split = _tables(folder, "subsets.csv", ["id", "subset"])
+    known = split["subset"].isin((*SUBSETS, "")).all()
+    return _together(
+        folder,
+        samples,
+        split if known else split[:0],
+        roles=np.full(len(split), "retain"),
+        request=Request(),
+    )
+
+
+def _tables(folder: Path, name: str, columns: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return samples.csv and the table of this name, in the same order if they belong together."""
+    samples = read_table(folder / "samples.csv", ["id", "path", "class"])
+    split = read_table(folder / name, columns).set_index("id")
+    ids = samples["id"]
+    if ids.is_unique and split.index.is_unique and set(ids) == set(split.index):
+        return samples, split.loc[ids]
+    return samples, split[:0]
+
+
+def _together(folder: Path, samples: pd.DataFrame, split: pd.DataFrame, **fields: Any) -> Dataset:
+    images = read_images(folder / "images.npy")
+    if not len(samples) == len(split) == len(images):
         raise UserError(
             f"{folder}: samples.csv, split.csv and images.npy do not belong together: run `dvc repro`"
         )
-    split = split.loc[ids]
     classes = tuple(sorted(samples["class"].unique()))
     label_of = {name: label for label, name in enumerate(classes)}
     return Dataset(
@@ -100,9 +160,8 @@ def load(folder: Path | str) -> Dataset:
         classes=classes,
         paths=tuple(samples["path"]),
         subsets=split["subset"].to_numpy(dtype=str),
-        roles=split["role"].to_numpy(dtype=str),
-        request=request.read(folder / "request.json"),
         depth=_depth(samples, folder),
+        **fields,
     )
 
 

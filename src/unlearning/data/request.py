@@ -6,23 +6,53 @@ Nobody derives it from which images have which role: of a request for single ima
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import MappingProxyType
+
+from pydantic import TypeAdapter, ValidationError
 
 from unlearning.base.errors import UserError, choices, nearest
 from unlearning.base.files import read_metrics, write_metrics
 from unlearning.data import SUBSETS
-from unlearning.settings.forget import ForgetParams
+
+
+@dataclass(frozen=True)
+class Images:
+    """Single images: those named, or a share of the training images drawn at random.
+
+    `names`: paths as in data/samples.csv, file names, globs of either, or ids. `pixels`: their SHA-256, where a
+    request was met before. `fraction`: of the training images of `classes`, of all if there are none.
+    `wrong_labels`: what they were trained on as is wrong, and to be undone.
+    """
+
+    names: tuple[str, ...] = ()
+    pixels: tuple[str, ...] = ()
+    fraction: float = 0.0
+    classes: tuple[str, ...] = ()
+    seed: int = 0
+    wrong_labels: bool = False
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request for whole classes, by name."""
+    """A request for whole classes, by name, or for single images. `earlier`: those met before, in order.
 
-    classes: tuple[str, ...]
+    One that was met has, beside its classes, the images that were withdrawn with it.
+    """
+
+    classes: tuple[str, ...] = ()
+    images: Images | None = None
+    earlier: tuple["Request", ...] = ()
 
     def labels(self, classes: Sequence[str]) -> list[int]:
-        """Return the places of what is to be forgotten among a classifier's classes, in order."""
+        """Return the places of the classes to be forgotten among a classifier's, in order; none for images."""
         return [label for label, name in enumerate(classes) if name in self.classes]
+
+    def retired(self, classes: Sequence[str]) -> list[int]:
+        """Return the places of the classes whose outputs say nothing afterwards: earlier requests' too."""
+        gone = {name for each in (self, *self.earlier) for name in each.classes}
+        return [label for label, name in enumerate(classes) if name in gone]
+
+
+_STORED = TypeAdapter(Request)
 
 
 def write(request: Request, path: Path | str) -> None:
@@ -32,34 +62,30 @@ def write(request: Request, path: Path | str) -> None:
 
 def read(path: Path | str) -> Request:
     """Return a request. Raises: UserError if the file is missing or none."""
-    classes = read_metrics(path).get("classes")
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise UserError(f"{path} is no request: run `dvc repro`")
-    return Request(tuple(classes))
+    try:
+        return _STORED.validate_python(read_metrics(path))
+    except ValidationError:
+        raise UserError(f"{path} is no request: run `dvc repro`") from None
 
 
-def check(
-    class_counts: Mapping[str, int],
-    forget: ForgetParams,
-    withdrawn: Mapping[str, int] = MappingProxyType({}),
-) -> None:
-    """Check that classes of so many distinct images can be split, and the named ones forgotten.
+def check(class_counts: Mapping[str, int], request: Request) -> None:
+    """Check that classes of so many images can be split, and the named ones forgotten.
 
-    `withdrawn`: how many images of a class do not count, since they show images to forget.
-
-    Raises: UserError if a class to forget does not exist or is named twice, if fewer than two
+    Raises: UserError if a class that is named does not exist or is named twice, if fewer than two
     classes would stay, or if a class has too few images.
     """
     names = sorted(class_counts)
-    for name in forget.classes:
+    named = request.images.classes if request.images else request.classes
+    for name in named:
         if name not in class_counts:
             raise UserError(
                 f"params.yaml: forget.classes names {name!r}, but the classes are "
                 f"{choices(names)}{nearest(name, names)}"
             )
-        if forget.classes.count(name) > 1:
+        if named.count(name) > 1:
             raise UserError(f"params.yaml: forget.classes names {name!r} twice: name it once")
-    kept = [name for name in names if name not in forget.classes]
+    gone = {name for each in (request, *request.earlier) for name in each.classes}
+    kept = [name for name in names if name not in gone]
     if len(kept) < 2:
         raise UserError(
             f"params.yaml: forget.classes leaves {choices(kept) or 'no class'} of "
@@ -68,13 +94,7 @@ def check(
     for name in names:
         if class_counts[name] < len(SUBSETS):
             raise UserError(
-                f"params.yaml: class {name!r} has {class_counts[name]} distinct images, but needs "
+                f"params.yaml: class {name!r} has {class_counts[name]} images, but needs "
                 f"{len(SUBSETS)}, one each to train, validate and test: add images, or leave the "
-                f"class out by data.classes{_without(name, withdrawn)}"
+                "class out by data.classes"
             )
-
-
-def _without(name: str, withdrawn: Mapping[str, int]) -> str:
-    if name not in withdrawn:
-        return ""
-    return f"; {withdrawn[name]} more show images to forget and are withdrawn (data/copies.csv)"

@@ -1,57 +1,54 @@
-"""Who trains, who validates, who tests, and who is to be forgotten.
+"""Who trains, who validates, who tests: whatever is to be forgotten (`roles`).
 
 Where the source gives a split, that is taken; a subset that it lacks is cut from its training images.
 
 Images with the same pixels always stand in the same subset, so what is split are distinct images.
-A distinct image that stands under several classes is counted for the first of them by name. An image that is
-withdrawn, for it shows one to forget, is counted for no class and stands in that one's subset.
+A distinct image that stands under several classes is counted for the smallest of them.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
 
 import pandas as pd
 
 from unlearning.base.errors import UserError
-from unlearning.data import SUBSETS, request
-from unlearning.settings.forget import ForgetParams
+from unlearning.data import SUBSETS
 from unlearning.settings.split import SplitParams
 
 
-def assign(
-    samples: pd.DataFrame,
-    split: SplitParams,
-    forget: ForgetParams,
-    withdrawn: Mapping[int, int] = MappingProxyType({}),
-) -> pd.DataFrame:
-    """Return a row per image, by id: id, subset (train, validation, test), role (see `ROLES`).
-
-    `withdrawn`: the id of each image of a kept class that is to be withdrawn, with the id of the image to
-    forget that it shows (`copies.withdrawn`).
+def subsets(samples: pd.DataFrame, split: SplitParams) -> pd.DataFrame:
+    """Return a row per image, by id: id, subset (train, validation, test).
 
     Each class's distinct images are put in order of a hash of `split.seed` and an image's
     pixels. So neither the order of rows, nor other classes, nor a class's name change a subset, and
-    new images leave most of the old ones where they were.
+    new images leave most of the old ones where they were. Nor does the request: what was held out from the
+    original's training stays so, whatever is to be forgotten, and whatever comes next.
 
-    Raises: UserError, see `request.check`.
+    Raises: UserError if a class has too few images, or no image of a subset that the source gives to others.
     """
-    is_withdrawn = samples["id"].isin(list(withdrawn))
+    files = samples["class"].value_counts()
+    smallest_first = sorted(files.index, key=lambda name: (files[name], name))
+    place = {name: place for place, name in enumerate(smallest_first)}
     distinct = (
-        samples[~is_withdrawn]
-        .assign(given=_given(samples))
+        samples.assign(given=_given(samples), place=samples["class"].map(place))
         .groupby("pixels")
         # Of a picture that the source gives to several subsets training has it: what was seen tests nothing.
-        .agg(owner=("class", "min"), copies=("id", "size"), given=("given", _first_subset))
+        .agg(place=("place", "min"), copies=("id", "size"), given=("given", _first_subset))
     )
+    distinct["owner"] = [smallest_first[each] for each in distinct["place"]]
     owned = distinct["owner"].value_counts()
-    names = samples["class"].unique()
-    request.check(
-        {name: int(owned.get(name, 0)) for name in names},
-        forget,
-        samples[is_withdrawn]["class"].value_counts().to_dict(),
-    )
+    for name in sorted(files.index):
+        count = int(owned.get(name, 0))
+        if count < len(SUBSETS):
+            more = files[name] - count
+            shared = (
+                f" ({more} more files show the same as these, or as another class)" if more else ""
+            )
+            raise UserError(
+                f"params.yaml: class {name!r} has {count} distinct images{shared}, but needs "
+                f"{len(SUBSETS)}, one each to train, validate and test: add images, or leave the "
+                "class out by data.classes"
+            )
 
     distinct["order"] = [_hash(split.seed, pixels) for pixels in distinct.index]
     # Images with copies come last and so train, unless there are few others: an image that counts
@@ -62,9 +59,9 @@ def assign(
     for name, images in distinct.sort_values(["copies", "order"]).groupby("owner"):
         cut = images[images["given"].isin(("", "train"))]
         sizes = subset_sizes(len(cut), split, missing)
-        subsets = [name for name in ("test", "validation", "train") for _ in range(sizes[name])]
+        chosen = [name for name in ("test", "validation", "train") for _ in range(sizes[name])]
         subset_of |= (
-            dict(zip(cut.index, subsets, strict=True)) | images["given"].drop(cut.index).to_dict()
+            dict(zip(cut.index, chosen, strict=True)) | images["given"].drop(cut.index).to_dict()
         )
         held = {subset_of[pixels] for pixels in images.index}
         if lacking := [subset for subset in SUBSETS if subset not in held]:
@@ -72,17 +69,7 @@ def assign(
                 f"params.yaml: data.path gives class {name!r} no {lacking[0]} image that is no other's copy: "
                 "each class needs one, or no class has one, and split cuts them from the training images"
             )
-
-    pixels_of = dict(zip(samples["id"], samples["pixels"], strict=True))
-    stands_with = [pixels_of[withdrawn.get(number, number)] for number in samples["id"]]
-    role = samples["class"].isin(forget.classes).map({True: "forget", False: "retain"})
-    assigned = pd.DataFrame(
-        {
-            "id": samples["id"],
-            "subset": [subset_of[pixels] for pixels in stands_with],
-            "role": role.mask(is_withdrawn, "withdrawn"),
-        }
-    )
+    assigned = pd.DataFrame({"id": samples["id"], "subset": samples["pixels"].map(subset_of)})
     return assigned.sort_values("id", ignore_index=True)
 
 
@@ -117,40 +104,16 @@ def subset_sizes(
 
 
 def training_images(
-    class_counts: Mapping[str, Mapping[str, int]], split: SplitParams, forget: ForgetParams
+    class_counts: Mapping[str, Mapping[str, int]], split: SplitParams
 ) -> dict[str, int]:
-    """Return how many images of so many distinct ones will be trained on, by role.
+    """Return how many images of each class will be trained on, of so many distinct ones.
 
     `class_counts`: by class and given subset, "" where the source does not say.
     """
     missing = missing_subsets(subset for given in class_counts.values() for subset in given)
-    found = {"forget": 0, "retain": 0}
-    for name, given in class_counts.items():
-        role = "forget" if name in forget.classes else "retain"
-        cut = given.get("", 0) + given.get("train", 0)
-        found[role] += subset_sizes(cut, split, missing)["train"]
-    return found
-
-
-def count(samples: pd.DataFrame, assigned: pd.DataFrame) -> dict[str, Any]:
-    """Return the number of images by role and subset, and of those withdrawn.
-
-    `forget_images_also_retained` are images to forget whose pixels are retained under another class as
-    well: a model that never saw the forget set has seen these. 0 unless `forget.equal_pixels` is keep.
-    """
-    given = samples.drop(columns="subset", errors="ignore")
-    table = given.merge(assigned, on="id", validate="one_to_one")
-    counts: dict[str, Any] = {
-        role: {
-            subset: int(((table["role"] == role) & (table["subset"] == subset)).sum())
-            for subset in ("train", "test")
-        }
-        for role in ("forget", "retain")
-    }
-    forget, retain = (table[table["role"] == role]["pixels"] for role in ("forget", "retain"))
-    return counts | {
-        "withdrawn": int((table["role"] == "withdrawn").sum()),
-        "forget_images_also_retained": int(forget.isin(retain).sum()),
+    return {
+        name: subset_sizes(given.get("", 0) + given.get("train", 0), split, missing)["train"]
+        for name, given in class_counts.items()
     }
 
 

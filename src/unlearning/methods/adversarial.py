@@ -8,7 +8,8 @@ on these images again only memorises them anew (docs/experiments.md). So
 - in the first half it sees retain images alone, with their labels, as a retrained model does. Nothing holds it
   to the original: the original's outputs and features know the class that is to go;
 - in the second half it also sees forget images, a few per step: some that were trained on, and validation
-  images of the same classes. Nothing says what to answer to them: that is left to what it learned of the kept
+  images like them (of the same classes; of a request for single images that is what they must become like).
+  Nothing says what to answer to them: that is left to what it learned of the kept
   classes, as with a model that never saw them. It meets its adversary (`adversary_weight`): `members`, the
   auditor of `shared/members.py`, must not tell the one from the other; `discriminator`, the article's, must
   take the outputs of those trained on for the original's of retain images.
@@ -17,9 +18,10 @@ The discriminator learns in the second half whichever is chosen: it keeps the ar
 game follows from `cost`, the share of one retraining's arithmetic that it may take.
 
 What lies below layer 1 (of a ResNet-18 its stem and first residual stage) is left as it is: there is no memory
-in it. After the game the forget classes' outputs are retired (`models/head.py`): what little they still say of
-a class is enough for a membership attack. Forget accuracy is 0 from then on by construction, and proves
-nothing alone.
+in it. After the game the outputs of whole classes that are to be forgotten are retired (`models/head.py`): what
+little they still say of a class is enough for a membership attack. Forget accuracy is 0 from then on by
+construction, and proves nothing alone. Of single images nothing is retired: a model that never saw them knows
+their classes.
 """
 
 import copy
@@ -42,7 +44,7 @@ from unlearning.methods.shared.cost import LEAST_STEPS
 from unlearning.methods.shared.flops import forward_flops, training_flops
 from unlearning.methods.shared.game import Monitor, Players, Run, adam
 from unlearning.methods.shared.losses import discriminator_loss, generator_loss
-from unlearning.methods.shared.members import MOST_ROWS, Auditor
+from unlearning.methods.shared.members import MOST_ROWS, ODDS, Auditor
 from unlearning.models.classifier import Classifier
 from unlearning.models.discriminator import new_discriminator
 from unlearning.models.head import edit_head
@@ -76,17 +78,25 @@ def init_players(original: Classifier, seed: int, noise: float) -> Players:
 def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -> Classifier:
     """Return the generator after the game on the training images; see `methods`.
 
-    What the auditor knows as unseen are validation images of the forget classes. Raises: UserError when a loss,
-    or at the end a weight, is no longer finite.
+    What the auditor knows as unseen are validation images like those to forget (`Dataset.unseen`). Raises:
+    UserError when a loss, or at the end a weight, is no longer finite.
     """
     hardware = run.hardware
     original = copy.deepcopy(original).to(hardware.device).eval()
     generator = copy.deepcopy(run.players.generator).to(hardware.device)
     discriminator = copy.deepcopy(run.players.discriminator).to(hardware.device).train()
     _learn_above_layer_1(generator)
-    members, unseen = (_some(data, subset, run.seed) for subset in ("train", "validation"))
+    members, unseen = (
+        _some(images, run.seed)
+        for images in (data.select(role="forget", subset="train"), data.unseen("validation"))
+    )
     known = torch.cat([members, unseen])
-    auditor = Auditor(DEEP, members=len(members), unseen=len(unseen), device=hardware.device)
+    auditor = Auditor(
+        (ODDS,) if data.request.images else DEEP,
+        members=len(members),
+        unseen=len(unseen),
+        device=hardware.device,
+    )
     steps = length(generator, params, run.budget, len(known))
     plan = play(data, params, run.seed, steps, len(members), len(unseen))
     optimizer, discriminator_optimizer = adam(generator, params), adam(discriminator, params)
@@ -124,8 +134,9 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
             adversarial_loss = retain_logits.new_zeros(())
             if meets_adversary:
                 places = step.known.to(hardware.device)
-                features = {layer: found[layer][sizes[0] :] for layer in DEEP}
-                advantage = auditor.advantage(features, places)
+                of_known = {layer: values[sizes[0] :] for layer, values in found.items()}
+                views = auditor.seen(of_known, data.labels[known[step.known]])
+                advantage = auditor.advantage(views, places)
                 # The discriminator's step (A8): the original's outputs on retain images are real, as many
                 # of them as the generator's on members, which are fake.
                 forget_logits = known_logits[places < len(members)]
@@ -165,7 +176,7 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
         require_finite(player, "lr", params.lr)
     run.discriminator = discriminator.eval().cpu()
     run.image_passes = sum(len(s.retain) + len(s.known) for part in plan for s in part)
-    return edit_head(generator.requires_grad_().eval().cpu(), data.forget_labels)
+    return edit_head(generator.requires_grad_().eval().cpu(), data.request.retired(data.classes))
 
 
 def length(generator: Classifier, params: GameParams, budget: int | float, known: int) -> int:
@@ -209,9 +220,8 @@ def play(
     return [played[start:end] for start, end in pairwise(ends)]
 
 
-def _some(data: Dataset, subset: str, seed: int) -> Int[Tensor, " K"]:
-    """Return the forget images of a subset, of very many as many as the bank holds, drawn from all classes."""
-    images = data.select(role="forget", subset=subset)
+def _some(images: Int[Tensor, " N"], seed: int) -> Int[Tensor, " K"]:
+    """Return the images, of very many as many as the bank holds, drawn at random."""
     if len(images) <= MOST_ROWS:
         return images
     drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:MOST_ROWS]

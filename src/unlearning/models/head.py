@@ -19,9 +19,11 @@ def edit_head(model: Classifier, forget_labels: Sequence[int]) -> Classifier:
     improbable as with a model that never saw the class. By accuracy the class is forgotten, the others are
     kept, and the features are untouched.
     Alone it is a control that an audit of the features must catch; after a game that moved the features it
-    takes away what the class's own output still says of it.
+    takes away what the class's own output still says of it. Without a class nothing is edited.
     """
     edited = copy.deepcopy(model)
+    if not forget_labels:
+        return edited
     head = edited.head
     forget = torch.tensor(list(forget_labels))
     kept = torch.ones(head.out_features, dtype=torch.bool).index_fill(0, forget, False)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from safetensors.numpy import load as of_bytes
 from safetensors.numpy import save as to_bytes
 from scipy.special import softmax
@@ -33,7 +33,9 @@ PROBED_IMAGES = 50
 class Sample:
     """The audited images; all fields follow their order. `rows` picks by role and subset.
 
-    `indices`: rows of data/images.npy. `labels`: places in `classes`.
+    `indices`: rows of data/images.npy. `labels`: places in `classes`. `forget_labels`: of whole classes that
+    are to be forgotten; none where single images are. `is_unseen`: like those to forget, and no model was
+    trained on it. `earlier`: the number of the earlier request that covers it, 0 for none.
     """
 
     indices: Int[np.ndarray, " N"]
@@ -42,11 +44,40 @@ class Sample:
     subsets: np.ndarray
     forget_labels: tuple[int, ...]
     classes: tuple[str, ...]
+    is_unseen: Bool[np.ndarray, " N"]
+    earlier: Int[np.ndarray, " N"]
+
+    @property
+    def of_images(self) -> bool:
+        """Return whether single images are to be forgotten, not whole classes."""
+        return not self.forget_labels
+
+    @property
+    def members(self) -> np.ndarray:
+        """Return the positions of the forget images that were trained on."""
+        return self.rows("forget", "train")
+
+    @property
+    def unseen(self) -> np.ndarray:
+        """Return the positions of the test images that are like those to forget."""
+        return np.flatnonzero(self.is_unseen)
+
+    @property
+    def judged(self) -> np.ndarray:
+        """Return the positions of the forget images whose answers are compared with those of retrained models.
+
+        Of whole classes test images, since the class is to be forgotten; of single images these themselves.
+        """
+        return self.members if self.of_images else self.rows("forget", "test")
 
     def rows(self, role: str | None, subset: str) -> np.ndarray:
-        """Return the positions of the images with this role (None: either) in this subset, in order."""
-        chosen = self.subsets == subset
-        return np.flatnonzero(chosen & (self.roles == role) if role else chosen)
+        """Return the positions of this role's images (None: forget or retain) in this subset, in order."""
+        roles = (role,) if role else ("forget", "retain")
+        return np.flatnonzero((self.subsets == subset) & np.isin(self.roles, roles))
+
+    def of_earlier(self, number: int) -> np.ndarray:
+        """Return the positions of the images by which an earlier request is tested again."""
+        return np.flatnonzero(self.earlier == number)
 
     @property
     def probed_rows(self) -> np.ndarray:
@@ -77,7 +108,8 @@ class Observation:
     """What one model makes of a sample.
 
     `logits`: N x C. `layers`: per layer the activations' spatial mean, N x D; the control shares the
-    original's. `train_accuracy`: by role, on all training images. `curves`: by kind of fine-tuning.
+    original's. `train_accuracy`: by role, on all training images. `curves`: by kind of fine-tuning; none where
+    single images are to be forgotten.
     """
 
     logits: Float[np.ndarray, "N C"]
@@ -95,9 +127,9 @@ class Observation:
 class Shared:
     """What belongs to no single model.
 
-    `random_logits`: a random network's logits of the forget test images, for ZRF. `structural_similarity`: of
+    `random_logits`: a random network's logits of the judged images, for ZRF. `structural_similarity`: of
     each class to those to forget, in [-1, 1], NaN for these themselves. `scores`: the discriminator's of the
-    forget test images, in [0, 1], by the file's name of the model whose outputs it scores.
+    judged images, in [0, 1], by the file's name of the model whose outputs it scores.
     """
 
     random_logits: Float[np.ndarray, "M C"]
@@ -138,6 +170,8 @@ def save_sample(sample: Sample, folder: Path) -> None:
                 "class": names[sample.labels],
                 "role": sample.roles,
                 "subset": sample.subsets,
+                "unseen": np.where(sample.is_unseen, "yes", ""),
+                "request": sample.earlier.astype(str),
             }
         ),
     )
@@ -180,8 +214,10 @@ def load(folder: Path) -> Observed:
         subjects = {
             UNLEARNED: load_observation(folder / f"{UNLEARNED}.safetensors"),
             ORIGINAL: original,
-            CONTROL: load_observation(folder / f"{CONTROL}.safetensors", original.layers),
         }
+        if not sample.of_images:
+            control = folder / f"{CONTROL}.safetensors"
+            subjects[CONTROL] = load_observation(control, original.layers)
         same_recipe = folder / f"controls/{SAME_RECIPE}.safetensors"
         if same_recipe.exists():
             subjects[SAME_RECIPE] = load_observation(same_recipe)
@@ -202,7 +238,8 @@ def load(folder: Path) -> Observed:
 
 
 def _load_sample(folder: Path) -> Sample:
-    images = read_table(folder / "images.csv", ["id", "class", "role", "subset"])
+    columns = ["id", "class", "role", "subset", "unseen", "request"]
+    images = read_table(folder / "images.csv", columns)
     classes = read_table(folder / "classes.csv", ["class", "role"])
     names = tuple(classes["class"])
     label_of = {name: label for label, name in enumerate(names)}
@@ -213,6 +250,8 @@ def _load_sample(folder: Path) -> Sample:
         images["subset"].to_numpy(dtype=str),
         tuple(np.flatnonzero(classes["role"] == "forget").tolist()),
         names,
+        images["unseen"].eq("yes").to_numpy(),
+        images["request"].to_numpy(dtype=int),
     )
 
 

@@ -18,17 +18,23 @@ SSIM_PAIRS = 64
 
 
 def sample(data: Dataset) -> Sample:
-    """Return the audited images: all test images, up to 200 training images of a forget class, 50 of others.
+    """Return the audited images: all test images, up to 200 training images to forget per class, 50 to retain.
 
-    In the data set's order; none that was withdrawn.
+    In the data set's order; none that was withdrawn. Of earlier requests test images of their classes, and up
+    to 200 training images of a request for single ones.
     """
     audited = ("forget", "retain")
-    train = data.select(role=audited, subset="train")
     chosen = [data.select(role=audited, subset="test")]
-    for label in range(len(data.classes)):
-        of_class = train[data.labels[train] == label]
-        most = FORGET_TRAINING_IMAGES if label in data.forget_labels else RETAIN_TRAINING_IMAGES
-        chosen.append(of_class[spread_evenly(len(of_class), min(len(of_class), most))])
+    for role, most in (("forget", FORGET_TRAINING_IMAGES), ("retain", RETAIN_TRAINING_IMAGES)):
+        train = data.select(role=role, subset="train")
+        for label in range(len(data.classes)):
+            of_class = train[data.labels[train] == label]
+            chosen.append(of_class[spread_evenly(len(of_class), min(len(of_class), most))])
+    earlier = np.zeros(len(data.labels), dtype=int) if data.earlier is None else data.earlier
+    for number, request in enumerate(data.request.earlier, start=1):
+        subset = "test" if request.classes else "train"
+        tested = torch.from_numpy(np.flatnonzero((earlier == number) & (data.subsets == subset)))
+        chosen.append(tested[spread_evenly(len(tested), min(len(tested), FORGET_TRAINING_IMAGES))])
     indices = torch.cat(chosen).sort().values.numpy()
     return Sample(
         indices,
@@ -37,6 +43,8 @@ def sample(data: Dataset) -> Sample:
         data.subsets[indices],
         tuple(data.forget_labels),
         data.classes,
+        np.isin(indices, data.unseen("test").numpy()),
+        earlier[indices],
     )
 
 

@@ -46,7 +46,9 @@ def observe_all(
         f"{torch.__version__} {sha256(models / f'{ORIGINAL}.safetensors')}"
     )
     found: dict[str, Observation] = {}
-    for name in (ORIGINAL, CONTROL, UNLEARNED, *controls, *retrained):
+    # Where no class is to be forgotten, none can be hidden by an edit of the last layer, or come back.
+    edited = () if sample.of_images else (CONTROL,)
+    for name in (ORIGINAL, *edited, UNLEARNED, *controls, *retrained):
         file_of_model = models / f"{ORIGINAL if name == CONTROL else name}.safetensors"
         file = folder / f"{name}.safetensors"
         made_of = hashlib.sha256(f"{common} {sha256(file_of_model)}".encode()).hexdigest()
@@ -59,13 +61,16 @@ def observe_all(
                 seen = views.with_head(found[ORIGINAL], model)
             else:
                 seen = views.observe(model, data, sample, hardware)
-            back_at = BACK_AT * _forget_accuracy(found.get(ORIGINAL, seen), sample)
-            curves = relearn.curves(model, data, back_at, hardware)
-            record.save_observation(replace(seen, curves=curves), kept, made_of)
+            if not sample.of_images:
+                back_at = BACK_AT * _forget_accuracy(found.get(ORIGINAL, seen), sample)
+                seen = replace(seen, curves=relearn.curves(model, data, back_at, hardware))
+            record.save_observation(seen, kept, made_of)
         with atomic(file) as temporary:
             shutil.copyfile(kept, temporary)
         os.utime(kept.parent)  # what was used lately is not removed as old
         found[name] = record.load_observation(file)
+    if not edited:
+        (folder / f"{CONTROL}.safetensors").unlink(missing_ok=True)
     for stale in folder.glob("*/*"):
         if f"{stale.parent.name}/{stale.stem}" not in (*controls, *retrained):
             stale.unlink()
@@ -80,7 +85,7 @@ def _shared(
     found: Mapping[str, Observation],
     hardware: Hardware,
 ) -> Shared:
-    rows = sample.rows("forget", "test")
+    rows, gone = sample.judged, data.request.retired(data.classes)
     forget = torch.from_numpy(sample.indices[rows])
     discriminator = load_discriminator(models / "discriminator.safetensors")
     extractor, _ = weights.load_classifier(models / "init/feature_extractor.safetensors")
@@ -92,9 +97,7 @@ def _shared(
         predict_logits(random, data, forget, hardware).numpy(),
         np.array(
             [
-                np.nan
-                if label in sample.forget_labels
-                else views.structural_similarity(data, label)
+                np.nan if label in gone else views.structural_similarity(data, label)
                 for label in range(len(sample.classes))
             ]
         ),
@@ -103,5 +106,5 @@ def _shared(
 
 
 def _forget_accuracy(observation: Observation, sample: Sample) -> float:
-    rows = sample.rows("forget", "test")
+    rows = sample.judged
     return float((observation.logits[rows].argmax(axis=1) == sample.labels[rows]).mean())

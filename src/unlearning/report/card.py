@@ -36,7 +36,7 @@ def render(evidence: Evidence) -> str:
     return environment.get_template(TEMPLATE).render(
         evidence=evidence,
         params=evidence.params,
-        kept=[name for name in evidence.classes if name not in evidence.forgotten],
+        kept=list(evidence.metrics.items("per_class")),
         metric=text_quoter(evidence.metrics),
         metrics=evidence.metrics,
         catalogue=catalogue,
@@ -81,7 +81,7 @@ def _results(evidence: Evidence) -> list[dict[str, Any]]:
             ],
         }
         for role, what, goal in (
-            ("forget", "classes to forget", "low"),
+            *([] if evidence.of_images else [("forget", "classes to forget", "low")]),
             ("retain", "classes to keep", "high"),
         )
     ]

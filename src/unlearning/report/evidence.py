@@ -90,8 +90,18 @@ class Evidence:
 
     @property
     def forgotten(self) -> list[str]:
-        """Return the classes to forget, as they were asked for."""
-        return self.params.forget.classes
+        """Return the classes to forget, as they were asked for; none if single images are."""
+        return [] if self.of_images else self.params.forget.classes
+
+    @property
+    def asked(self) -> str:
+        """Return what was asked for in a few words."""
+        return self.params.forget.said
+
+    @property
+    def of_images(self) -> bool:
+        """Return whether single images were to be forgotten, not whole classes."""
+        return self.params.forget.of_images
 
     @property
     def source(self) -> str:

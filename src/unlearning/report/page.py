@@ -116,7 +116,7 @@ def draw(evidence: Evidence) -> dict[str, Markup]:
     series, metrics = evidence.series, evidence.metrics
     histograms, relearning = series["audit_histograms"], series["audit_relearning"]
     confused = pd.concat([series["retain_confusion"], series["forget_confusion"]])
-    share, matrix = "share of forget test images", "in per cent of each actual class"
+    share, matrix = "share of forget images", "in per cent of each actual class"
     confidence, entropy = "confidence (probability of the predicted class)", "entropy (nats)"
     drawn = {
         "destinations": (

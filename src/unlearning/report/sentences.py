@@ -12,6 +12,7 @@ from unlearning.audit.words import (
     Band,
     Comparison,
     Distance,
+    RequestKind,
     Unmeasured,
     Verdict,
     confidence_band,
@@ -31,6 +32,18 @@ OUTCOMES = {
     Verdict.LIKENESS_UNKNOWN: "forgotten and kept by the output, but likeness to retraining is not known",
     Verdict.TOLD_APART: "forgotten and kept by the output, but told apart from retraining",
     Verdict.NOT_TOLD_APART: "forgotten and kept, and not told apart from retraining",
+}
+# Of single images, where they say something else.
+OUTCOMES_OF_IMAGES = {
+    Verdict.DAMAGED: "failed, the others are damaged",
+    Verdict.KEPT: "kept; whether single images are forgotten, accuracy does not say",
+    Verdict.LIKENESS_UNKNOWN: "kept, but likeness to retraining is not known",
+    Verdict.TOLD_APART: "kept, but told apart from retraining",
+    Verdict.NOT_TOLD_APART: "kept, and not told apart from retraining",
+    Verdict.NOR_THE_ORIGINAL: (
+        "kept, and not told apart from retraining; but neither is the original: nothing here shows that it "
+        "remembered these images"
+    ),
 }
 COMPARISONS = {
     Comparison.BOTH_SUCCESS: "they agree: success",
@@ -82,6 +95,11 @@ def verdict(metrics: Metrics) -> str:
     if word in SUCCESSES:
         return f"{dearer}. By its figures the model is {said}"
     return f"{said}. It was {dearer}"
+
+
+def of_images(metrics: Metrics) -> bool:
+    """Return whether single images were to be forgotten, not whole classes."""
+    return metrics.word(RequestKind, "audit", "request") == RequestKind.IMAGES
 
 
 def control(metrics: Metrics, name: str) -> str:
@@ -169,8 +187,8 @@ def named(figures: Iterable[str]) -> str:
 
 def _outcome(metrics: Metrics, word: Verdict, forget: float, retain: float) -> str:
     """Return what a word says of a model with these accuracies."""
-    begin = OUTCOMES[word]
-    if word in SUCCESSES:
+    begin = (OUTCOMES | OUTCOMES_OF_IMAGES if of_images(metrics) else OUTCOMES)[word]
+    if word in SUCCESSES or word == Verdict.KEPT:
         return begin
     known = metrics.number("evaluate_retain", "original", "test_accuracy")
     if word == Verdict.NOTHING_TO_FORGET:
@@ -203,7 +221,7 @@ def _compared(metrics: Metrics, verdict: Verdict) -> str:
     if verdict == Verdict.LIKENESS_UNKNOWN:
         silent = [
             level.title.lower()
-            for level in catalogue.LEVELS
+            for level in catalogue.levels(of_images=of_images(metrics))
             if not catalogue.in_order(measured, level)
         ]
         if count < 2:
@@ -214,7 +232,7 @@ def _compared(metrics: Metrics, verdict: Verdict) -> str:
         f"{metrics.number('audit', 'error_rates', key):.0%} of {models}"
         for key, models in (
             ("false_alarms", "retrained models"),
-            ("caught", "originals and edited heads"),
+            ("caught", "originals" if of_images(metrics) else "originals and edited heads"),
         )
     )
     found = (

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from unlearning.audit.words import SUCCESSES
+from unlearning.audit.words import SUCCESSES, RequestKind
 from unlearning.base.errors import UserError, printable
 from unlearning.base.files import DIGITS, read_metrics, rounded
 from unlearning.settings.gate import GateParams
@@ -69,17 +69,22 @@ def check(folder: Path, limits: GateParams) -> list[Check]:
     retain = _read(folder / "evaluate_retain.json")
     cost = _read(folder / "adversarial_train.json")
     audit = _read(folder / "audit.json")
+    of_images = audit.figure("request") == RequestKind.IMAGES
+    if of_images:
+        # A model that never saw them gives many their class.
+        about = "accuracy on forget images above retrained"
+        accuracy = _difference(
+            forget.figure("train_accuracy"), forget.figure("retrained", "train_accuracy")
+        )
+    else:
+        about = "accuracy on forget images: worst of test, training, any class"
+        accuracy = _largest(
+            forget.figure("test_accuracy"),
+            forget.figure("train_accuracy"),
+            audit.figure("worst_forget_accuracy"),
+        )
     return [
-        Check(
-            "forget_accuracy",
-            "accuracy on forget images: worst of test, training, any class",
-            _largest(
-                forget.figure("test_accuracy"),
-                forget.figure("train_accuracy"),
-                audit.figure("worst_forget_accuracy"),
-            ),
-            limits.forget_accuracy,
-        ),
+        Check("forget_accuracy", about, accuracy, limits.forget_accuracy),
         Check(
             "retain_loss",
             "retain test accuracy lost against the original",
@@ -100,13 +105,21 @@ def check(folder: Path, limits: GateParams) -> list[Check]:
             ),
             limits.membership_excess,
         ),
-        Check(
-            "few_shot_excess",
-            "recall from five images above retrained",
-            _difference(
-                audit.figure("few_shot_recall"), audit.figure("retrained", "few_shot_recall")
-            ),
-            limits.few_shot_excess,
+        # Of no meaning where no class is to be forgotten.
+        *(
+            []
+            if of_images
+            else [
+                Check(
+                    "few_shot_excess",
+                    "recall from five images above retrained",
+                    _difference(
+                        audit.figure("few_shot_recall"),
+                        audit.figure("retrained", "few_shot_recall"),
+                    ),
+                    limits.few_shot_excess,
+                )
+            ]
         ),
         Check(
             "cost_ratio",

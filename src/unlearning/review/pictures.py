@@ -16,7 +16,7 @@ MOST_PANELS = 24
 LARGEST = 1e12  # figure of a stranger's that is drawn
 # Of tables with a row per class: how they are drawn, and what the figures say.
 CLASSES: dict[str, tuple[Callable[..., figures.Figure], str]] = {
-    "destinations": (figures.bars, "share of forget test images"),
+    "destinations": (figures.bars, "share of forget images"),
     "per_class": (figures.dots, "test accuracy"),
 }
 

@@ -17,9 +17,13 @@ def read(root: Path) -> Metrics:
 
 def table(metrics: Metrics) -> str:
     """Return the table and a few lines of words. Raises: UserError if a figure is missing."""
+    if sentences.of_images(metrics):
+        of_forget = ("forget images (the goal: as retrained)", "train_accuracy")
+    else:
+        of_forget = ("forget classes, test accuracy (low is the goal)", "test_accuracy")
     rows = [
         ("", "original", "unlearned", "retrained"),
-        ("forget classes, test accuracy (low is the goal)", *_row(metrics, "evaluate_forget")),
+        (of_forget[0], *_row(metrics, "evaluate_forget", of_forget[1])),
         ("retain classes, test accuracy (high is the goal)", *_row(metrics, "evaluate_retain")),
     ]
     width = max(len(row[0]) for row in rows)
@@ -38,12 +42,12 @@ def table(metrics: Metrics) -> str:
     )
 
 
-def _row(metrics: Metrics, file: str) -> tuple[str, str, str]:
+def _row(metrics: Metrics, file: str, key: str = "test_accuracy") -> tuple[str, str, str]:
     shown = metrics.get(file, "retrained")
     if not isinstance(shown, str):
         mean, spread = (
-            metrics.number(file, "retrained", f"test_accuracy{part}") for part in ("", "_spread")
+            metrics.number(file, "retrained", f"{key}{part}") for part in ("", "_spread")
         )
         shown = f"{mean:.3f} (spread {spread:.3f})"
-    original = metrics.number(file, "original", "test_accuracy")
-    return f"{original:.3f}", f"{metrics.number(file, 'test_accuracy'):.3f}", shown
+    original = metrics.number(file, "original", key)
+    return f"{original:.3f}", f"{metrics.number(file, key):.3f}", shown

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 from unlearning.audit import catalogue
-from unlearning.audit.words import Distance
+from unlearning.audit.words import Distance, RequestKind
 from unlearning.base.errors import UserError, printable
 from unlearning.base.files import DIGITS
 from unlearning.report import sentences
@@ -22,6 +22,11 @@ ACCURACIES = (
     ("evaluate_forget", "train_accuracy", "forget accuracy, training (low is the goal)"),
     ("evaluate_retain", "test_accuracy", "retain accuracy, test (high is the goal)"),
 )
+# Of a request for single images, whose goal is what retrained models have.
+OF_IMAGES = {
+    "test_accuracy": "accuracy on unseen images like them",
+    "train_accuracy": "accuracy on forget images",
+}
 COST = ("adversarial_train", "cost_ratio", "cost against one retraining")
 # Characters. A comment on GitHub holds 65,536; the rest of the text needs far less than what is left.
 LONGEST_TABLE, LONGEST_CELL, LONGEST_SENTENCE = 45_000, 90, 400
@@ -105,6 +110,7 @@ def _headlines(changes: Changes) -> str:
     audit = metrics.get("metrics/audit.json", {})
     known = catalogue.ordered(filter(catalogue.is_figure, audit))
     figures_of_audit = [("audit", name, catalogue.title(name)) for name in known]
+    of_images = audit.get("request", NOTHING)[1] == RequestKind.IMAGES
     headlines = [*ACCURACIES, *figures_of_audit, COST]
     rows = []
     for file, key, words in headlines:
@@ -117,6 +123,8 @@ def _headlines(changes: Changes) -> str:
             beside = [
                 figures.get(f"{model}.{key}", NOTHING)[1] for model in ("original", "retrained")
             ]
+        if of_images and file == "evaluate_forget":
+            words = OF_IMAGES[key]
         rows.append((words, *map(_cell, pair), _change(pair), *map(_cell, beside)))
     return _table(("figure", "base", "branch", "change", "original", "retrained"), rows)
 

@@ -4,12 +4,14 @@ Paths start from the table's folder, or are absolute. Labels are class names, nu
 selects and renames them as it does folders. The split's words are train, val, valid, validation and test.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import pandas as pd
 
-from unlearning.base.errors import UserError, choices
+from unlearning.base.errors import UserError, choices, nearest
 from unlearning.base.reading import as_on_disk, composed
 from unlearning.settings.data import DataParams
 from unlearning.sources.folder import select
@@ -71,6 +73,32 @@ def list_images(params: DataParams) -> list[Listed]:
     if missing:
         _refuse(params, f"its path {missing!r} leads nowhere from {str(file.parent)!r}")
     return found
+
+
+def matching(params: DataParams, where: Mapping[str, str]) -> list[str]:
+    """Return the paths of the rows that have these values in these columns, in order.
+
+    Raises: UserError as `list_images`; if there is no such column, or no such row.
+    """
+    table = _read(params, file_of(params))
+    rows = np.ones(len(table), dtype=bool)
+    for column, value in where.items():
+        if column not in table:
+            raise UserError(
+                f"params.yaml: forget.where names {column!r}, but the table's columns are "
+                f"{choices(list(table))}{nearest(column, list(table))}"
+            )
+        values = [composed(cell) for cell in table[column]]
+        if value not in values:
+            known = sorted(set(values))
+            raise UserError(
+                f"params.yaml: forget.where asks for {column} {value!r}, but its values are "
+                f"{choices(known)}{nearest(value, known)}"
+            )
+        rows &= np.array([each == value for each in values])
+    if not rows.any():
+        raise UserError("params.yaml: forget.where asks for values that no row has together")
+    return [Path(path).as_posix() for path in table["path"][rows]]
 
 
 def _read(params: DataParams, file: Path) -> pd.DataFrame:

@@ -1,9 +1,10 @@
 """The auditor of members: an adversary that plays its best response in every step, and is not trained along.
 
 It tells forget images that the original was trained on (members) from images of the same classes that it never
-saw, by the generator's features. All of both kinds stand in a bank, a row each, refreshed as batches pass. In
-every step a ridge logistic auditor is fitted to the bank without the batch's own rows, and asked about these:
-what it has learned then holds for images that it was not fitted on, which is what an attacker's must do.
+saw, by the generator's features; of a request for single images by the log odds of their own class, where their
+memory shows most (docs/experiments.md). All of both kinds stand in a bank, a row each, refreshed as batches
+pass. In every step a ridge logistic auditor is fitted to the bank without the batch's own rows, and asked about
+these: what it has learned then holds for images that it was not fitted on, which is what an attacker's must do.
 
 Source: the best response is that of stochastic Stackelberg unlearning, SG-Unlearn, arXiv:2406.07687, whose
 auditor is a support vector machine fitted to outputs; bank, features and held-out rows are ours.
@@ -22,16 +23,19 @@ from unlearning.base.hardware import Hardware
 from unlearning.data.dataset import Dataset
 from unlearning.models.classifier import Classifier
 from unlearning.models.forward import forward
+from unlearning.models.layers import DEEP, LOGITS
 
+ODDS = "odds"
 RIDGE = 0.01  # of rows of length 1
 NEWTON_STEPS = 20
 SOLVED = 1e-6  # length of the last Newton step, relative to the solution
 MOST_ROWS = 256  # of a kind in the bank
 LEAST_ROWS = 4  # of a kind, for an auditor to be fitted
+SMALLEST_SPREAD = 1e-6  # of log odds that are all alike
 
 
 class Auditor:
-    """It knows so many members and unseen images by the named layers' features, members first."""
+    """It knows so many members and unseen images by the named layers' features or `ODDS`, members first."""
 
     def __init__(self, layers: Iterable[str], members: int, unseen: int, device: torch.device):
         self._rows: dict[str, Tensor] = {}
@@ -48,8 +52,16 @@ class Auditor:
         self, generator: Classifier, data: Dataset, known: Int[Tensor, " N"], hardware: Hardware
     ) -> None:
         """Fill the bank with what the generator makes of these images; it is left in evaluation mode."""
-        found = forward(generator.eval(), data, known, hardware, self._layers)
-        self._rows = {layer: found[layer].to(hardware.device) for layer in self._layers}
+        found = forward(generator.eval(), data, known, hardware, DEEP)
+        seen = self.seen(found, data.labels[known])
+        self._rows = {layer: rows.to(hardware.device) for layer, rows in seen.items()}
+
+    def seen(
+        self, found: Mapping[str, Float[Tensor, "N _"]], labels: Int[Tensor, " N"]
+    ) -> dict[str, Float[Tensor, "N _"]]:
+        """Return what the auditor looks at of what a network makes of images (logits and deep layers)."""
+        views = {**found, ODDS: log_odds(found[LOGITS], labels)}
+        return {layer: views[layer] for layer in self._layers}
 
     def advantage(
         self, features: Mapping[str, Float[Tensor, "N _"]], places: Int[Tensor, " N"]
@@ -70,12 +82,9 @@ class Auditor:
         others = torch.ones_like(self._is_member)
         others[places] = False
         for layer, rows in self._rows.items():
-            center = rows.mean(dim=0)
-            auditor = best_response(
-                _directions(rows[others], center), self._is_member[others], RIDGE
-            )
+            auditor = best_response(_seen(rows[others], rows), self._is_member[others], RIDGE)
             loss = F.binary_cross_entropy_with_logits(
-                _directions(features[layer], center) @ auditor,
+                _seen(features[layer], rows) @ auditor,
                 asked.double(),
                 weight=_balanced(asked),
                 reduction="sum",
@@ -91,6 +100,13 @@ class Auditor:
         """Take up this bank."""
         device = self._is_member.device
         self._rows = {layer: rows.to(device) for layer, rows in state_dict.items()}
+
+
+def log_odds(logits: Float[Tensor, "N C"], labels: Int[Tensor, " N"]) -> Float[Tensor, "N 1"]:
+    """Return the logarithm of p / (1 - p) of each image's own class."""
+    logits, own = logits.float(), labels[:, None].to(logits.device)
+    others = logits.scatter(1, own, -torch.inf)
+    return logits.gather(1, own) - others.logsumexp(dim=1, keepdim=True)
 
 
 def best_response(
@@ -122,7 +138,14 @@ def _balanced(is_member: Bool[Tensor, " N"]) -> Float[Tensor, " N"]:
     return torch.where(is_member, 0.5 / share.sum(), 0.5 / (1 - share).sum())
 
 
-def _directions(features: Tensor, center: Tensor) -> Tensor:
-    """Return in which direction images differ from the bank's mean, in double precision, and a constant."""
-    unit = F.normalize((features - center).double(), dim=1)
-    return torch.cat([unit, unit.new_ones(len(unit), 1)], dim=1)
+def _seen(features: Float[Tensor, "N D"], bank: Float[Tensor, "M D"]) -> Float[Tensor, "N _"]:
+    """Return in which direction images differ from the bank's mean, in double precision, and a constant.
+
+    Of a single number how far, in the bank's standard deviations: of direction it has two.
+    """
+    apart = (features - bank.mean(dim=0)).double()
+    if apart.shape[1] == 1:
+        rows = apart / bank.double().std().clamp(min=SMALLEST_SPREAD)
+    else:
+        rows = F.normalize(apart, dim=1)
+    return torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)

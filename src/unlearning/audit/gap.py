@@ -1,0 +1,71 @@
+"""Two numbers by which papers compare a request for single images with retraining; no verdict rests on them.
+
+Four accuracies of a model: on forget images, on retain training images, on retain test images, and the share of
+forget images that an SVC takes for non-members ("MIA"). The average gap is the mean absolute difference of each
+to the retrained models' mean (Jia et al. 2023, arXiv:2304.04934; Fan et al. 2024, arXiv:2310.12508). ToW ("tug
+of war") multiplies 1 minus the difference on forget, retain and test images (Zhao et al. 2024,
+arXiv:2406.01257).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from unlearning.audit.compare import Figure
+from unlearning.audit.estimates import Measured, plain
+from unlearning.audit.words import Unmeasured
+from unlearning.models.panel import ORIGINAL, UNLEARNED
+from unlearning.observe.record import Observed
+
+FOUR = ("forget", "retain", "test", "mia")
+
+
+def average_gap(model: Sequence[float], retrained: Sequence[float]) -> float:
+    """Return the mean absolute difference, in [0, 1]; 0: as retraining."""
+    return float(np.abs(np.subtract(model, retrained)).mean())
+
+
+def tug_of_war(model: Sequence[float], retrained: Sequence[float]) -> float:
+    """Return the product of 1 minus each absolute difference of forget, retain, test; 1: as retraining."""
+    return float(np.prod(1 - np.abs(np.subtract(model, retrained))[:3]))
+
+
+def metrics(found: Mapping[str, Figure], observed: Observed) -> dict[str, object] | Unmeasured:
+    """Return both numbers of unlearned, original and, each against the others, retrained models."""
+    named = {name: _four(found, observed, name) for name in (UNLEARNED, ORIGINAL)}
+    theirs = {seed: _four(found, observed, seed) for seed in observed.models.references}
+    if not theirs:
+        return Unmeasured.NO_REFERENCE
+    if any(four is None for four in (*named.values(), *theirs.values())):
+        return Unmeasured.NEEDS_10
+
+    def compared(four: Sequence[float], others: Sequence[Sequence[float]]) -> dict[str, float]:
+        mean = np.mean(others, axis=0).tolist()
+        return {"average": average_gap(four, mean), "tug_of_war": tug_of_war(four, mean)}
+
+    measured = {seed: four for seed, four in theirs.items() if four}
+    result: dict[str, object] = {}
+    for name, four in named.items():
+        assert four is not None
+        against = compared(four, list(measured.values()))
+        result |= against if name == UNLEARNED else {name: against}
+    if len(measured) > 1:
+        each = [
+            compared(four, [other for name, other in measured.items() if name != seed])
+            for seed, four in measured.items()
+        ]
+        result["retrained"] = {key: float(np.mean([row[key] for row in each])) for key in each[0]}
+    return result
+
+
+def _four(found: Mapping[str, Figure], observed: Observed, name: str) -> list[float] | None:
+    view = (observed.models.subjects | observed.models.references)[name]
+
+    def value(figure: str) -> Measured:
+        values = found[figure].values
+        return (values.subjects | values.references)[name]
+
+    test, mia = plain(value("retain_accuracy")), plain(value("membership_svc"))
+    if isinstance(test, Unmeasured) or isinstance(mia, Unmeasured):
+        return None
+    return [view.train_accuracy["forget"], view.train_accuracy["retain"], test, mia]

@@ -1,0 +1,80 @@
+"""A request that was met goes into the ledger, and the next begins where it ended.
+
+`requests/001.json` holds what was asked for and the SHA-256 of the images (with those withdrawn beside them),
+`requests/001.safetensors` the unlearned model. Neither holds a picture or a file's name.
+"""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from ruamel.yaml import YAML
+
+from unlearning.base.errors import UserError
+from unlearning.base.files import atomic, read_table
+from unlearning.certificate import workspace
+from unlearning.data import request
+from unlearning.data.request import Images, Request
+from unlearning.settings.load import PARAMS_FILE
+from unlearning.settings.whole import load_params
+
+FOLDER = Path("requests")
+UNLEARNED = Path("models/unlearned.safetensors")
+
+
+def close(root: Path) -> tuple[Path, Path]:
+    """Put the finished request into the ledger, and let params.yaml begin with its model; return both files.
+
+    params.yaml then asks for nothing: what is to be forgotten next is a person's to say. Its comments stay.
+    Raises: UserError if the run is not finished, or the ledger has gaps.
+    """
+    params = load_params(root / PARAMS_FILE)
+    workspace.require_finished_run(root)
+    number = len(params.forget.previous) + 1
+    about, model = (FOLDER / f"{number:03}{suffix}" for suffix in (".json", ".safetensors"))
+    for path in (about, model):
+        if (root / path).exists():
+            raise UserError(
+                f"{path} exists, but forget.previous of params.yaml names {number - 1} requests: name those "
+                "that were met here, in order"
+            )
+    met = resolved(root)
+    (root / FOLDER).mkdir(exist_ok=True)
+    with atomic(root / model) as temporary:
+        shutil.copyfile(root / UNLEARNED, temporary)
+    request.write(met, root / about)
+    _begin_with(root / PARAMS_FILE, about, model)
+    return about, model
+
+
+def resolved(root: Path) -> Request:
+    """Return the request of the last run by what it covered: its classes, and the pixels of single images."""
+    asked = request.read(root / "data/request.json")
+    samples = read_table(root / "data/samples.csv", ["id", "pixels", "class"])
+    roles = read_table(root / "data/split.csv", ["id", "subset", "role"])
+    table = samples.drop(columns="subset", errors="ignore").merge(roles, on="id")
+    is_covered = table["role"].isin(["forget", "withdrawn"]).to_numpy()
+    is_single = is_covered & ~np.isin(table["class"], asked.classes)
+    pixels = tuple(sorted(set(table["pixels"][is_single])))
+    wrong = asked.images is not None and asked.images.wrong_labels
+    images = Images(pixels=pixels, wrong_labels=wrong) if pixels else None
+    return replace(asked, images=images, earlier=())
+
+
+def _begin_with(path: Path, about: Path, model: Path) -> None:
+    editor = YAML()
+    editor.preserve_quotes = True
+    editor.width = 4096
+    values = editor.load(path.read_text(encoding="utf-8"))
+    values["model"] |= {"weights": model.as_posix(), "classes": [], "start": None}
+    values["forget"]["previous"].append(about.as_posix())
+    values["forget"] |= {
+        "files": None,
+        "where": {},
+        "fraction": None,
+        "labels": "given",
+        "classes": [],
+    }
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        editor.dump(values, file)

@@ -1,0 +1,233 @@
+"""The audit of a request for single images, on models made by hand: honest ones, and one that remembers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_audit_result import ARTICLE, CLASSES, NAMES, RATES, WIDTH  # fmt: skip
+
+from unlearning.audit import catalogue, evaluation, gap, membership, result
+from unlearning.audit.assessment import Accuracies, assess
+from unlearning.audit.estimates import Estimate
+from unlearning.audit.limits import Prior, Reading
+from unlearning.audit.verdict import verdict
+from unlearning.audit.words import Distance, Unmeasured, Verdict
+from unlearning.models.layers import LAYERS
+from unlearning.models.panel import ORIGINAL, UNLEARNED, Panel
+from unlearning.observe.record import Observation, Observed, Sample, Shared
+
+PRIOR = Prior(
+    {
+        "forget_accuracy": 0.05,
+        "js_to_retrained": 0.2,
+        "membership_outputs": 0.04,
+        "membership_auc.likelihood_ratio": 0.04,
+        "membership_auc.layer3": 0.06,
+        "membership_auc.features": 0.06,
+        "auditor_auc.outputs": 0.4,
+    },
+    8.0,
+)
+MEMBERS, KEPT, TEST = 12, 12, 24  # of each class
+
+
+def sample_of() -> Sample:
+    """Return, of each of four classes, training images to forget and to retain, and test images."""
+    each = ["forget"] * MEMBERS + ["retain"] * (KEPT + TEST)
+    subsets = np.tile(["train"] * (MEMBERS + KEPT) + ["test"] * TEST, CLASSES)
+    count = len(subsets)
+    return Sample(
+        np.arange(count),
+        np.repeat(np.arange(CLASSES), MEMBERS + KEPT + TEST),
+        np.tile(each, CLASSES),
+        subsets,
+        (),
+        NAMES,
+        subsets == "test",
+        np.zeros(count, dtype=int),
+    )
+
+
+def model(sample: Sample, seed: int, remembers: bool) -> Observation:
+    """Return one that is unsure of what it never saw, but certain of images that it remembers."""
+    random, pictures = np.random.default_rng(seed), np.random.default_rng(99)
+    seen = (sample.subsets == "train") & ((sample.roles == "retain") | remembers)
+    ease = np.where(seen, 6.0, pictures.normal(2.0, 1.5, len(seen)))
+    logits = random.normal(size=(len(seen), CLASSES)) * 0.3
+    logits[np.arange(len(seen)), sample.labels] += ease
+    features = random.normal(size=(len(seen), WIDTH)) + 4 * np.eye(WIDTH)[sample.labels]
+    features[:, -1] += 4.0 * seen
+    layers = {name: features.astype(np.float32) for name in LAYERS}
+    right = logits.argmax(axis=1) == sample.labels
+    accuracy = {
+        role: float(right[(sample.roles == role) & (sample.subsets == "train")].mean())
+        for role in ("forget", "retain")
+    }
+    return Observation(logits.astype(np.float32), layers, accuracy)
+
+
+def observed_of(references: int = 3, unlearned: bool = False, original: bool = True) -> Observed:
+    sample = sample_of()
+    subjects = {
+        UNLEARNED: model(sample, 1, remembers=unlearned),
+        ORIGINAL: model(sample, 2, remembers=original),
+    }
+    retrained = {str(seed): model(sample, 10 + seed, remembers=False) for seed in range(references)}
+    judged = len(sample.judged)
+    shared = Shared(
+        np.zeros((judged, CLASSES), np.float32),
+        np.zeros(CLASSES),
+        {name: np.full(judged, 0.5) for name in ("extractor", UNLEARNED)},
+    )
+    return Observed(sample, Panel(subjects, retrained), shared)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fewer_resamples():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("unlearning.audit.estimates.RESAMPLES", 100)
+        yield
+
+
+def metrics_of(observed: Observed) -> dict:
+    found = result.figures(observed)
+    return result.metrics(found, result.judge(found, observed, PRIOR), observed, RATES, ARTICLE)
+
+
+def test_an_honest_model_is_not_told_apart_and_the_original_is():
+    """Must fail if forgetting is measured by accuracy 0."""
+    found = metrics_of(observed_of())
+    assert found["request"] == "images"
+    assert found["verdict"] == Verdict.NOT_TOLD_APART
+    assert found["verdicts"] == {ORIGINAL: Verdict.TOLD_APART}
+    assert found["original"] == {"memory": "outside"}
+    assert found["worst_forget_accuracy"] > 0.5
+    assert found["membership_auc"]["likelihood_ratio"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_model_that_still_remembers_is_told_apart():
+    """Must fail if only the original is looked at."""
+    assert metrics_of(observed_of(unlearned=True))["verdict"] == Verdict.TOLD_APART
+
+
+def test_where_the_original_remembers_nothing_that_is_said():
+    """Must fail if a model is praised for forgetting what nobody remembered."""
+    found = metrics_of(observed_of(original=False))
+    assert found["verdict"] == found["verdicts"][ORIGINAL] == Verdict.NOR_THE_ORIGINAL
+
+
+@pytest.mark.parametrize("references", [0, 1])
+def test_without_references_nothing_is_judged(references):
+    """Must fail if a figure that needs retrained models is made up, or a mean over none crashes."""
+    found = metrics_of(observed_of(references))
+    assert found["verdict"] == Verdict.LIKENESS_UNKNOWN
+    reason = Unmeasured.NO_REFERENCE if references == 0 else None
+    if reason:
+        assert found["membership_auc"]["likelihood_ratio"] == reason
+        assert found["gap"] == reason
+
+
+def test_figures_of_a_class_are_left_out():
+    """Must fail if probes for a class or relearning are shown where no class is forgotten."""
+    found = result.figures(observed_of())
+    families = {catalogue.family(name) for name in found}
+    assert not families & {"few_shot_recall", "knn_recall", "relearn_passes", "cka_to_original"}
+    deciding = {name for name in found if catalogue.decides(name, of_images=True)}
+    assert deciding == set(PRIOR.spreads)
+    rows = result.table(found, result.judge(found, observed_of(), PRIOR)[UNLEARNED], of_images=True)
+    assert {row["figure"] for row in rows if row["decisive"] == "yes"} == deciding
+
+
+def test_a_verdict_needs_the_levels_that_single_images_have():
+    """Must fail if representation or relearning is asked for, or one level is enough."""
+    kept = Accuracies(0.9, 0.9, 1.0, 0.9, 50, 100, 0.25)
+    inside = {name: Reading(0.0, 1.0, Distance.INSIDE) for name in PRIOR.spreads}
+    assert verdict(kept, inside, of_images=True) == Verdict.NOT_TOLD_APART
+    del inside["auditor_auc.outputs"]
+    assert verdict(kept, inside, of_images=True) == Verdict.LIKENESS_UNKNOWN
+    outside = inside | {"auditor_auc.outputs": Reading(2.0, 1.0, Distance.OUTSIDE)}
+    assert verdict(kept, outside, of_images=True) == Verdict.TOLD_APART
+
+
+@pytest.mark.parametrize(
+    ("forget", "retain", "original", "word"),
+    [
+        (0.9, 0.9, 0.9, Verdict.KEPT),
+        (0.0, 0.9, 0.9, Verdict.KEPT),
+        (0.9, 0.87, 0.9, Verdict.DAMAGED),
+        (0.9, 0.26, 0.26, Verdict.ORIGINAL_AT_CHANCE),
+    ],
+)
+def test_accuracy_says_whether_the_rest_was_kept(forget, retain, original, word):
+    """Must fail if single images count as still known because their class is."""
+    assert assess(Accuracies(forget, retain, 1.0, original, 50, 100, 0.25), of_images=True) == word
+
+
+def test_the_likelihood_ratio_is_taken_against_other_models():
+    """Must fail if a retrained model is compared with itself, or with the original."""
+    is_member = np.repeat([True, False], 10)
+    shift = np.where(is_member, 1.0, 0.0)
+    base = np.linspace(-2, 2, 20)
+    odds = Panel({ORIGINAL: base + shift}, {"1": base, "2": base + 0.5})
+    found = membership._against_references(odds, is_member)["membership_auc.likelihood_ratio"]
+    assert isinstance(found.subjects[ORIGINAL], Estimate)
+    assert found.subjects[ORIGINAL].value == 1.0
+    assert [found.references[seed].value for seed in "12"] == [0.5, 0.5]
+    alone = membership._against_references(Panel({ORIGINAL: base}, {"1": base}), is_member)
+    assert alone["membership_auc.likelihood_ratio"].references["1"] == Unmeasured.NO_FLOOR
+
+
+def test_log_odds_by_hand():
+    """Must fail if certainty overflows, or another class's probability is taken."""
+    probs = np.array([[0.8, 0.2], [0.5, 0.5], [1.0, 0.0]])
+    found = membership.log_odds(probs, np.array([0, 1, 0]))
+    np.testing.assert_allclose(found[:2], [np.log(4), 0], atol=1e-12)
+    assert np.isfinite(found[2]) and found[2] > 27
+
+
+def test_the_gap_by_hand():
+    """Must fail if differences cancel, MIA enters the tug of war, or a factor is left out."""
+    model, retrained = [1.0, 0.9, 0.5, 0.2], [0.5, 1.0, 0.5, 0.6]
+    assert gap.average_gap(model, retrained) == pytest.approx((0.5 + 0.1 + 0.0 + 0.4) / 4)
+    assert gap.tug_of_war(model, retrained) == pytest.approx(0.5 * 0.9 * 1.0)
+    assert gap.average_gap(model, model) == 0 and gap.tug_of_war(model, model) == 1
+
+
+def test_the_gap_of_retrained_models_is_that_to_the_others():
+    """Must fail if a retrained model is among those it is compared with."""
+    observed = observed_of()
+    found = gap.metrics(result.figures(observed), observed)
+    assert isinstance(found, dict)
+    assert found["average"] < found[ORIGINAL]["average"]
+    assert found["retrained"]["average"] > 0
+    twins = dict.fromkeys("01", observed.models.references["0"])
+    alike = replace(observed, models=Panel(observed.models.subjects, twins))
+    same = gap.metrics(result.figures(alike), alike)
+    assert isinstance(same, dict) and same["retrained"] == {"average": 0.0, "tug_of_war": 1.0}
+
+
+def test_the_evaluation_holds_both_accuracies_beside_retraining():
+    """Must fail if test accuracy is that of the forget images, or the retrained models' is not given."""
+    found = evaluation.forget_figures(observed_of())
+    assert found["images"] == MEMBERS * CLASSES
+    assert {"train_accuracy", "train_accuracy_spread", "test_accuracy"} <= set(found["retrained"])
+    assert found["original"]["train_accuracy"] > found["train_accuracy"]
+
+
+def test_earlier_requests_are_tested_again():
+    """Must fail if a class that comes back is not named, or its images are counted as kept ones."""
+    observed = observed_of()
+    sample = observed.sample
+    is_first = sample.labels == 0
+    earlier = np.where(is_first & (sample.subsets == "test"), 1, 0)
+    roles = np.where(is_first, "earlier", sample.roles)
+    again = replace(observed, sample=replace(sample, earlier=earlier, roles=roles))
+    (found,) = result.earlier(again).values()
+    rows = np.flatnonzero(earlier)
+    logits = observed.models.subjects[UNLEARNED].logits[rows]
+    assert found["accuracy"] == pytest.approx((logits.argmax(axis=1) == 0).mean())
+    assert 0 < found["retrained"] < 1
+    assert not set(rows) & {*again.sample.rows("retain", "test"), *again.sample.rows(None, "test")}
+    roles[(sample.labels == 1) & (sample.subsets == "test")] = "forget"
+    of_class = replace(again, sample=replace(again.sample, forget_labels=(1,), roles=roles))
+    assert result.worst_forget_accuracy(of_class, UNLEARNED) >= found["accuracy"]

@@ -1,0 +1,98 @@
+"""Request after request: what was met enters no loader again, and is tested again."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from test_any_model import STAGES, photographs, run
+from tiny_project import make_clone
+
+from unlearning import ledger
+from unlearning.audit.words import Verdict
+from unlearning.base.errors import UserError
+from unlearning.base.files import read_metrics, read_table
+from unlearning.data import dataset, request
+from unlearning.data.request import Images, Request
+from unlearning.models import weights
+
+FIVE = ("cat", "dog", "elephant", "fox", "owl")
+NETWORK = {"model__name": "timm/test_convnext"}  # the smallest
+
+
+def ask(**changes: object) -> None:
+    """Say in params.yaml what to forget next, and run all stages."""
+    path = Path("params.yaml")
+    values = yaml.safe_load(path.read_text())
+    values["forget"] |= changes
+    path.write_text(yaml.safe_dump(values))
+    for stage in STAGES:
+        stage.main()
+
+
+def close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the request into the ledger; whether DVC finds the run finished is tested elsewhere."""
+    monkeypatch.setattr(ledger.workspace, "require_finished_run", lambda _: None)
+    ledger.close(Path())
+
+
+def test_three_requests_in_a_row(tmp_path, monkeypatch, restored_torch):
+    """Must fail if an earlier image is loaded or comes back untested, or the next game is the original's.
+
+    Or if a class that was forgotten first is known again after the third.
+    """
+    photographs(tmp_path / "photos", classes=FIVE)
+    run(tmp_path, monkeypatch, **NETWORK)
+    original = Path("models/original.safetensors").read_bytes()
+    first = Path("models/unlearned.safetensors").read_bytes()
+    close(monkeypatch)
+    assert Path("requests/001.safetensors").read_bytes() == first
+    with pytest.raises(UserError, match="asks for nothing"):
+        STAGES[0].main()
+
+    rows = read_table("data/samples.csv").merge(read_table("data/split.csv"), on="id")
+    cats = rows[(rows["class"] == "cat") & (rows["subset"] == "train")]["path"].tolist()[:2]
+    Path("list.txt").write_text("\n".join(cats))
+    ask(files="list.txt")
+    assert Path("models/original.safetensors").read_bytes() != original
+    assert not list(Path("models/controls").iterdir())
+    again = read_metrics("metrics/audit.json")
+    assert again["request"] == "images" and again["earlier"]["1"]["accuracy"] == 0.0
+    close(monkeypatch)
+
+    ask(classes=["dog"])
+    data = dataset.load("data")
+    met = {data.paths[index] for index in data.select(role="earlier").tolist()}
+    assert met == {path for path in data.paths if path.startswith("elephant/")} | set(cats)
+    third = read_metrics("metrics/audit.json")
+    assert set(third["earlier"]) == {"1", "2"} and third["earlier"]["1"]["accuracy"] == 0.0
+    assert third["verdict"] in set(Verdict)
+    model, labelling = weights.load_classifier("models/unlearned.safetensors")
+    gone = {labelling.classes.index(name) for name in ("dog", "elephant")}
+    assert set(model.head.bias.detach().argsort()[:2].tolist()) == gone
+    page = Path("report/index.html").read_text()
+    assert "Earlier requests, tested again" in page and "requests/002.json" in page
+    stored = Path("requests/002.json").read_text()
+    assert cats[0] not in stored and len(json.loads(stored)["images"]["pixels"]) == 2
+
+
+def test_the_ledger_names_what_was_covered(tmp_path):
+    """Must fail if the images withdrawn with a class are left out, or the ones before are kept twice."""
+    (tmp_path / "data").mkdir()
+    request.write(Request(("a",), earlier=(Request(("c",)),)), tmp_path / "data/request.json")
+    (tmp_path / "data/samples.csv").write_text("id,pixels,class\n0,p0,a\n1,p0,b\n2,p2,b\n3,p3,c\n")
+    (tmp_path / "data/split.csv").write_text(
+        "id,subset,role\n0,train,forget\n1,train,withdrawn\n2,train,retain\n3,train,earlier\n"
+    )
+    assert ledger.resolved(tmp_path) == Request(("a",), images=Images(pixels=("p0",)))
+
+
+def test_a_gap_in_the_ledger_is_refused(tmp_path, monkeypatch):
+    """Must fail if an earlier request is overwritten, and with it the proof of what was asked."""
+    clone = make_clone(tmp_path / "clone")
+    (clone / "requests").mkdir()
+    (clone / "requests/001.json").write_text("{}")
+    monkeypatch.setattr(ledger.workspace, "require_finished_run", lambda _: None)
+    with pytest.raises(UserError, match=r"001\.json exists"):
+        ledger.close(clone)
+    assert (clone / "requests/001.json").read_text() == "{}"

@@ -1,0 +1,449 @@
+"""Requests for single images: which are covered, what becomes of the others, whom they are compared with."""
+
+import html
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import play
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from test_any_model import photographs, run
+from test_settings import forgetting, write_params
+from test_sources import picture
+from test_split import assign, distinct, samples, shares, splits
+
+from stages import check_request
+from unlearning.base.errors import UserError
+from unlearning.base.files import read_metrics, read_table
+from unlearning.check import asked
+from unlearning.data import request, roles, split
+from unlearning.data.dataset import scaled
+from unlearning.data.request import Images, Request
+from unlearning.methods import adversarial
+from unlearning.methods.shared.members import ODDS, Auditor
+from unlearning.models import weights
+from unlearning.models.layers import DEEP
+from unlearning.review import summary
+from unlearning.settings.whole import Params, load_params
+
+PATHS = pd.Series(["a/1.png", "a/2.png", "b/1.png", "b/[x].png", "c/12"])
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["a/1.png"], [0]),
+        (["1.png"], [0, 2]),
+        (["a/*"], [0, 1]),
+        (["?.png"], [0, 1, 2]),
+        (["b/[x].png"], [3]),
+        (["12"], [4]),
+        (["101"], [1]),
+        (["a/1.png", "102", "1.png"], [0, 2]),
+    ],
+)
+def test_images_are_named_by_path_name_glob_or_id(names, found):
+    """Must fail if a path with brackets is read as a glob, or an id is taken before a name."""
+    named = roles.named(names, PATHS, pd.Series(range(100, 105)))
+    assert np.flatnonzero(named).tolist() == found
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["a/3.png"], "names 'a/3.png', but there is no such image, did you mean '"),
+        (["*.jpg"], "names '*.jpg', which matches no image"),
+        (["999"], "names '999', but there is no such image"),
+    ],
+)
+def test_a_name_of_no_image_is_refused(names, said):
+    """Must fail if a misspelt name of a deletion request is passed over."""
+    with pytest.raises(UserError) as caught:
+        roles.named(names, PATHS, pd.Series(range(5)))
+    assert said in str(caught.value)
+    if names == ["999"]:  # before the images are packed nobody knows ids
+        assert not roles.named(names, PATHS).any()
+
+
+def with_paths(images: pd.DataFrame) -> pd.DataFrame:
+    return images.assign(
+        path=[f"{n}/{i}.png" for n, i in zip(images["class"], images["id"], strict=True)]
+    )
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> Request:
+    """Draw a request for images, with earlier ones for images or a class."""
+
+    def images() -> Request:
+        if draw(st.booleans()):
+            return Request(
+                images=Images(fraction=draw(st.floats(0.05, 0.6)), seed=draw(st.integers(0, 9)))
+            )
+        ids = draw(st.sets(st.integers(0, 8), min_size=1, max_size=6))
+        return Request(images=Images(names=tuple(map(str, sorted(ids)))))
+
+    earlier = [images() for _ in range(draw(st.integers(0, 2)))]
+    if draw(st.booleans()):
+        earlier.append(Request(("d",)))
+    return Request(images=images().images, earlier=tuple(earlier))
+
+
+@settings(deadline=None, max_examples=100)
+@given(samples(), splits, requests(), st.randoms(use_true_random=False))
+def test_every_image_has_one_role_and_the_order_of_rows_does_not_matter(
+    images, params, asked_for, random
+):
+    """Must fail if an earlier request's image is retained or asked for again, or a row's place decides.
+
+    Or if the request moves an image to another subset.
+    """
+    images = with_paths(images)
+    subsets = split.subsets(images, params)
+    try:
+        assigned = roles.assign(images, subsets, asked_for)
+    except UserError:
+        assume(False)
+    order = list(range(len(images)))
+    random.shuffle(order)
+    pd.testing.assert_frame_equal(assigned, roles.assign(images.iloc[order], subsets, asked_for))
+    assert assigned["subset"].tolist() == subsets["subset"].tolist()
+    assert set(assigned["role"]) <= {"forget", "retain", "earlier"}
+    ordered = images.sort_values("id", ignore_index=True)
+    subset = assigned["subset"].tolist()
+    alone = Request(images=asked_for.images)
+    met = roles.earlier(ordered, subset, asked_for) > 0
+    assert (assigned["role"].eq("earlier").to_numpy() == met).all()
+    if not asked_for.images.fraction:
+        covered = roles.covered(ordered, subset, alone)
+        assert (assigned["role"].eq("forget").to_numpy() == (covered & ~met)).all()
+    if asked_for.earlier:
+        assert (assigned["request"].gt(0).to_numpy() == met).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(samples(copies=False), splits, st.sets(st.integers(0, 8), min_size=2, max_size=8))
+def test_requests_add_up(images, params, ids):
+    """Must fail if two requests, one after the other, cover other images than both at once."""
+    images = with_paths(images)
+    subset = split.subsets(images, params)["subset"].tolist()
+    names = sorted(map(str, ids))
+    first, second = (Request(images=Images(names=tuple(part))) for part in (names[:1], names[1:]))
+    both = roles.covered(images, subset, Request(images=Images(names=tuple(names))))
+    after = Request(images=second.images, earlier=(first,))
+    found = roles.covered(images, subset, after) | (roles.earlier(images, subset, after) > 0)
+    assert (found == both).all()
+
+
+def test_a_share_at_random_is_one_of_distinct_training_images():
+    """Must fail if test images are drawn, copies count twice, or seed or classes are ignored."""
+    images = with_paths(distinct(a=50, b=50, c=50))
+    subset = split.subsets(images, shares())["subset"].tolist()
+
+    def drawn(**changes: Any) -> np.ndarray:
+        return roles.covered(images, subset, Request(images=Images(fraction=0.1, **changes)))
+
+    assert drawn().sum() == 9 and set(np.array(subset)[drawn()]) == {"train"}
+    assert (drawn() == drawn()).all() and (drawn() != drawn(seed=1)).any()
+    assert set(images["class"][drawn(classes=("b",))]) == {"b"} and drawn(classes=("b",)).sum() == 3
+    double = pd.concat([images, images.assign(id=images["id"] + 150)], ignore_index=True)
+    twice = roles.covered(double, subset * 2, Request(images=Images(fraction=0.1)))
+    assert twice.sum() == 18 and (twice[:150] == twice[150:]).all()
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "said"),
+    [
+        (
+            Images(names=("a/*",)),
+            "leaves class 'a' no train image: ask for the whole class by forget.classes",
+        ),
+        (Images(names=("*",)), "leaves class 'a' no train image"),
+        (Images(pixels=("none",)), "asks for 0 images, none of which was trained on"),
+    ],
+)
+def test_a_request_for_nothing_or_everything_is_refused(asked_for, said):
+    """Must fail if a class is left without images, or a game is played for nobody."""
+    images = with_paths(distinct(a=10, b=10, c=10))
+    with pytest.raises(UserError) as caught:
+        assign(images, shares(), Request(images=asked_for))
+    assert said in str(caught.value)
+
+
+def test_a_request_for_images_that_were_held_out_alone_is_refused():
+    """Must fail if forgetting is played for images that were never trained on."""
+    images = with_paths(distinct(a=10, b=10, c=10))
+    subsets = split.subsets(images, shares())
+    held = images["path"][subsets["subset"].eq("test")].tolist()
+    with pytest.raises(UserError, match="asks for 2 images, none of which was trained on"):
+        roles.assign(images, subsets, Request(images=Images(names=tuple(held[:2]))))
+
+
+# --- from params.yaml ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"classes": []}, "asks for nothing"),
+        ({"files": "list.txt"}, "asks for files and classes"),
+        ({"files": "list.txt", "where": {"by": "Ada"}, "classes": []}, "asks for files and where"),
+        ({"labels": "wrong"}, "labels are wrong of single images"),
+        ({"fraction": 1.0, "classes": []}, "less than 1"),
+    ],
+)
+def test_one_request_is_of_one_kind(changes, said):
+    """Must fail if one of two wishes is silently dropped."""
+    with pytest.raises(ValueError, match=said):
+        forgetting(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"classes": ["cat", "dog"]}, "cat, dog"),
+        ({"classes": [], "files": "/home/ada/list.txt"}, "the images that list.txt names"),
+        ({"classes": [], "where": {"by": "Ada"}}, "the images where by is Ada"),
+        ({"classes": [], "fraction": 0.1}, "0.1 of the training images, drawn at random"),
+        (
+            {"classes": ["cat"], "fraction": 0.1, "labels": "wrong"},
+            "0.1 of the training images of cat, drawn at random, whose labels are wrong",
+        ),
+    ],
+)
+def test_what_is_asked_for_is_said_without_a_machines_path(changes, said):
+    """Must fail if a page shows a home folder, or does not say what was asked."""
+    assert forgetting(**changes).said == said
+
+
+def project(folder: Path, **changes: Any) -> Params:
+    """Return the parameters of a project with four pictures of three classes in a table."""
+    lines = ["path,label,by"]
+    for label in "abc":
+        for number in range(4):
+            file = folder / f"photos/{label}{number}.png"
+            if not file.exists():
+                picture(file)
+            lines.append(f"{label}{number}.png,{label},{'Ada' if number < 2 else 'Bob'}")
+    (folder / "photos/all.csv").write_text("\n".join(lines) + "\n")
+    values = {
+        "data__source": "table",
+        "data__path": str(folder / "photos/all.csv"),
+        "forget__classes": [],
+    }
+    return load_params(write_params(folder, **values | changes))
+
+
+def test_a_list_is_read_with_comments_and_as_a_csv(tmp_path):
+    """Must fail if a comment is a name, or the CSV's column is not found."""
+    (tmp_path / "list.txt").write_text("# person 7\na0.png\n\n b1.png \n")
+    params = project(tmp_path, forget__files=str(tmp_path / "list.txt"))
+    assert asked.request_of(params) == Request(images=Images(names=("a0.png", "b1.png")))
+    (tmp_path / "list.csv").write_text("who,path\n7,a0.png\n7,c*.png\n")
+    params = project(tmp_path, forget__files=str(tmp_path / "list.csv"), forget__labels="wrong")
+    assert asked.request_of(params) == Request(
+        images=Images(names=("a0.png", "c*.png"), wrong_labels=True)
+    )
+    counts = {name: {"": 4} for name in "abc"}
+    assert asked.shares(params, counts) == {"a": 0.25, "b": 0.0, "c": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "there is no such file"),
+        (b"# nothing\n", "it names no image"),
+        (b"\xff\xfe\x00", "it is no text in UTF-8"),
+        (b"zebra.png\n", "names 'zebra.png', but there is no such image"),
+    ],
+)
+def test_an_odd_list_is_refused(tmp_path, content, said):
+    """Must fail if a traceback escapes, or a run begins with a list that names nothing."""
+    if content is not None:
+        (tmp_path / "list.txt").write_bytes(content)
+    params = project(tmp_path, forget__files=str(tmp_path / "list.txt"))
+    with pytest.raises(UserError) as caught:
+        asked.request_of(params)
+    assert said in str(caught.value)
+
+
+def test_columns_of_a_table_choose_images(tmp_path):
+    """Must fail if one of two columns is ignored, or a misspelt one passes."""
+    params = project(tmp_path, forget__where={"by": "Ada", "label": "b"})
+    assert asked.request_of(params).images == Images(names=("b0.png", "b1.png"))
+    for where, said in (
+        (
+            {"bye": "Ada"},
+            "names 'bye', but the table's columns are path, label, by, did you mean 'by'?",
+        ),
+        ({"by": "ada"}, "asks for by 'ada', but its values are Ada, Bob, did you mean 'Ada'?"),
+    ):
+        with pytest.raises(UserError) as caught:
+            asked.request_of(project(tmp_path, forget__where=where))
+        assert said in str(caught.value)
+    with pytest.raises(
+        UserError, match=r"looks at columns of a table, but data\.source is 'folder'"
+    ):
+        asked.request_of(project(tmp_path, forget__where={"by": "Ada"}, data__source="folder"))
+
+
+def test_the_request_travels_with_those_before_it(tmp_path, monkeypatch):
+    """Must fail if what was asked is lost between the file and the stages, or a broken file is taken."""
+    monkeypatch.chdir(tmp_path)
+    before = Request(images=Images(pixels=("ab" * 32,)))
+    request.write(before, "001.json")
+    project(tmp_path, forget__fraction=0.3, forget__seed=3, forget__previous=["001.json"])
+    check_request.main()
+    assert request.read("data/request.json") == Request(
+        images=Images(fraction=0.3, seed=3), earlier=(before,)
+    )
+    Path("001.json").write_text('{"classes": 3}')
+    with pytest.raises(UserError, match=r"001.json is no request"):
+        check_request.main()
+
+
+# --- whom they are compared with -----------------------------------------------------------------
+
+
+def test_unseen_images_are_of_the_same_classes_in_like_shares(make_data):
+    """Must fail if a class without a member stands among them, or one is far more frequent."""
+    data = make_data({"cat": 20, "dog": 20, "elephant": 20, "horse": 20}, held_out=10)
+    is_train = data.subsets == "train"
+    names = np.array(data.classes)[data.labels.numpy()]
+    roles_of = np.full(len(names), "retain", dtype="<U8")
+    roles_of[np.flatnonzero(is_train & (names == "cat"))[:9]] = "forget"
+    roles_of[np.flatnonzero(is_train & (names == "dog"))[:1]] = "forget"
+    changed = {**vars(data), "roles": roles_of, "request": Request(images=Images(names=("x",)))}
+    unseen = type(data)(**changed).unseen("test")
+    assert set(data.subsets[unseen]) == {"test"}
+    assert pd.Series(names[unseen]).value_counts().to_dict() == {"cat": 10, "dog": 2}
+    # Of wrong labels nothing is comparable but what the request itself held out.
+    roles_of[np.flatnonzero((data.subsets == "test") & (names == "cat"))[:3]] = "forget"
+    changed["request"] = Request(images=Images(names=("x",), wrong_labels=True))
+    assert len(type(data)(**changed).unseen("test")) == 3
+
+
+def test_of_a_class_the_unseen_images_are_its_own(data):
+    """Must fail if a request for whole classes is compared with images of kept classes."""
+    assert torch.equal(data.unseen("test"), data.select(role="forget", subset="test"))
+
+
+def test_the_original_is_trained_on_the_same_whatever_is_asked(tmp_path, monkeypatch):
+    """Must fail if subsets.csv follows from the request; images of earlier ones stand in no subset."""
+    from stages import prepare_data, split_dataset
+
+    monkeypatch.chdir(tmp_path)
+    written = []
+    for changes in (
+        {"forget__classes": ["a"]},
+        {"forget__fraction": 0.1},
+        {"forget__fraction": 0.1, "forget__previous": ["001.json"]},
+    ):
+        params = project(tmp_path, **changes)
+        request.write(Request(("c",)), "001.json")
+        check_request.main()
+        prepare_data.main()
+        split_dataset.main()
+        written.append(read_table("data/subsets.csv"))
+    assert params.forget.previous == ["001.json"]
+    pd.testing.assert_frame_equal(written[0], written[1])
+    samples_of = read_table("data/samples.csv")
+    gone = samples_of["class"].eq("c").to_numpy()
+    assert set(written[2]["subset"][gone]) == {""}
+    assert written[2]["subset"][~gone].equals(written[0]["subset"][~gone])
+
+
+# --- from images to page -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"forget__fraction": 0.2},
+        {"forget__files": "list.txt", "forget__labels": "wrong"},
+        {"forget__files": "list.txt", "retrain__seeds": []},
+        {"forget__fraction": 0.3, "forget__classes": ["cat"], "recipe": "article", "batch_size": 4},
+    ],
+)
+def test_a_request_for_images_runs_from_images_to_page(
+    changes, tmp_path, monkeypatch, restored_torch
+):
+    """Must fail if a stage looks for a class to forget, or the page speaks of one."""
+    photographs(tmp_path / "photos", count=30)
+    (tmp_path / "list.txt").write_text("cat/?.png\ndog/2*.png\n")
+    forget = {"forget__classes": []} | changes
+    run(tmp_path, monkeypatch, model__name="timm/test_convnext", **forget)
+    found = read_metrics("metrics/audit.json")
+    assert found["request"] == "images" and set(found["verdicts"]) == {"original"}
+    counts = read_metrics("metrics/split_dataset.json")
+    assert read_metrics("metrics/evaluate_forget.json")["images"] == counts["forget"]["train"] > 0
+    page, card = (Path(f"report/{name}").read_text() for name in ("index.html", "model_card.md"))
+    for text in (page, card):
+        assert load_params().forget.said in html.unescape(text).replace("\\", "")
+        assert "Head-edited" not in text and "Few-shot" not in text
+    assert summary.table(summary.read(Path())).count("as retrained") == 1
+    if "retrain__seeds" in changes:
+        assert found["verdict"] == "likeness unknown"
+    looked_at = read_table("data/observed/images.csv")
+    unseen = looked_at[looked_at["unseen"] == "yes"]
+    assert set(unseen["subset"]) == {"test"}
+    alike = {"forget"} if "forget__labels" in changes else {"forget", "retain"}
+    assert set(unseen["role"]) <= alike and len(unseen)
+    # The game leaves every class its output.
+    model, _ = weights.load_classifier("models/unlearned.safetensors")
+    spread = model.head.bias.detach()
+    assert (spread.max() - spread.min()).item() < 3
+
+
+def test_a_few_forget_images_are_met_by_their_odds(data, make_network, cpu):
+    """Must fail if the auditor of single images looks at features, or takes the odds of another class."""
+    model, indices = make_network(seed=1), data.select(role="forget", subset="train")
+    auditor = Auditor((ODDS,), members=6, unseen=2, device=torch.device("cpu"))
+    auditor.look(model.eval(), data, indices, cpu)
+    (rows,) = auditor.state_dict().values()
+    with torch.no_grad():
+        chance = model(scaled(data.pixels(indices), cpu.device)).softmax(1)[
+            :, data.forget_labels[0]
+        ]
+    torch.testing.assert_close(rows[:, 0], torch.logit(chance))
+    apart = torch.tensor([[9.0], [8.0], [9.5], [8.5], [9.0], [9.1], [-9.0], [-8.0]])
+    auditor = Auditor((ODDS,), members=4, unseen=4, device=torch.device("cpu"))
+    auditor.load_state_dict(
+        {ODDS: torch.tensor([[9.0], [8], [9.5], [8.5], [-9], [-8], [-8.5], [-9]])}
+    )
+    told = auditor.advantage({ODDS: apart[[0, 6]]}, torch.tensor([0, 4]))
+    none = auditor.advantage({ODDS: apart[[0, 0]]}, torch.tensor([0, 4]))
+    assert told > 0.3 > none
+
+
+@pytest.mark.parametrize(("of_images", "layers"), [(True, (ODDS,)), (False, DEEP)])
+def test_the_game_gives_its_auditor_what_shows_most(
+    of_images, layers, data, make_network, make_game, cpu, monkeypatch
+):
+    """Must fail if single images are met by the features, or classes by the odds of outputs to be retired."""
+    seen = []
+
+    class Noting(Auditor):
+        def __init__(self, layers, **counts):
+            seen.append((tuple(layers), counts["members"], counts["unseen"]))
+            super().__init__(layers, **counts)
+
+    monkeypatch.setattr(adversarial, "Auditor", Noting)
+    roles_of = data.roles.copy()
+    if of_images:
+        roles_of[:] = "retain"
+        roles_of[data.select(role="retain", subset="train")[:5].numpy()] = "forget"
+    asked_for = Request(images=Images(names=("x",))) if of_images else data.request
+    changed = type(data)(**{**vars(data), "roles": roles_of, "request": asked_for})
+    model = make_network(seed=0)
+    players = adversarial.init_players(model, 0, 0.4)
+    outcome = play("adversarial", players, changed, make_game(), cpu)
+    members = len(changed.select(role="forget", subset="train"))
+    assert seen == [(layers, members, len(changed.unseen("validation")))]
+    assert min(seen[0][1:]) > 0
+    hidden = outcome.generator.head.bias[2] < outcome.generator.head.bias.mean() - 2
+    assert bool(hidden) != of_images
