@@ -196,6 +196,7 @@ def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu
     assert found.images == {
         "forget": {"train": 12, "validation": 4, "test": 4},
         "retain": {"train": 24, "validation": 8, "test": 8},
+        "unseen": {"train": 0, "validation": 4, "test": 4},
     }
     assert found.passes == 240
     assert found.seconds["original"] == pytest.approx(360 / 50)
@@ -214,7 +215,7 @@ def test_too_few_references_are_told_beforehand(references, line, tmp_path, monk
     """Must fail if a person learns after an hour that there will be no verdict."""
     project(tmp_path, retrain__seeds=references)
     params = load_params(tmp_path / "params.yaml")
-    images = {"forget": {"train": 200, "validation": 3, "test": 200}, "retain": {}}
+    images = {"forget": {"train": 200}, "unseen": {"validation": 3, "test": 200}}
     found = forecast.not_measured(params, images)
     assert [line in found[0], "plays without it" in found[1], len(found)] == [True, True, 2]
 

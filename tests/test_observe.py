@@ -269,7 +269,7 @@ def test_a_curve_is_read_where_it_first_crosses_and_at_its_best():
 def test_a_class_is_similar_to_the_forgotten_one_where_its_mean_points_the_same_way():
     """Must fail if the kept classes' centre is not the origin, or the forget class enters the centre."""
     features = np.array([[3.0, 1], [1, 3], [2, 2], [4, 2]])
-    found = neighbours.feature_similarity(features, np.array([0, 1, 2, 3]), [3])
+    found = neighbours.feature_similarity(features, np.array([0, 1, 2, 3]), np.arange(4) == 3)
     # Kept means' centre (2, 2); the forgotten class points to (2, 0).
     assert found == pytest.approx({0: np.sqrt(0.5), 1: -np.sqrt(0.5), 2: 0.0})
 

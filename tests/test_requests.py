@@ -19,7 +19,7 @@ from test_split import assign, distinct, samples, shares, splits
 from stages import check_request
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table
-from unlearning.check import asked
+from unlearning.check import asked, forecast
 from unlearning.data import request, roles, split
 from unlearning.data.dataset import scaled
 from unlearning.data.request import Images, Request
@@ -93,7 +93,7 @@ def requests(draw: st.DrawFn) -> Request:
     return Request(images=images().images, earlier=tuple(earlier))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(samples(), splits, requests(), st.randoms(use_true_random=False))
 def test_every_image_has_one_role_and_the_order_of_rows_does_not_matter(
     images, params, asked_for, random
@@ -125,7 +125,7 @@ def test_every_image_has_one_role_and_the_order_of_rows_does_not_matter(
         assert (assigned["request"].gt(0).to_numpy() == met).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(samples(copies=False), splits, st.sets(st.integers(0, 8), min_size=2, max_size=8))
 def test_requests_add_up(images, params, ids):
     """Must fail if two requests, one after the other, cover other images than both at once."""
@@ -291,6 +291,15 @@ def test_columns_of_a_table_choose_images(tmp_path):
         asked.request_of(project(tmp_path, forget__where={"by": "Ada"}, data__source="folder"))
 
 
+def test_a_forecast_counts_images_asked_for(tmp_path):
+    """Must fail if a share at random is taken of test images, or nobody is unseen."""
+    counts = {name: {"": 40} for name in "abc"}
+    share = forecast.by_role(project(tmp_path, forget__fraction=0.25), counts)
+    assert share["forget"] == {"train": 18, "validation": 0, "test": 0}
+    assert share["retain"] == {"train": 54, "validation": 24, "test": 24}
+    assert share["unseen"] == {"train": 0, "validation": 24, "test": 24}
+
+
 def test_the_request_travels_with_those_before_it(tmp_path, monkeypatch):
     """Must fail if what was asked is lost between the file and the stages, or a broken file is taken."""
     monkeypatch.chdir(tmp_path)
@@ -364,8 +373,7 @@ def test_the_original_is_trained_on_the_same_whatever_is_asked(tmp_path, monkeyp
     "changes",
     [
         {"forget__fraction": 0.2},
-        {"forget__files": "list.txt", "forget__labels": "wrong"},
-        {"forget__files": "list.txt", "retrain__seeds": []},
+        {"forget__files": "list.txt", "forget__labels": "wrong", "retrain__seeds": []},
         {"forget__fraction": 0.3, "forget__classes": ["cat"], "recipe": "article", "batch_size": 4},
     ],
 )
