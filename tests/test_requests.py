@@ -16,7 +16,7 @@ from test_settings import forgetting, write_params
 from test_sources import picture
 from test_split import assign, distinct, samples, shares, splits
 
-from stages import check_request
+from stages import check_request, prepare_data
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table
 from unlearning.check import asked, forecast
@@ -29,6 +29,7 @@ from unlearning.models import weights
 from unlearning.models.layers import DEEP
 from unlearning.review import summary
 from unlearning.settings.whole import Params, load_params
+from unlearning.sources.folder import DRAWING
 
 PATHS = pd.Series(["a/1.png", "a/2.png", "b/1.png", "b/[x].png", "c/12"])
 
@@ -291,6 +292,22 @@ def test_columns_of_a_table_choose_images(tmp_path):
         asked.request_of(project(tmp_path, forget__where={"by": "Ada"}, data__source="folder"))
 
 
+def test_drawings_are_known_by_name_before_they_are_drawn(tmp_path, monkeypatch):
+    """Must fail if a misspelt name of a drawing is refused only once the last split is gone."""
+    (tmp_path / "list.txt").write_text("elephant_0003.jpg\n")
+    monkeypatch.chdir(tmp_path)
+    drawn = {"data__source": "synthetic", "data__path": DRAWING, "data__images_per_class": 10}
+    classes = {name: name for name in ("cat", "cow", "elephant")}
+    params = project(tmp_path, forget__files="list.txt", data__classes=classes, **drawn)
+    listed = asked._images(params)
+    prepare_data.main()
+    assert [image.path for image in listed] == read_table("data/samples.csv")["path"].tolist()
+    assert asked.shares(params, {name: {"": 10} for name in classes})["elephant"] == 0.1
+    (tmp_path / "list.txt").write_text("elephant_0010.jpg\n")
+    with pytest.raises(UserError, match=r"'elephant_0010\.jpg', but there is no such image"):
+        asked.request_of(params)
+
+
 def test_a_forecast_counts_images_asked_for(tmp_path):
     """Must fail if a share at random is taken of test images, or nobody is unseen."""
     counts = {name: {"": 40} for name in "abc"}
@@ -343,7 +360,7 @@ def test_of_a_class_the_unseen_images_are_its_own(data):
 
 def test_the_original_is_trained_on_the_same_whatever_is_asked(tmp_path, monkeypatch):
     """Must fail if subsets.csv follows from the request; images of earlier ones stand in no subset."""
-    from stages import prepare_data, split_dataset
+    from stages import split_dataset
 
     monkeypatch.chdir(tmp_path)
     written = []

@@ -12,6 +12,9 @@ from unlearning.data.request import Images, Request
 from unlearning.settings.forget import ForgetParams
 from unlearning.settings.whole import Params
 from unlearning.sources import listing, table
+from unlearning.sources.drawn import SPECIES
+from unlearning.sources.folder import select
+from unlearning.sources.listed import Listed
 from unlearning.sources.listing import Counts
 
 MOST_BYTES = 2**26  # of a list: a million names
@@ -21,8 +24,7 @@ COLUMN = "path"
 def request_of(params: Params) -> Request:
     """Return what params.yaml asks to forget, with what earlier requests have asked for.
 
-    Raises: UserError if a list cannot be read or is empty, or names what is no image of a source that can be
-    listed without drawing or decoding.
+    Raises: UserError if a list cannot be read or is empty, or names what is no image of the source.
     """
     forget = params.forget
     earlier = tuple(request.read(path) for path in forget.previous)
@@ -42,8 +44,7 @@ def request_of(params: Params) -> Request:
             f"params.yaml: forget.where looks at columns of a table, but data.source is {params.data.source!r}"
         )
     names = table.matching(params.data, forget.where) if forget.where else names_in(forget)
-    if params.data.source != "synthetic":
-        roles.named(names, pd.Series([image.path for image in listing.list_images(params.data)]))
+    roles.named(names, pd.Series([image.path for image in _images(params)]))
     return Request(images=Images(names=tuple(names), wrong_labels=wrong), earlier=earlier)
 
 
@@ -87,15 +88,23 @@ def shares(params: Params, counts: Counts) -> dict[str, float]:
         }
     asked_for = request_of(params).images
     assert asked_for is not None
-    total = sum(sum(given.values()) for given in counts.values())
-    if params.data.source == "synthetic":  # not drawn yet
-        return dict.fromkeys(counts, min(1.0, len(asked_for.names) / total))
-    images = listing.list_images(params.data)
+    images = _images(params)
     named = roles.named(asked_for.names, pd.Series([image.path for image in images]))
     found = dict.fromkeys(counts, 0)
     for image, is_named in zip(images, named, strict=True):
         found[image.class_name] += int(is_named)
     return {name: found[name] / sum(given.values()) for name, given in counts.items()}
+
+
+def _images(params: Params) -> list[Listed]:
+    """Return all images of the source; of drawings those that will be there."""
+    if params.data.source != "synthetic":
+        return listing.list_images(params.data)
+    return [
+        Listed(f"{species}/{species}_{number:04d}.jpg", name)
+        for species, name in select(params.data.classes, SPECIES).items()
+        for number in range(params.data.images_per_class)
+    ]
 
 
 def _refuse(forget: ForgetParams, why: str) -> NoReturn:

@@ -170,8 +170,8 @@ def not_measured(params: Params, images: dict[str, dict[str, int]]) -> list[str]
             )
     if params.recipe == "adversarial" and min(forget, unseen["validation"]) < LEAST_ROWS:
         lines.append(
-            f"the game's auditor: it takes {LEAST_ROWS} such validation images, there are "
-            f"{unseen['validation']}: the game plays without it"
+            f"the game's auditor: it takes {LEAST_ROWS} forget images trained on and {LEAST_ROWS} like them to "
+            f"validate, there are {forget} and {unseen['validation']}: the game plays without it"
         )
     return lines
 
