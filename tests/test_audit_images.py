@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 from test_audit_result import ARTICLE, CLASSES, NAMES, RATES, WIDTH  # fmt: skip
 
-from unlearning.audit import catalogue, evaluation, gap, membership, result
+from unlearning.audit import assessment, catalogue, evaluation, gap, membership, result
 from unlearning.audit.assessment import Accuracies, assess
 from unlearning.audit.estimates import Estimate
 from unlearning.audit.limits import Prior, Reading
 from unlearning.audit.verdict import verdict
 from unlearning.audit.words import Distance, Unmeasured, Verdict
+from unlearning.base.files import write_metrics
+from unlearning.data.request import Images, Request
 from unlearning.models.layers import LAYERS
 from unlearning.models.panel import ORIGINAL, UNLEARNED, Panel
 from unlearning.observe.record import Observation, Observed, Sample, Shared
+from unlearning.observe.views import sample
 
 PRIOR = Prior(
     {
@@ -163,6 +166,20 @@ def test_accuracy_says_whether_the_rest_was_kept(forget, retain, original, word)
     assert assess(Accuracies(forget, retain, 1.0, original, 50, 100, 0.25), of_images=True) == word
 
 
+@pytest.mark.parametrize(
+    ("back", "retain", "word"),
+    [
+        (0.02, 0.9, Verdict.KEPT),
+        (0.03, 0.9, Verdict.STILL_KNOWN),
+        (0.03, 0.87, Verdict.BOTH),
+    ],
+)
+def test_a_class_that_comes_back_is_a_failure_whatever_is_asked(back, retain, word):
+    """Must fail if a request for single images hides that an earlier one no longer holds."""
+    found = Accuracies(0.5, retain, 1.0, 0.9, 50, 100, 0.25, back=back)
+    assert assess(found, of_images=True) == word
+
+
 def test_the_likelihood_ratio_is_taken_against_other_models():
     """Must fail if a retrained model is compared with itself, or with the original."""
     is_member = np.repeat([True, False], 10)
@@ -222,6 +239,9 @@ def test_earlier_requests_are_tested_again():
     earlier = np.where(is_first & (sample.subsets == "test"), 1, 0)
     roles = np.where(is_first, "earlier", sample.roles)
     again = replace(observed, sample=replace(sample, earlier=earlier, roles=roles))
+    judged = len(again.sample.judged)
+    random = np.zeros((judged, CLASSES), np.float32)
+    again = replace(again, shared=replace(observed.shared, random_logits=random))
     (found,) = result.earlier(again).values()
     rows = np.flatnonzero(earlier)
     logits = observed.models.subjects[UNLEARNED].logits[rows]
@@ -229,5 +249,40 @@ def test_earlier_requests_are_tested_again():
     assert 0 < found["retrained"] < 1
     assert not set(rows) & {*again.sample.rows("retain", "test"), *again.sample.rows(None, "test")}
     roles[(sample.labels == 1) & (sample.subsets == "test")] = "forget"
+    # A class that is back, whatever is asked for next.
+    assert result.worst_forget_accuracy(again, UNLEARNED) < 1  # of the images asked for alone
+    prior = result.judge(result.figures(again), again, PRIOR)
+    told = result.metrics(result.figures(again), prior, again, RATES, ARTICLE)
+    assert told["verdict"] in {Verdict.STILL_KNOWN, Verdict.BOTH}
     of_class = replace(again, sample=replace(again.sample, forget_labels=(1,), roles=roles))
     assert result.worst_forget_accuracy(of_class, UNLEARNED) >= found["accuracy"]
+
+
+def test_without_an_unseen_image_words_stand_for_their_accuracy(tmp_path):
+    """Must fail if the mean over no image is written, which is no number, or the forget images' own is lost."""
+    observed = observed_of()
+    nothing = np.zeros(len(observed.sample.labels), dtype=bool)
+    alone = replace(observed, sample=replace(observed.sample, is_unseen=nothing))
+    found = evaluation.forget_figures(alone)
+    write_metrics(tmp_path / "evaluate_forget.json", found)
+    assert found["test_accuracy"] == found["original"]["test_accuracy"] == "none held out"
+    assert found["retrained"]["test_accuracy_spread"] == "none held out"
+    assert 0 < found["retrained"]["train_accuracy"] < found["original"]["train_accuracy"]
+    retain = evaluation.retain_figures(observed)
+    words = assessment.of_metrics(found, retain, of_images=True)
+    assert words["assessment"] == Verdict.KEPT
+    assert metrics_of(alone)["membership_outputs"] == Unmeasured.NEEDS_10
+
+
+def test_what_was_withdrawn_with_a_class_is_no_sign_that_it_is_back(data):
+    """Must fail if a copy under another class, which is known as that class, counts as the class forgotten."""
+    earlier = np.where(data.roles == "forget", 1, 0)
+    roles_of = np.where(data.roles == "forget", "earlier", "retain")
+    copy = data.select(role="retain", subset="test")[:1].numpy()
+    earlier[copy], roles_of[copy] = 1, "earlier"
+    asked_for = Request(images=Images(names=("x",)), earlier=(data.request,))
+    roles_of[data.select(role="retain", subset="train")[:1].numpy()] = "forget"
+    found = sample(replace(data, roles=roles_of, request=asked_for, earlier=earlier))
+    tested = found.of_earlier(1)
+    assert set(found.labels[tested]) == set(data.forget_labels) and len(tested)
+    assert not set(found.indices) & set(copy.tolist())

@@ -89,10 +89,10 @@ def test_per_class_accuracy_is_scikit_learns_recall():
 
 def test_retrained_models_are_summed_up_by_mean_and_spread():
     """Must fail if the spread is a deviation, or the mean of nothing becomes NaN or 0."""
-    assert evaluation.against([0.5, 0.9, 0.7]) == pytest.approx(
+    assert evaluation.against(test=[0.5, 0.9, 0.7]) == pytest.approx(
         {"test_accuracy": 0.7, "test_accuracy_spread": 0.4}
     )
-    assert evaluation.against([]) == "no reference"
+    assert evaluation.against(test=[]) == "no reference"
 
 
 def test_a_row_per_class_holds_each_model_and_the_mean_of_the_retrained_ones():

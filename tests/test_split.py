@@ -291,6 +291,10 @@ def test_an_image_whose_copy_was_trained_on_is_not_held_out():
         seen = subset[number] == "train" and subset[shown] != "train"
         assert role[shown] == ("withdrawn" if seen else "forget")
     assert (role[[70, 79]] == "forget").all()
+    held = [number for number in range(40, 80) if subset[number] == "test"]
+    trained = [number for number in range(40) if subset[number] == "train"][: len(held)]
+    with pytest.raises(UserError, match="class 'b' has no test image that the original never saw"):
+        assign(images, shares(), FORGET, dict(zip(trained, held, strict=True)))
     with pytest.raises(
         UserError, match=r"leaves class 'a' no train image \(40 show images to forget"
     ):

@@ -31,7 +31,8 @@ CONFIDENCE = 0.95
 class Accuracies:
     """What an assessment starts from: test accuracies of the judged model and of the original.
 
-    `chance`: the retain accuracy of always naming the kept class with the most test images.
+    `chance`: the retain accuracy of always naming the kept class with the most test images. `back`: of a
+    request for single images, the accuracy on the class that is known best of those forgotten by earlier ones.
     """
 
     forget: float
@@ -41,6 +42,7 @@ class Accuracies:
     forget_images: int
     retain_images: int
     chance: float
+    back: float = 0.0
 
 
 def of_metrics(
@@ -50,10 +52,11 @@ def of_metrics(
 
     The article's score decides alone, retain images are not looked at (A18).
     """
+    key = "train_accuracy" if of_images else "test_accuracy"
     accuracies = Accuracies(
-        forget=forget["test_accuracy"],
+        forget=forget[key],
         retain=retain["test_accuracy"],
-        original_forget=forget["original"]["test_accuracy"],
+        original_forget=forget["original"][key],
         original_retain=retain["original"]["test_accuracy"],
         forget_images=forget["images"],
         retain_images=retain["images"],
@@ -75,6 +78,8 @@ def assess(found: Accuracies, *, of_images: bool = False) -> Verdict:
         if not _beats(found.chance, found.original_retain, found.retain_images):
             return Verdict.ORIGINAL_AT_CHANCE
         lost = found.retain < found.original_retain - RETAIN_LOSS_BELOW
+        if found.back > FORGOTTEN_BELOW:
+            return Verdict.BOTH if lost else Verdict.STILL_KNOWN
         return Verdict.DAMAGED if lost else Verdict.KEPT
     if found.original_forget <= FORGOTTEN_BELOW:
         # Had the original known it without fault, could so many images have shown its loss?

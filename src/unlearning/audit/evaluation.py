@@ -11,11 +11,12 @@ from jaxtyping import Float, Int
 from scipy.special import softmax
 
 from unlearning.audit.words import Unmeasured
-from unlearning.models.panel import ORIGINAL, UNLEARNED
+from unlearning.models.panel import ORIGINAL, UNLEARNED, Panel
 from unlearning.observe.record import EXTRACTOR, Observed
 
 Logits = Float[np.ndarray, "N C"]
 Labels = Int[np.ndarray, " N"]
+Score = float | Unmeasured
 
 
 def accuracy(logits: Logits, labels: Labels) -> float:
@@ -56,7 +57,11 @@ def forget_figures(observed: Observed) -> dict[str, Any]:
     mine, labels = logits.subjects[UNLEARNED], sample.labels[rows]
     tested = sample.unseen
     answers = observed.models.map(lambda view: view.logits[tested])
-    right = answers.map(lambda each: accuracy(each, sample.labels[tested]))
+    right: Panel[Score] = answers.map(
+        lambda each: (
+            accuracy(each, sample.labels[tested]) if len(tested) else Unmeasured.NONE_HELD_OUT
+        )
+    )
     trained_on = observed.models.map(lambda view: view.train_accuracy.get("forget", float("nan")))
     return {
         "images": len(rows),
@@ -69,8 +74,8 @@ def forget_figures(observed: Observed) -> dict[str, Any]:
         "original": {"test_accuracy": right.subjects[ORIGINAL]}
         | ({"train_accuracy": trained_on.subjects[ORIGINAL]} if sample.of_images else {}),
         "retrained": against(
-            list(right.references.values()),
-            list(trained_on.references.values()) if sample.of_images else (),
+            test=list(right.references.values()),
+            **({"train": list(trained_on.references.values())} if sample.of_images else {}),
         ),
     }
 
@@ -95,23 +100,21 @@ def retain_figures(observed: Observed) -> dict[str, Any]:
             per_class[ORIGINAL][name] - value for name, value in per_class[UNLEARNED].items()
         ),
         "original": {"test_accuracy": accuracy(logits.subjects[ORIGINAL], labels)},
-        "retrained": against([accuracy(each, labels) for each in logits.references.values()]),
+        "retrained": against(test=[accuracy(each, labels) for each in logits.references.values()]),
     }
 
 
-def against(test: Sequence[float], train: Sequence[float] = ()) -> dict[str, float] | Unmeasured:
+def against(**accuracies: Sequence[Score]) -> dict[str, Score] | Unmeasured:
     """Return mean and spread (largest minus smallest) of retrained models' accuracies, if there are any."""
-    if not test:
-        return Unmeasured.NO_REFERENCE
-    return {
-        f"{name}_accuracy{part}": value
-        for name, accuracies in (("test", test), ("train", train))
-        if accuracies
-        for part, value in (
-            ("", float(np.mean(accuracies))),
-            ("_spread", max(accuracies) - min(accuracies)),
-        )
-    }
+    found: dict[str, Score] = {}
+    for name, values in accuracies.items():
+        if not values:
+            return Unmeasured.NO_REFERENCE
+        words = [value for value in values if isinstance(value, Unmeasured)]
+        numbers = [value for value in values if not isinstance(value, Unmeasured)]
+        found[f"{name}_accuracy"] = words[0] if words else float(np.mean(numbers))
+        found[f"{name}_accuracy_spread"] = words[0] if words else max(numbers) - min(numbers)
+    return found
 
 
 def destinations(logits: Logits, classes: Sequence[str]) -> dict[str, float]:

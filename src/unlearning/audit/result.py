@@ -192,6 +192,7 @@ def _accuracies(found: Mapping[str, Figure], observed: Observed, subject: str) -
         forget_images=len(sample.judged),
         retain_images=len(kept),
         chance=np.bincount(kept).max() / len(kept),
+        back=_back(observed.models.subjects[subject], sample),
     )
 
 
@@ -203,15 +204,22 @@ def worst_forget_accuracy(observed: Observed, subject: str) -> float:
     view, sample = observed.models.subjects[subject], observed.sample
     if sample.of_images:
         return _accuracy(view, sample, sample.judged)
-    test = sample.subsets == "test"
-    own = [
-        np.flatnonzero(test & (sample.labels == label) & (sample.roles == "forget"))
-        for label in sample.forget_labels
-    ]
-    before = sorted(set(sample.earlier[test & (sample.earlier > 0)].tolist()))
+    own = sample.rows("forget", "test")
+    return max(_of_best_known(view, sample, own), _back(view, sample))
+
+
+def _back(view: Observation, sample: Sample) -> float:
+    """Return the accuracy of the class that is known best of those that earlier requests took out, or 0."""
+    # Of earlier requests for single images only training images are looked at.
+    return _of_best_known(
+        view, sample, np.flatnonzero((sample.earlier > 0) & (sample.subsets == "test"))
+    )
+
+
+def _of_best_known(view: Observation, sample: Sample, rows: np.ndarray) -> float:
+    labels = sample.labels[rows]
     return max(
-        _accuracy(view, sample, rows)
-        for rows in [*own, *(np.flatnonzero(test & (sample.earlier == each)) for each in before)]
+        (_accuracy(view, sample, rows[labels == label]) for label in np.unique(labels)), default=0.0
     )
 
 

@@ -79,6 +79,7 @@ class Unmeasured(StrEnum):
     NO_REFERENCE = "no reference"
     NO_FLOOR = "no floor: needs 2 retrained"
     NOT_JUDGED = "not judged"
+    NONE_HELD_OUT = "none held out"
     NEEDS_5 = "not measured: needs 5 images"
     NEEDS_10 = "not measured: needs 10 images"
     NEEDS_20 = "not measured: needs 20 images"

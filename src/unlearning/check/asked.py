@@ -1,5 +1,7 @@
 """The request as params.yaml asks for it: lists of files read, columns of a table looked up."""
 
+import io
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import NoReturn
 
@@ -39,12 +41,8 @@ def request_of(params: Params) -> Request:
             wrong_labels=wrong,
         )
         return Request(images=drawn, earlier=earlier)
-    if forget.where and params.data.source != "table":
-        raise UserError(
-            f"params.yaml: forget.where looks at columns of a table, but data.source is {params.data.source!r}"
-        )
-    names = table.matching(params.data, forget.where) if forget.where else names_in(forget)
-    roles.named(names, pd.Series([image.path for image in _images(params)]))
+    names = _names(params)
+    roles.named(names, _paths(_images(params)))
     return Request(images=Images(names=tuple(names), wrong_labels=wrong), earlier=earlier)
 
 
@@ -61,16 +59,14 @@ def names_in(forget: ForgetParams) -> list[str]:
         _refuse(forget, "it is no text in UTF-8")
     if path.suffix.lower() == ".csv":
         try:
-            cells = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        except (ValueError, pd.errors.ParserError) as error:
+            cells = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+        except ValueError as error:
             _refuse(forget, f"it is no table that can be read: {str(error).splitlines()[0]}")
         if COLUMN not in cells:
             _refuse(forget, f"its columns are {', '.join(cells)}: it needs {COLUMN}")
         lines = cells[COLUMN].tolist()
     else:
-        lines = [
-            line.partition("#")[0] if line.startswith("#") else line for line in text.splitlines()
-        ]
+        lines = [line for line in text.splitlines() if not line.startswith("#")]
     names = [PurePath(line.strip()).as_posix() for line in lines if line.strip()]
     if not names:
         _refuse(forget, "it names no image")
@@ -86,14 +82,34 @@ def shares(params: Params, counts: Counts) -> dict[str, float]:
         return {
             name: forget.fraction if name in (forget.classes or counts) else 0.0 for name in counts
         }
-    asked_for = request_of(params).images
-    assert asked_for is not None
     images = _images(params)
-    named = roles.named(asked_for.names, pd.Series([image.path for image in images]))
+    named = roles.named(_names(params), _paths(images))
     found = dict.fromkeys(counts, 0)
     for image, is_named in zip(images, named, strict=True):
         found[image.class_name] += int(is_named)
     return {name: found[name] / sum(given.values()) for name, given in counts.items()}
+
+
+def without_earlier(params: Params, counts: Counts) -> Counts:
+    """Return the counts without classes that an earlier request has taken out; of single images it was few."""
+    gone = {name for path in params.forget.previous for name in request.read(path).classes}
+    return {name: given for name, given in counts.items() if name not in gone}
+
+
+def _names(params: Params) -> list[str]:
+    """Return the images that a list or the columns of a table name, as they name them. Raises: UserError."""
+    forget = params.forget
+    if not forget.where:
+        return names_in(forget)
+    if params.data.source != "table":
+        raise UserError(
+            f"params.yaml: forget.where looks at columns of a table, but data.source is {params.data.source!r}"
+        )
+    return table.matching(params.data, forget.where)
+
+
+def _paths(images: Sequence[Listed]) -> pd.Series:
+    return pd.Series([image.path for image in images])
 
 
 def _images(params: Params) -> list[Listed]:

@@ -106,7 +106,7 @@ def by_role(params: Params, counts: Counts) -> dict[str, dict[str, int]]:
     found = {role: dict.fromkeys(SUBSETS, 0) for role in ("forget", "retain", "unseen")}
     missing = split.missing_subsets(subset for given in counts.values() for subset in given)
     shares = asked.shares(params, counts)
-    for name, given in counts.items():
+    for name, given in asked.without_earlier(params, counts).items():
         cut = split.subset_sizes(given.get("", 0) + given.get("train", 0), params.split, missing)
         for subset in SUBSETS:
             images = cut[subset] + (given.get(subset, 0) if subset != "train" else 0)

@@ -35,7 +35,7 @@ def require(params: Params) -> Counts:
 def trained_on(params: Params, counts: Counts) -> cost.Sizes:
     """Return about how many images will be trained on, by role."""
     shares = asked.shares(params, counts)
-    trained = split.training_images(counts, params.split)
+    trained = split.training_images(asked.without_earlier(params, counts), params.split)
     forget = sum(
         max(1, round(count * shares[name])) for name, count in trained.items() if shares[name]
     )

@@ -70,7 +70,8 @@ class Dataset:
         """Return images of this held-out subset that are like those to forget, in order.
 
         Of whole classes theirs; of single images those of the same classes, no class more often than among the
-        images to forget; of images with wrong labels those of the request alone, since no other shows the same.
+        images to forget, spread evenly; of images with wrong labels those of the request alone, since no other
+        shows the same.
         """
         of_request = self.select(role="forget", subset=subset)
         if self.request.images is None or self.request.images.wrong_labels:
@@ -83,7 +84,8 @@ class Dataset:
         kept = []
         for label in members.unique().tolist():
             of_class = pool[self.labels[pool] == label]
-            kept.append(of_class[torch.arange(min(len(of_class), int(most[label])))])
+            count = min(len(of_class), int(most[label]))
+            kept.append(of_class[torch.arange(count) * len(of_class) // max(count, 1)])
         return torch.cat(kept).sort().values
 
     @property
@@ -111,6 +113,7 @@ def load(folder: Path | str) -> Dataset:
     known = split["subset"].isin(SUBSETS).all() and split["role"].isin(ROLES).all()
     return _together(
         folder,
+        "split.csv",
         samples,
         split if known else split[:0],
         roles=split["role"].to_numpy(dtype=str),
@@ -129,6 +132,7 @@ def load_subsets(folder: Path | str) -> Dataset:
     known = split["subset"].isin((*SUBSETS, "")).all()
     return _together(
         folder,
+        "subsets.csv",
         samples,
         split if known else split[:0],
         roles=np.full(len(split), "retain"),
@@ -146,11 +150,13 @@ def _tables(folder: Path, name: str, columns: list[str]) -> tuple[pd.DataFrame, 
     return samples, split[:0]
 
 
-def _together(folder: Path, samples: pd.DataFrame, split: pd.DataFrame, **fields: Any) -> Dataset:
+def _together(
+    folder: Path, name: str, samples: pd.DataFrame, split: pd.DataFrame, **fields: Any
+) -> Dataset:
     images = read_images(folder / "images.npy")
     if not len(samples) == len(split) == len(images):
         raise UserError(
-            f"{folder}: samples.csv, split.csv and images.npy do not belong together: run `dvc repro`"
+            f"{folder}: samples.csv, {name} and images.npy do not belong together: run `dvc repro`"
         )
     classes = tuple(sorted(samples["class"].unique()))
     label_of = {name: label for label, name in enumerate(classes)}

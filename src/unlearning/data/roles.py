@@ -124,6 +124,13 @@ def _require_possible(table: pd.DataFrame, request: Request) -> None:
             f"params.yaml: forget asks for {int(table['role'].eq('forget').sum())} images, none of which was "
             "trained on (data/subsets.csv): there is nothing to forget"
         )
+    forget = table[table["role"].eq("forget")]
+    for name in request.classes:
+        if not (forget["class"].eq(name) & forget["subset"].eq("test")).any():
+            raise UserError(
+                f"params.yaml: class {name!r} has no test image that the original never saw: it was trained on "
+                "copies of all (data/copies.csv): take these out of data.path, or add images"
+            )
     kept = table[table["role"].eq("retain")]
     gone = {name for each in (request, *request.earlier) for name in each.classes}
     for name in sorted(set(table["class"]) - gone):

@@ -32,8 +32,10 @@ def sample(data: Dataset) -> Sample:
             chosen.append(of_class[spread_evenly(len(of_class), min(len(of_class), most))])
     earlier = np.zeros(len(data.labels), dtype=int) if data.earlier is None else data.earlier
     for number, request in enumerate(data.request.earlier, start=1):
-        subset = "test" if request.classes else "train"
-        tested = torch.from_numpy(np.flatnonzero((earlier == number) & (data.subsets == subset)))
+        is_tested = (earlier == number) & (data.subsets == ("test" if request.classes else "train"))
+        if request.classes:  # not what was withdrawn with them from other classes
+            is_tested &= np.isin(data.labels.numpy(), request.labels(data.classes))
+        tested = torch.from_numpy(np.flatnonzero(is_tested))
         chosen.append(tested[spread_evenly(len(tested), min(len(tested), FORGET_TRAINING_IMAGES))])
     indices = torch.cat(chosen).sort().values.numpy()
     return Sample(

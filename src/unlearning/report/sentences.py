@@ -35,6 +35,8 @@ OUTCOMES = {
 }
 # Of single images, where they say something else.
 OUTCOMES_OF_IMAGES = {
+    Verdict.STILL_KNOWN: "failed, a class that was forgotten before is known again",
+    Verdict.BOTH: "failed, a class that was forgotten before is known again and others are damaged",
     Verdict.DAMAGED: "failed, the others are damaged",
     Verdict.KEPT: "kept; whether single images are forgotten, accuracy does not say",
     Verdict.LIKENESS_UNKNOWN: "kept, but likeness to retraining is not known",
@@ -121,7 +123,8 @@ def memory(metrics: Metrics) -> str:
 def assessment(metrics: Metrics) -> str:
     """Return our reading by accuracy alone."""
     word = metrics.word(Verdict, "evaluate_forget", "assessment")
-    forget = metrics.number("evaluate_forget", "test_accuracy")
+    key = "train_accuracy" if of_images(metrics) else "test_accuracy"
+    forget = metrics.number("evaluate_forget", key)
     return _outcome(metrics, word, forget, metrics.number("evaluate_retain", "test_accuracy"))
 
 

@@ -83,7 +83,7 @@ def check(folder: Path, limits: GateParams) -> list[Check]:
             forget.figure("train_accuracy"),
             audit.figure("worst_forget_accuracy"),
         )
-    return [
+    checks = [
         Check("forget_accuracy", about, accuracy, limits.forget_accuracy),
         Check(
             "retain_loss",
@@ -105,22 +105,15 @@ def check(folder: Path, limits: GateParams) -> list[Check]:
             ),
             limits.membership_excess,
         ),
-        # Of no meaning where no class is to be forgotten.
-        *(
-            []
-            if of_images
-            else [
-                Check(
-                    "few_shot_excess",
-                    "recall from five images above retrained",
-                    _difference(
-                        audit.figure("few_shot_recall"),
-                        audit.figure("retrained", "few_shot_recall"),
-                    ),
-                    limits.few_shot_excess,
-                )
-            ]
-        ),
+    ]
+    if not of_images:
+        recalls = audit.figure("few_shot_recall"), audit.figure("retrained", "few_shot_recall")
+        about = "recall from five images above retrained"
+        checks.append(
+            Check("few_shot_excess", about, _difference(*recalls), limits.few_shot_excess)
+        )
+    return [
+        *checks,
         Check(
             "cost_ratio",
             "arithmetic against one retraining",
