@@ -32,7 +32,7 @@ def ask(**changes: object) -> None:
 
 def close(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the request into the ledger; whether DVC finds the run finished is tested elsewhere."""
-    monkeypatch.setattr(ledger.workspace, "require_finished_run", lambda _: None)
+    monkeypatch.setattr(ledger.workspace, "require_finished_run", lambda *_: None)
     ledger.close(Path())
 
 
@@ -92,7 +92,7 @@ def test_a_gap_in_the_ledger_is_refused(tmp_path, monkeypatch):
     clone = make_clone(tmp_path / "clone")
     (clone / "requests").mkdir()
     (clone / "requests/001.json").write_text("{}")
-    monkeypatch.setattr(ledger.workspace, "require_finished_run", lambda _: None)
+    monkeypatch.setattr(ledger.workspace, "require_finished_run", lambda *_: None)
     with pytest.raises(UserError, match=r"001\.json exists"):
         ledger.close(clone)
     assert (clone / "requests/001.json").read_text() == "{}"

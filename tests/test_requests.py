@@ -53,6 +53,17 @@ def test_images_are_named_by_path_name_glob_or_id(names, found):
     assert np.flatnonzero(named).tolist() == found
 
 
+def test_what_was_met_before_is_not_asked_for_again():
+    """Must fail if an image of an earlier request counts for this one: its copies would be withdrawn twice."""
+    table = pd.DataFrame(
+        {"id": [0, 1], "path": ["a/1.png", "a/2.png"], "pixels": ["p", "q"], "class": "a"}
+    )
+    asked_again = Request(
+        images=Images(names=("a/*",)), earlier=(Request(images=Images(pixels=("p",))),)
+    )
+    assert roles.covered(table, ["train", "train"], asked_again).tolist() == [False, True]
+
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [

@@ -138,6 +138,26 @@ def next_command() -> None:
     )
 
 
+@app.command("erase")
+def erase_command(
+    yes: Annotated[bool, typer.Option("--yes", help="remove what may be removed")] = False,
+    remote: Annotated[
+        list[str] | None, typer.Option(help="remove it from this DVC remote too, for everybody")
+    ] = None,
+) -> None:
+    """Say what still holds the images of the request: caches, remotes, history, models. Remove it by --yes."""
+    from unlearning.erase import places  # here alone: DVC takes seconds to import
+
+    visited = places.visit(Path(), clear=yes, remotes=remote or [])
+    for line in places.table(visited, cleared=yes):
+        say(line)
+    if not yes:
+        say(
+            "nothing was removed. Write the certificate first, it needs all this (or let it do both: "
+            "unlearning certificate --erase); then unlearning erase --yes"
+        )
+
+
 @app.command("calibrate")
 def calibrate_command(
     runs: Annotated[
@@ -186,27 +206,47 @@ def certificate_command(
     key: Annotated[
         Path | None, typer.Option(help="private Ed25519 key in PEM, to sign with")
     ] = None,
+    erase: Annotated[
+        bool, typer.Option("--erase", help="then remove what `unlearning erase --yes` removes")
+    ] = False,
+    remote: Annotated[
+        list[str] | None, typer.Option(help="with --erase: from this DVC remote too")
+    ] = None,
 ) -> None:
     """Write what was forgotten, by which run, and what the audit found: evidence, not legal advice."""
     if context.invoked_subcommand is None:
-        _certify(out, key)
+        _certify(out, key, erase, remote or [])
 
 
-def _certify(out: Path, key: Path | None) -> None:
+def _certify(out: Path, key: Path | None, erase: bool, remotes: list[str]) -> None:
     from unlearning.base import hardware  # here alone: PyTorch takes seconds to import
     from unlearning.certificate import envelope, record, signature, workspace
+    from unlearning.erase import places
 
+    if remotes and not erase:
+        raise errors.UserError("--remote says where --erase removes too: give both")
     statement = envelope.path_beside(out)
     record.require_new(out)
     record.require_new(statement)
     private_key = signature.read_private_key(key) if key else None
     content = workspace.describe(Path(), hardware.choose())
-    signed = signature.sign(content, private_key) if private_key else None
-    record.write(out, record.Certificate(content=content, signature=signed))
-    envelope.write(statement, content, private_key)
+
+    def write(content: record.Content) -> None:
+        signed = signature.sign(content, private_key) if private_key else None
+        record.write(out, record.Certificate(content=content, signature=signed))
+        envelope.write(statement, content, private_key)
+
+    write(content)
+    if erase:
+        # Written first: what it is computed from is about to go.
+        visited = places.visit(Path(), clear=True, remotes=remotes)
+        content = content.model_copy(update={"places": workspace.listed(visited)})
+        write(content)
+        for line in places.table(visited, cleared=True):
+            say(line)
     say(
         f"{out}: {len(content.forgotten.images)} images{_of(content.forgotten.classes)}, "
-        f"{'signed' if signed else 'not signed'}; audit: {content.audit['verdict_in_words']}"
+        f"{'signed' if private_key else 'not signed'}; audit: {content.audit['verdict_in_words']}"
     )
 
 

@@ -16,6 +16,7 @@ from unlearning.base.files import atomic, read_table
 from unlearning.certificate import workspace
 from unlearning.data import request
 from unlearning.data.request import Images, Request
+from unlearning.erase import places
 from unlearning.settings.load import PARAMS_FILE
 from unlearning.settings.whole import load_params
 
@@ -30,7 +31,6 @@ def close(root: Path) -> tuple[Path, Path]:
     Raises: UserError if the run is not finished, or the ledger has gaps.
     """
     params = load_params(root / PARAMS_FILE)
-    workspace.require_finished_run(root)
     number = len(params.forget.previous) + 1
     about, model = (FOLDER / f"{number:03}{suffix}" for suffix in (".json", ".safetensors"))
     for path in (about, model):
@@ -39,6 +39,7 @@ def close(root: Path) -> tuple[Path, Path]:
                 f"{path} exists, but forget.previous of params.yaml names {number - 1} requests: name those "
                 "that were met here, in order"
             )
+    workspace.require_finished_run(root, places.erased(root))
     met = resolved(root)
     (root / FOLDER).mkdir(exist_ok=True)
     with atomic(root / model) as temporary:

@@ -1,6 +1,6 @@
 """What the models say of single pictures (A15, A18)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,16 @@ from unlearning.base.hardware import Hardware
 from unlearning.base.reading import as_on_disk, composed
 from unlearning.data.dataset import scaled
 from unlearning.models.discriminator import load_discriminator, scores
+from unlearning.models.panel import ORIGINAL
 from unlearning.models.weights import load_classifier
 from unlearning.sources.decode import BadImage, decode
 from unlearning.sources.depth import PLAIN, Depth
 from unlearning.sources.folder import files_below
 
 BATCH_SIZE = 64
+
+# Of an image: of the feature extractor's output, and of the model's own.
+Scores = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class Prediction:
     feature extractor's output, as the article has it (A14); `generator_score`: of this model's own
     output. Both in [0, 1], and say little without the retain accuracy. `reading_if_forgotten`: the
     article's word for the first score, near 0 as forgotten. It holds only if the picture shows a class to
-    forget, which nobody but the asker knows: of any other picture a high score is as it should be.
+    forget, which nobody but the asker knows: of any other picture a high score is as it should be. All three
+    are None where the original and what was made of it are erased.
     """
 
     path: str
@@ -39,9 +44,9 @@ class Prediction:
     confidence: float
     confidence_reading: str
     top: list[tuple[str, float]]
-    discriminator_score: float
-    generator_score: float
-    reading_if_forgotten: str
+    discriminator_score: float | None
+    generator_score: float | None
+    reading_if_forgotten: str | None
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,8 @@ def predict(
     """
     files = [file for path in paths for file in _pictures(path)]
     classifier, labelling = load_classifier(_model_file(model, folder))
-    extractor, _ = load_classifier(folder / "init" / "feature_extractor.safetensors")
     classifier.to(hardware.device)
-    extractor.to(hardware.device)
-    discriminator = load_discriminator(folder / "discriminator.safetensors")
+    judge = _judge(folder, hardware)
     try:
         depth = Depth.loads(labelling.depth) if labelling.depth else PLAIN
     except (ValueError, TypeError) as error:
@@ -81,19 +84,12 @@ def predict(
             images = scaled(torch.from_numpy(np.stack(pixels)), hardware.device)
             with hardware.autocast():
                 logits = classifier(images).float().cpu()
-                extracted = extractor(images).float().cpu()
-            if not (logits.isfinite().all() and extracted.isfinite().all()):
+            if not logits.isfinite().all():
                 raise UserError(
                     f"{model}: its answers are not finite: make it anew with `dvc repro`"
                 )
-            rows = iter(
-                zip(
-                    logits,
-                    scores(discriminator, extracted),
-                    scores(discriminator, logits),
-                    strict=True,
-                )
-            )
+            own = judge(images, logits) if judge else [(None, None)] * len(logits)
+            rows = iter(zip(logits, own, strict=True))
         for file, picture in read:
             if isinstance(picture, BadImage):
                 yield Unreadable(str(file), str(picture))
@@ -101,20 +97,39 @@ def predict(
                 yield _prediction(file, labelling.classes, *next(rows))
 
 
-def _prediction(
-    file: Path, classes: tuple[str, ...], logits: Tensor, score: Tensor, own_score: Tensor
-) -> Prediction:
+def _judge(folder: Path, hardware: Hardware) -> Callable[[Tensor, Tensor], list[Scores]] | None:
+    """Return what gives images and a model's logits of them the article's scores; None once it is erased."""
+    file = folder / "init" / "feature_extractor.safetensors"
+    if not file.exists() and not (folder / f"{ORIGINAL}.safetensors").exists():
+        return None
+    extractor, _ = load_classifier(file)
+    extractor.to(hardware.device)
+    discriminator = load_discriminator(folder / "discriminator.safetensors")
+
+    def judge(images: Tensor, logits: Tensor) -> list[Scores]:
+        with hardware.autocast():
+            extracted = extractor(images).float().cpu()
+        if not extracted.isfinite().all():
+            raise UserError(f"{file}: its answers are not finite: make it anew with `dvc repro`")
+        both = (scores(discriminator, extracted), scores(discriminator, logits))
+        return list(zip(*(each.tolist() for each in both), strict=True))
+
+    return judge
+
+
+def _prediction(file: Path, classes: tuple[str, ...], logits: Tensor, own: Scores) -> Prediction:
     top = top_predictions(logits.detach().numpy(), classes)
     predicted, confidence = top[0]
+    score, generator_score = own
     return Prediction(
         path=str(file),
         predicted=predicted,
         confidence=confidence,
         confidence_reading=confidence_band(confidence),
         top=top,
-        discriminator_score=score.item(),
-        generator_score=own_score.item(),
-        reading_if_forgotten=score_band(score.item()),
+        discriminator_score=score,
+        generator_score=generator_score,
+        reading_if_forgotten=None if score is None else score_band(score),
     )
 
 
@@ -142,8 +157,8 @@ def table(answers: Sequence[Prediction | Unreadable]) -> list[str]:
                 answer.predicted,
                 confidence,
                 top,
-                f"{answer.discriminator_score:.3f}",
-                answer.reading_if_forgotten,
+                "-" if answer.discriminator_score is None else f"{answer.discriminator_score:.3f}",
+                answer.reading_if_forgotten or "-",
             )
         )
     rows = [tuple(printable(cell) for cell in row) for row in rows]

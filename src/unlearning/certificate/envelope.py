@@ -22,12 +22,11 @@ from unlearning.certificate.record import (
     Content,
     Sealed,
     parse,
-    require_new,
     strict_json,
 )
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-PREDICATE_TYPE = "urn:unlearning:certificate:1"
+PREDICATE_TYPE = "urn:unlearning:certificate:2"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
 
@@ -51,8 +50,7 @@ def path_beside(path: Path) -> Path:
 
 
 def write(path: Path, content: Content, key: Ed25519PrivateKey | None) -> None:
-    """Write the statement, in a DSSE envelope if there is a key. Raises: UserError if the file exists."""
-    require_new(path)
+    """Write the statement, in a DSSE envelope if there is a key. Raises: UserError if it cannot be written."""
     values = statement(content)
     if key is not None:
         payload = json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False)

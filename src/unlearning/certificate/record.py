@@ -12,7 +12,7 @@ from unlearning.base.files import atomic
 from unlearning.base.reading import read_text
 
 MOST_BYTES = 2**28  # a million images need half of it
-FORMAT: Literal["unlearning-certificate/1"] = "unlearning-certificate/1"
+FORMAT: Literal["unlearning-certificate/2"] = "unlearning-certificate/2"
 STATEMENT = (
     "Evidence of what was run and measured. It is not legal advice, and no proof that nothing of the "
     "forgotten images is left in the model."
@@ -72,10 +72,22 @@ class Figures(_Strict):
     models: dict[str, Accuracies]
 
 
+class Place(_Strict):
+    """A place that held images of the request, or what follows from them: how much was found, and left.
+
+    Files, objects or images, as the place counts; null where nobody could tell.
+    """
+
+    place: str
+    holds: str
+    found: Count | None
+    left: Count | None
+
+
 class Content(_Strict):
     """All that is certified. `files`: SHA-256 of each file that the figures rest on, by path."""
 
-    format: Literal["unlearning-certificate/1"]
+    format: Literal["unlearning-certificate/2"]
     statement: str
     issued_at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40,64}$")]
@@ -85,6 +97,7 @@ class Content(_Strict):
     accuracies: Figures
     audit: dict[str, JsonValue]
     gate: dict[str, JsonValue]
+    places: list[Place]
     params: dict[str, JsonValue]
     files: dict[str, Sha256]
 
@@ -130,8 +143,7 @@ def require_new(path: Path) -> None:
 
 
 def write(path: Path, certificate: Certificate) -> None:
-    """Write the certificate for people to read. Raises: UserError if the file exists or cannot be written."""
-    require_new(path)
+    """Write the certificate for people to read. Raises: UserError if the file cannot be written."""
     text = json.dumps(
         certificate.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False
     )

@@ -13,13 +13,14 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from unlearning.base.errors import UserError
+from unlearning.base.errors import UserError, choices
 from unlearning.base.hardware import Hardware
 from unlearning.certificate import envelope, signature, workspace
 from unlearning.certificate.record import Certificate, Content, Sealed
 
 # Of a recomputed accuracy: bf16, threads and versions move an image or two across a boundary.
 TOLERANCE = 0.01
+IMAGES = "data/images.npy"
 # Keys of objects and places in lists that lead to a value.
 Keys = tuple[str | int, ...]
 
@@ -41,9 +42,12 @@ def verify(
 ) -> Verification:
     """Compare a certificate with the workspace in `root`; `without_data`: leave out what needs the images.
 
+    They are left out too where the certificate says that they were erased, and so is the original then.
     Time, commit and environment of the certificate are notes: they may differ in an honest workspace.
     """
     content = certificate.content
+    erased = {each.place for each in content.places if each.found and each.left == 0}
+    without_data = without_data or IMAGES in erased
     sections: dict[str, Callable[[], Any]] = {
         "models": lambda: workspace.weights(root),
         "audit": lambda: workspace.audit(root),
@@ -63,8 +67,17 @@ def verify(
             continue
         if without_data and name == "files":
             says, has = (_without_data(files) for files in (says, has))
+        if name == "models":
+            says = {
+                model: each
+                for model, each in says.items()
+                if f"models/{model}.safetensors" not in erased
+            }
         differences += list(_compare((name,), says, has, content))
-    return Verification(differences, _notes(certificate, machine, public_key, without_data))
+    notes = _notes(certificate, machine, public_key, without_data)
+    if erased:
+        notes.append(f"erased when it was issued: {choices(sorted(erased))}")
+    return Verification(differences, notes)
 
 
 def _signature_differences(

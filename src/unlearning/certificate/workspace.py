@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,8 +24,10 @@ from unlearning.certificate.record import (
     Forgotten,
     ForgottenImage,
     Model,
+    Place,
 )
 from unlearning.data import dataset, request
+from unlearning.erase import places
 from unlearning.models.forward import accuracy, predict_logits
 from unlearning.models.panel import ORIGINAL, UNLEARNED
 from unlearning.models.weights import Header, load_classifier, retrained
@@ -59,6 +62,7 @@ def describe(root: Path, machine: Hardware) -> Content:
         accuracies=accuracies(root, machine),
         audit=audit(root),
         gate=limits(root),
+        places=listed(places.visit(root, ask_remotes=False)),
         params=params(root),
         files=file_hashes(root),
     )
@@ -162,6 +166,14 @@ def limits(root: Path) -> dict[str, Any]:
     }
 
 
+def listed(visited: Sequence[places.Found]) -> list[Place]:
+    """Return what each place that may hold images of the request had, and what was left in it."""
+    return [
+        Place(place=each.place.name, holds=each.place.holds, found=each.found, left=each.left)
+        for each in visited
+    ]
+
+
 def params(root: Path) -> dict[str, Any]:
     """Return the parameters as they stand in params.yaml, checked."""
     return load_params(root / "params.yaml").model_dump(mode="json")
@@ -174,9 +186,12 @@ def file_hashes(root: Path) -> dict[str, str]:
     return {name: sha256(root / name) for name in names if (root / name).is_file()}
 
 
-def require_finished_run(root: Path) -> None:
-    """Raise UserError if an output is not the one that dvc.lock knows, or an input has changed since."""
-    changed = json.loads(dvc(root, "status", "--json"))
+def require_finished_run(root: Path, erased: Collection[str] = ()) -> None:
+    """Raise UserError if an output is not the one that dvc.lock knows, or an input has changed since.
+
+    `erased`: outputs that need not be there, or not whole.
+    """
+    changed = _without(erased, json.loads(dvc(root, "status", "--json")))
     # It runs every time, to look at the images: so that is done here.
     if changed.get(GUARD) == ["always changed"]:
         del changed[GUARD]
@@ -190,6 +205,20 @@ def require_finished_run(root: Path) -> None:
             f"the workspace is not what dvc.lock says in {choices(sorted(changed))}: "
             "run `dvc repro` (or `dvc pull`) first"
         )
+
+
+def _without(erased: Collection[str], changed: dict[str, Any]) -> dict[str, Any]:
+    """Return what DVC calls changed, stage by stage, but for these files."""
+    left = {}
+    for stage, changes in changed.items():
+        others = [
+            each
+            for each in changes
+            if not (isinstance(each, dict) and set().union(*each.values()) <= set(erased))
+        ]
+        if others:
+            left[stage] = others
+    return left
 
 
 def _require(root: Path, names: Any) -> None:

@@ -62,6 +62,18 @@ def committed(root: Path, commit: str, name: str) -> bytes:
     return _git(root, "cat-file", "blob", f"{commit}:{name}")
 
 
+def ever(root: Path) -> list[tuple[str, str]]:
+    """Return hash and path of each file that a branch, tag, experiment or the reflog had, contents once."""
+    listed = _git(root, "-c", "core.quotePath=false", "rev-list", "--objects", "--all", "--reflog")
+    pairs = (line.split(" ", 1) for line in listed.decode("utf-8", "surrogateescape").splitlines())
+    return [(pair[0], pair[1]) for pair in pairs if len(pair) == 2 and pair[1]]
+
+
+def content(root: Path, blob: str) -> bytes:
+    """Return a file by its hash in Git. Raises: UserError if it is no file."""
+    return _git(root, "cat-file", "blob", blob)
+
+
 def tracked(root: Path, commit: str, *below: str) -> dict[str, str]:
     """Return the hash of each file of a commit by its path, of those in the folder or of the name `below`.
 

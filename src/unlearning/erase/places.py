@@ -1,0 +1,341 @@
+"""The places that hold images of a request, or what follows from them: found, and cleared where that may be.
+
+Cleared is what the pipeline made, and of remotes those that a person names. The source folder, Git's history,
+other clones, backups and models that were handed out are a person's: they are named, and what to do.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from unlearning.base.errors import UserError, choices
+from unlearning.base.files import atomic, read_images
+from unlearning.base.stage import SCRATCH, alone
+from unlearning.data import request
+from unlearning.erase.cached import HOLDERS, Cache
+from unlearning.erase.wanted import REQUEST, SAMPLES, SPLIT, Wanted, of_workspace, tables
+from unlearning.review import git
+from unlearning.settings.load import PARAMS_FILE
+from unlearning.settings.whole import Params, load_params
+from unlearning.sources import library, listing
+
+ARRAY, DRAWN = "data/images.npy", "data/animals"
+LEDGER = "requests"
+PICTURES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".gif",
+    ".webp",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".heic",
+    ".html",
+    ".npy",
+)
+# What commands and stages leave beside the pipeline's outputs, none of it needed.
+BESIDE = (SCRATCH.name, "review", "dvc_plots")
+LOCK_FILE = ".lock"
+
+
+class Holds(StrEnum):
+    """What a place has of the images."""
+
+    PICTURES = "pictures"
+    MADE_OF_THEM = "what networks made of them"
+    MODELS = "models that saw them"
+    HASHES = "names and hashes"
+    ANY = "any of these"
+
+
+@dataclass(frozen=True)
+class Place:
+    """`find` counts what it has, None where nobody can tell; `clear` removes that, or `todo` is a person's."""
+
+    name: str
+    holds: Holds
+    find: Callable[[], int | None]
+    clear: Callable[[], None] | None = None
+    todo: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a place had, and what is left in it; None where nobody can tell."""
+
+    place: Place
+    found: int | None
+    left: int | None
+
+
+def visit(
+    root: Path, *, clear: bool = False, remotes: Collection[str] = (), ask_remotes: bool = True
+) -> list[Found]:
+    """Return what each place has, and after clearing, if `clear`, what is left.
+
+    `remotes`: which may be cleared too. Without `ask_remotes` no connection is opened, and nobody can tell.
+    Raises: UserError if no request was met in `root`, it is no DVC repository or has no such remote, or a stage
+    runs in it while it is to be cleared.
+    """
+    found = [(place, place.find()) for place in _places(root, remotes, ask_remotes)]
+    if not clear:
+        return [Found(place, count, count) for place, count in found]
+    with ExitStack() as locks:
+        for name in yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]:
+            locks.enter_context(alone(name, root / SCRATCH / f"{name}.lock"))
+        for place, count in found:
+            if place.clear and count:
+                place.clear()
+    return [Found(place, count, place.find() if place.clear else count) for place, count in found]
+
+
+def erased(root: Path) -> set[str]:
+    """Return the outputs of the run in `root` that hold nothing of the images any more, or never did."""
+    wanted = of_workspace(root)
+    return {
+        place.name for place in _of_workspace(root, wanted) if place.clear and place.find() == 0
+    }
+
+
+def table(visited: Sequence[Found], *, cleared: bool) -> list[str]:
+    """Return a line per place that has anything or of which nobody knows, and what is to be done about it."""
+    rows = [("place", "holds", "found", "left" if cleared else "", "")]
+    for each in visited:
+        if each.found == 0:
+            continue
+        todo = "" if each.left == 0 else each.place.todo or "--yes removes it"
+        found, left = ("?" if count is None else str(count) for count in (each.found, each.left))
+        rows.append((each.place.name, each.place.holds, found, left if cleared else "", todo))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _places(root: Path, remotes: Collection[str], ask_remotes: bool) -> list[Place]:
+    wanted, cache = of_workspace(root), Cache(root)
+    if unknown := sorted(set(remotes) - set(cache.remotes)):
+        raise UserError(
+            f"--remote names {choices(unknown)}: the remotes are {choices(cache.remotes) or 'none'}"
+        )
+    # Before anything is removed that says so.
+    held = cache.held(wanted) | {
+        each for path in earlier_models(root) for each in cache.tracked(path)
+    }
+    return [
+        *_of_workspace(root, wanted),
+        *_of_cache(cache, held, remotes, ask_remotes),
+        *_of_git(root, wanted),
+        *_of_people(root, wanted, load_params(root / PARAMS_FILE)),
+    ]
+
+
+def _of_workspace(root: Path, wanted: Wanted) -> list[Place]:
+    samples, split = tables(root / SAMPLES, root / SPLIT)
+    rows, roles = wanted.rows(samples), wanted.roles(samples, split)
+    drawn = [root / DRAWN / path for path in samples["path"][rows]]
+
+    def packed() -> int:
+        if not (root / ARRAY).is_file():
+            return 0
+        images = read_images(root / ARRAY)
+        return sum(bool(images[row].any()) for row in np.flatnonzero(rows))
+
+    def made(path: Path) -> Place:
+        name = path.relative_to(root).as_posix()
+        holds = Holds.MODELS if name.startswith(("models/", LEDGER)) else Holds.MADE_OF_THEM
+        if name.endswith(PICTURES):
+            holds = Holds.PICTURES
+        return Place(name, holds, lambda: len(_files(path)), lambda: _remove(path))
+
+    outputs = [
+        root / path
+        for path, of_roles in HOLDERS.items()
+        if roles & of_roles and path not in (ARRAY, DRAWN)
+    ]
+    return [
+        Place(ARRAY, Holds.PICTURES, packed, lambda: _blank(root / ARRAY, np.flatnonzero(rows))),
+        Place(DRAWN, Holds.PICTURES, lambda: len(_existing(drawn)), lambda: _unlink(drawn)),
+        *map(made, outputs),
+        *[made(root / name) for name in BESIDE],
+        *[made(path) for path in earlier_models(root)],
+        Place(
+            f"{SAMPLES}, split.csv, copies.csv",
+            Holds.HASHES,
+            lambda: int(rows.sum()),
+            todo="kept: by them a certificate is checked; they hold no picture, but names of files",
+        ),
+    ]
+
+
+def _of_cache(
+    cache: Cache, held: set[str], remotes: Collection[str], ask_remotes: bool
+) -> Iterator[Place]:
+    shared = (
+        ""
+        if cache.is_own
+        else f"others may share {cache.path}: dvc gc --projects, with all that use it"
+    )
+    yield Place(
+        "DVC cache",
+        Holds.ANY,
+        lambda: len(cache.present(held)),
+        None if shared else lambda: cache.remove(held),
+        shared,
+    )
+    for name in cache.remotes:
+        yield _remote(cache, name, held, name in remotes, ask_remotes)
+    # Last: by it runs are known that no commit has.
+    entries = cache.entries(held)
+    others = sorted(set(cache.remotes) - set(remotes))
+    kept = (
+        f"kept, to search {choices(others)} by; goes when these are cleared too"
+        if others
+        else shared
+    )
+    yield Place(
+        "DVC run cache",
+        Holds.HASHES,
+        lambda: len(_existing(entries)),
+        None if kept else lambda: _unlink(entries),
+        kept,
+    )
+
+
+def _remote(cache: Cache, name: str, held: set[str], is_named: bool, ask: bool) -> Place:
+    def find() -> int | None:
+        try:
+            return len(cache.on_remote(name, held)) if ask else None
+        except UserError:
+            return None
+
+    return Place(
+        f"DVC remote {name}",
+        Holds.ANY,
+        find,
+        (lambda: cache.remove_from(name, held)) if is_named else None,
+        f"--yes --remote {name} removes them there, for everybody who pulls from it",
+    )
+
+
+def _of_git(root: Path, wanted: Wanted) -> list[Place]:
+    pictures = [blob for blob, path in git.ever(root) if path.lower().endswith(PICTURES)]
+    hashes = (hashlib.sha256(git.content(root, blob)).hexdigest() for blob in pictures)
+    themselves = sum(each in wanted.files for each in hashes)
+    rewrite = "git filter-repo, then a new clone everywhere; a server may keep the old commits"
+    return [
+        Place("Git, files of the request", Holds.PICTURES, lambda: themselves, todo=rewrite),
+        Place(
+            "Git, other pictures and pages",
+            Holds.PICTURES,
+            lambda: len(pictures) - themselves,
+            todo="look at them: git log --all --stat -- docs plots report",
+        ),
+    ]
+
+
+def _of_people(root: Path, wanted: Wanted, params: Params) -> list[Place]:
+    experiments = root / ".dvc/tmp/exps"
+    found = [
+        Place(
+            "source of the images",
+            Holds.PICTURES,
+            lambda: _in_source(root, wanted, params),
+            todo="delete them in data.path, or the next run packs them again; and where they were copied from",
+        ),
+        Place(
+            "workspaces of experiments",
+            Holds.ANY,
+            lambda: (
+                sum(path.is_dir() for path in experiments.glob("*")) if experiments.is_dir() else 0
+            ),
+            todo="dvc queue stop, dvc queue remove --all, then delete .dvc/tmp/exps",
+        ),
+    ]
+    if params.model.weights and not params.model.weights.startswith(f"{LEDGER}/"):
+        own = root / params.model.weights
+        found.append(
+            Place(
+                "model.weights",
+                Holds.MODELS,
+                lambda: int(own.exists()),
+                todo="withdraw it: whoever has the original and the unlearned model can compare them",
+            )
+        )
+    return [
+        *found,
+        Place(
+            "clones, backups, models handed out",
+            Holds.ANY,
+            lambda: None,
+            todo="nobody looked there; withdraw the original: beside the unlearned model it shows what is gone",
+        ),
+    ]
+
+
+def _in_source(root: Path, wanted: Wanted, params: Params) -> int:
+    """Return how many files of the request the source still has; of a packed data set all or none."""
+    if params.data.source == "synthetic":
+        return 0
+    data = params.data.model_copy(update={"path": str(root / params.data.path)})
+    samples, _ = tables(root / SAMPLES, root / SPLIT)
+    paths = samples["path"][wanted.rows(samples)]
+    try:
+        folder = listing.root_of(data)
+        if data.source in library.SETS:
+            return len(paths) if library.files(data) else 0
+    except UserError:
+        return 0
+    return len(_existing([folder / path for path in paths]))
+
+
+def earlier_models(root: Path) -> list[Path]:
+    """Return the models of the ledger that saw images of the last request: what earlier ones had left."""
+    number = len(request.read(root / REQUEST).earlier)
+    return [root / LEDGER / f"{each:03}.safetensors" for each in range(1, number + 1)]
+
+
+def _blank(path: Path, rows: np.ndarray) -> None:
+    """Write zeros over rows of an array, in a copy that takes its place: it may be a link into a cache."""
+    with atomic(path) as temporary:
+        shutil.copyfile(path, temporary)
+        images = np.lib.format.open_memmap(temporary, mode="r+")
+        images[rows] = 0
+        images.flush()
+
+
+def _existing(paths: Sequence[Path]) -> list[Path]:
+    return [path for path in paths if os.path.lexists(path)]
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(
+            file
+            for file in path.rglob("*")
+            if (file.is_file() or file.is_symlink()) and file.suffix != LOCK_FILE
+        )
+    return _existing([path])
+
+
+def _unlink(paths: Sequence[Path]) -> None:
+    for path in _existing(paths):
+        path.unlink()
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder as far as nothing else is in it."""
+    _unlink(_files(path))
+    for folder in sorted({path, *path.rglob("*")}, reverse=True):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()

@@ -1,0 +1,71 @@
+"""Which images are to go: those of the last run's request and of every one before it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+
+from unlearning.base.errors import UserError
+from unlearning.base.files import read_table
+from unlearning.data import request
+
+SAMPLES, SPLIT, REQUEST = "data/samples.csv", "data/split.csv", "data/request.json"
+COVERED = ("forget", "withdrawn", "earlier")  # roles
+RETAIN = "retain"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Images by what stays the same in every version of the data.
+
+    `classes`: whole ones, by name. `pixels`, `files`: SHA-256 of packed pixels and of the files they came from.
+    """
+
+    classes: frozenset[str]
+    pixels: frozenset[str]
+    files: frozenset[str]
+
+    def rows(self, samples: pd.DataFrame) -> Bool[np.ndarray, " N"]:
+        """Return of each row of a data/samples.csv, whichever run made it, whether it is one of them."""
+        return (
+            samples["class"].isin(self.classes)
+            | samples["pixels"].isin(self.pixels)
+            | samples["sha256"].isin(self.files)
+        ).to_numpy()
+
+    def roles(self, samples: pd.DataFrame, split: pd.DataFrame) -> set[str]:
+        """Return the roles that these images had in a run; empty if it had none of them."""
+        ids = samples["id"][self.rows(samples)]
+        return set(split["role"][split["id"].isin(ids)])
+
+
+def of_workspace(root: Path) -> Wanted:
+    """Return what the run in `root` and the requests before it covered, copies that were withdrawn included.
+
+    Raises: UserError if there is no run.
+    """
+    samples, split = tables(root / SAMPLES, root / SPLIT)
+    asked = request.read(root / REQUEST)
+    met = [asked, *asked.earlier]
+    covered = samples[samples["id"].isin(split["id"][split["role"].isin(COVERED)])]
+    if covered.empty:
+        raise UserError("no request was met here: run `dvc repro` first")
+    return Wanted(
+        classes=frozenset(name for each in met for name in each.classes),
+        pixels=frozenset(covered["pixels"])
+        | {pixels for each in met if each.images for pixels in each.images.pixels},
+        files=frozenset(covered["sha256"]),
+    )
+
+
+def tables(samples: Path, split: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return both tables of a run. Raises: UserError if one is missing or none."""
+    try:
+        return (
+            read_table(samples, ["id", "path", "sha256", "pixels", "class"]),
+            read_table(split, ["id", "subset", "role"]),
+        )
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} does not exist: run `dvc repro` first") from None

@@ -1,0 +1,249 @@
+"""What holds images of a request is found, and cleared where that may be."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from tiny_project import run
+
+from unlearning.base.errors import UserError
+from unlearning.base.files import read_table
+from unlearning.base.stage import alone
+from unlearning.data import request
+from unlearning.data.request import Images, Request
+from unlearning.erase import places
+from unlearning.erase.cached import HOLDERS, Cache
+from unlearning.erase.wanted import Wanted, of_workspace
+
+SAMPLES = "id,path,sha256,pixels,class\n0,a/0.png,f0,p0,a\n1,b/1.png,f1,p1,b\n2,b/2.png,f2,p2,b\n"
+
+
+@pytest.fixture
+def clone(tmp_path, finished_clone) -> Path:
+    """Return a finished run that was pushed to a local remote."""
+    clone = shutil.copytree(finished_clone, tmp_path / "clone", symlinks=True)
+    run(clone, "dvc", "remote", "add", "--default", "storage", str(tmp_path / "remote"))
+    run(clone, "git", "commit", "--quiet", "--all", "--message=remote")
+    run(clone, "dvc", "push")
+    return clone
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return the digest of every file but those in .dvc/tmp, where DVC notes what it looked at."""
+    return {
+        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in folder.rglob("*")
+        if file.is_file() and "tmp" not in file.relative_to(folder).parts
+    }
+
+
+def holding(folder: Path, rows: np.ndarray, files: set[str]) -> list[str]:
+    """Return the files that hold the pixels of one of the rows, or are one of the files by SHA-256."""
+    found = []
+    for file in folder.rglob("*"):
+        if file.is_file() and ".git" not in file.parts:
+            content = file.read_bytes()
+            if hashlib.sha256(content).hexdigest() in files or any(
+                row.tobytes() in content for row in rows
+            ):
+                found.append(file.relative_to(folder).as_posix())
+    return found
+
+
+def test_what_may_be_removed_is_gone_to_the_last_byte(clone, tmp_path):
+    """Must fail if the dry run removes anything, or pixels of the request stay in workspace, cache or remote.
+
+    Or if anything else goes with them: other rows, the unlearned and retrained models.
+    """
+    images = np.load(clone / "data/images.npy")
+    samples = read_table(clone / "data/samples.csv")
+    is_wanted = (samples["class"] == "elephant").to_numpy()
+    files = set(samples["sha256"][is_wanted])
+    assert {"data/images.npy", "data/animals/" + samples["path"][is_wanted].iloc[0]} <= set(
+        holding(clone, images[is_wanted], files)
+    )
+    before = digests(clone), digests(tmp_path / "remote")
+    shown = run(clone, "unlearning", "erase")
+    assert (digests(clone), digests(tmp_path / "remote")) == before
+    assert "nothing was removed" in shown and "DVC remote storage" in shown
+
+    run(clone, "unlearning", "erase", "--yes")
+    assert holding(clone, images[is_wanted], files) == []
+    assert digests(tmp_path / "remote") == before[1]
+    left = np.load(clone / "data/images.npy")
+    assert (left[~is_wanted] == images[~is_wanted]).all() and not left[is_wanted].any()
+    assert not (clone / "models/original.safetensors").exists()
+    shutil.rmtree(clone / "models/retrained")
+    (clone / "models/unlearned.safetensors").unlink()
+    run(clone, "dvc", "checkout", "models/retrained", "models/unlearned.safetensors")
+
+    run(clone, "unlearning", "erase", "--yes", "--remote", "storage")
+    assert holding(tmp_path / "remote", images[is_wanted], files) == []
+    assert 0 < len(digests(tmp_path / "remote")) < len(before[1])
+    assert "removes" not in run(clone, "unlearning", "erase")
+
+
+def test_a_certificate_lists_each_place_and_the_next_request_can_follow(clone):
+    """Must fail if a certificate of erased images cannot be checked, or `next` needs what is gone."""
+    picture = "data/animals/" + read_table(clone / "data/samples.csv")["path"].iloc[0]
+    run(clone, "unlearning", "certificate", "--erase")
+    content = json.loads((clone / "certificate.json").read_text())["content"]
+    listed = {each["place"]: (each["found"], each["left"]) for each in content["places"]}
+    assert listed["models/original.safetensors"] == (1, 0)
+    assert listed["DVC cache"][0] > 0 and listed["DVC cache"][1] == 0
+    assert listed["DVC remote storage"][1] == listed["DVC remote storage"][0] > 0
+    assert listed["clones, backups, models handed out"] == (None, None)
+    assert "erased when it was issued" in run(
+        clone, "unlearning", "certificate", "verify", "certificate.json"
+    )
+    (answer,) = json.loads(run(clone, "unlearning", "predict", picture, "--json"))
+    assert answer["discriminator_score"] is None and answer["predicted"]
+    run(clone, "unlearning", "next")
+    assert (clone / "requests/001.safetensors").exists()
+
+
+def test_a_run_that_is_broken_is_not_taken_for_an_erased_one(clone):
+    """Must fail if whatever DVC calls changed is let through after an erasure."""
+    run(clone, "unlearning", "erase", "--yes")
+    weights = clone / "models/unlearned.safetensors"
+    changed = weights.read_bytes()[:-1] + b"\0"
+    weights.unlink()
+    weights.write_bytes(changed)
+    assert "not what dvc.lock says in adversarial_train" in run(
+        clone, "unlearning", "next", fails=True
+    )
+
+
+def hand_made(root: Path, role: str | None, rows: str = SAMPLES) -> Cache:
+    """Return the cache of a repository whose only run is its dvc.lock; the objects are named after outputs."""
+    root.mkdir()
+    run(root, "git", "init", "--quiet")
+    run(root, "dvc", "init", "--quiet")
+    outs = {path: hashlib.md5(path.encode()).hexdigest() for path in HOLDERS}
+    texts = {"data/samples.csv": rows}
+    if role:
+        texts["data/split.csv"] = f"id,subset,role\n0,train,{role}\n1,train,retain\n2,test,retain\n"
+    cache = Cache(root)
+    for path, text in texts.items():
+        outs[path] = hashlib.md5(text.encode()).hexdigest()
+        file = cache.path / outs[path][:2] / outs[path][2:]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    listed = [{"path": path, "md5": md5} for path, md5 in outs.items()]
+    (root / "dvc.lock").write_text(yaml.safe_dump({"stages": {"all": {"outs": listed}}}))
+    return cache
+
+
+MADE = {
+    "models/original.safetensors",
+    "models/init",
+    "models/controls",
+    "models/discriminator.safetensors",
+}
+FIRST = {"data/images.npy", "data/animals", "data/observed"}
+SHOWN = {"plots/examples.png", "report/index.html", "data/audit_examples.csv"}
+
+
+@pytest.mark.parametrize(
+    ("role", "held"),
+    [
+        ("forget", FIRST | SHOWN | MADE),
+        ("withdrawn", FIRST | MADE),
+        ("retain", FIRST | MADE | {"models/unlearned.safetensors", "models/retrained"}),
+        ("earlier", FIRST),
+        (None, set(HOLDERS)),  # its split.csv is gone
+    ],
+)
+def test_what_a_run_holds_follows_from_the_role_the_images_had(tmp_path, role, held):
+    """Must fail if a run that retained the images keeps its models, or one that had none loses its own."""
+    cache = hand_made(tmp_path / "root", role)
+    found = cache.held(Wanted(frozenset(), frozenset({"p0"}), frozenset()))
+    assert found == {hashlib.md5(path.encode()).hexdigest() for path in held}
+    assert cache.held(Wanted(frozenset({"c"}), frozenset(), frozenset())) == (
+        set() if role else found
+    )
+
+
+def test_a_run_of_another_branch_or_a_commit_long_undone_counts(tmp_path):
+    """Must fail if only the workspace's dvc.lock is looked at."""
+    root = tmp_path / "root"
+    cache = hand_made(root, "forget")
+    run(root, "git", "add", "--all")
+    run(root, "git", "commit", "--quiet", "--message=one")
+    (root / "dvc.lock").write_text("stages: {}\n")
+    run(root, "git", "commit", "--quiet", "--amend", "--all", "--message=undone")
+    assert cache.held(Wanted(frozenset({"a"}), frozenset(), frozenset()))
+
+
+def test_copies_and_earlier_requests_are_wanted_too(tmp_path):
+    """Must fail if what was withdrawn, or an earlier request covered, counts as kept."""
+    (tmp_path / "data").mkdir()
+    request.write(
+        Request(("a",), earlier=(Request(("z",), Images(pixels=("q",))),)),
+        tmp_path / "data/request.json",
+    )
+    (tmp_path / "data/samples.csv").write_text(SAMPLES)
+    (tmp_path / "data/split.csv").write_text(
+        "id,subset,role\n0,train,forget\n1,test,withdrawn\n2,test,retain\n"
+    )
+    assert of_workspace(tmp_path) == Wanted(
+        frozenset({"a", "z"}), frozenset({"p0", "p1", "q"}), frozenset({"f0", "f1"})
+    )
+
+
+def test_a_picture_of_the_request_in_a_commit_is_found(clone):
+    """Must fail if history is left out: the file itself may be long deleted."""
+    picture = next((clone / "data/animals/elephant").iterdir())
+    shutil.copy(picture, clone / "docs/portrait.jpg")
+    run(clone, "git", "add", "docs")
+    run(clone, "git", "commit", "--quiet", "--message=portrait")
+    run(clone, "git", "rm", "--quiet", "docs/portrait.jpg")
+    run(clone, "git", "commit", "--quiet", "--message=no portrait")
+    found = {each.place.name: each for each in places.visit(clone)}
+    assert found["Git, files of the request"].found == 1
+
+
+def test_a_shared_cache_is_left_to_its_owner(clone, tmp_path):
+    """Must fail if objects go that other projects use."""
+    shutil.copytree(clone / ".dvc/cache", tmp_path / "shared")
+    run(clone, "dvc", "cache", "dir", str(tmp_path / "shared"))
+    before = digests(tmp_path / "shared")
+    found = {each.place.name: each for each in places.visit(clone, clear=True)}
+    assert found["DVC cache"].left == found["DVC cache"].found > 0
+    assert digests(tmp_path / "shared") == before
+
+
+def test_a_remote_that_cannot_be_asked_is_said_to_be_unknown(clone):
+    """Must fail if silence counts as empty, or an unknown name as done."""
+    run(clone, "dvc", "remote", "add", "far", "ssh://nowhere.invalid/folder")
+    found = {each.place.name: each for each in places.visit(clone)}
+    assert found["DVC remote far"].found is None
+    with pytest.raises(UserError, match="names near: the remotes are far, storage"):
+        places.visit(clone, remotes=["near"])
+
+
+def test_nothing_is_removed_under_a_running_stage(clone):
+    """Must fail if a training that runs loses its data, and then writes what it made of it."""
+    before = digests(clone / "data")
+    with (
+        alone("retrain", clone / "scratch/retrain.lock"),
+        pytest.raises(UserError, match="already running"),
+    ):
+        places.visit(clone, clear=True)
+    assert digests(clone / "data") == before
+
+
+def test_models_of_earlier_requests_saw_the_images_of_the_last(tmp_path):
+    """Must fail if the model that a request left, which never forgot the next one's images, is kept."""
+    (tmp_path / "data").mkdir()
+    request.write(
+        Request(("c",), earlier=(Request(("a",)), Request(("b",)))), tmp_path / "data/request.json"
+    )
+    assert [path.name for path in places.earlier_models(tmp_path)] == [
+        "001.safetensors",
+        "002.safetensors",
+    ]
