@@ -27,9 +27,7 @@ def main() -> None:
     related = neighbours.rows(observed)
 
     write_metrics("metrics/audit.json", result.metrics(figures, judged, observed, rates, article))
-    write_rows(
-        "plots/audit_figures.csv", result.table(figures, judged[UNLEARNED], of_images=of_images)
-    )
+    write_rows("plots/audit_figures.csv", result.table(figures, judged[UNLEARNED]))
     write_series(
         "plots/audit_layers.csv",
         result.layer_rows(figures, probed) if probed else [],

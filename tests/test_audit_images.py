@@ -31,6 +31,7 @@ PRIOR = Prior(
     },
     8.0,
 )
+MEASURES = membership._measures(10)
 MEMBERS, KEPT, TEST = 12, 12, 24  # of each class
 
 
@@ -120,10 +121,10 @@ def test_where_the_original_remembers_nothing_that_is_said():
 
 
 @pytest.mark.parametrize("references", [0, 1])
-def test_without_references_nothing_is_judged(references):
+def test_without_references_nothing_that_needs_them_is_judged(references):
     """Must fail if a figure that needs retrained models is made up, or a mean over none crashes."""
     found = metrics_of(observed_of(references))
-    assert found["verdict"] == Verdict.LIKENESS_UNKNOWN
+    assert found["verdict"] == Verdict.NOT_CONTRADICTED
     reason = Unmeasured.NO_REFERENCE if references == 0 else None
     if reason:
         assert found["membership_auc"]["likelihood_ratio"] == reason
@@ -137,7 +138,7 @@ def test_figures_of_a_class_are_left_out():
     assert not families & {"few_shot_recall", "knn_recall", "relearn_passes", "cka_to_original"}
     deciding = {name for name in found if catalogue.decides(name, of_images=True)}
     assert deciding == set(PRIOR.spreads)
-    rows = result.table(found, result.judge(found, observed_of(), PRIOR)[UNLEARNED], of_images=True)
+    rows = result.table(found, result.judge(found, observed_of(), PRIOR)[UNLEARNED])
     assert {row["figure"] for row in rows if row["decisive"] == "yes"} == deciding
 
 
@@ -186,11 +187,15 @@ def test_the_likelihood_ratio_is_taken_against_other_models():
     shift = np.where(is_member, 1.0, 0.0)
     base = np.linspace(-2, 2, 20)
     odds = Panel({ORIGINAL: base + shift}, {"1": base, "2": base + 0.5})
-    found = membership._against_references(odds, is_member)["membership_auc.likelihood_ratio"]
+    found = membership._against_references(odds, is_member, MEASURES)[
+        "membership_auc.likelihood_ratio"
+    ]
     assert isinstance(found.subjects[ORIGINAL], Estimate)
     assert found.subjects[ORIGINAL].value == 1.0
     assert [found.references[seed].value for seed in "12"] == [0.5, 0.5]
-    alone = membership._against_references(Panel({ORIGINAL: base}, {"1": base}), is_member)
+    alone = membership._against_references(
+        Panel({ORIGINAL: base}, {"1": base}), is_member, MEASURES
+    )
     assert alone["membership_auc.likelihood_ratio"].references["1"] == Unmeasured.NO_FLOOR
 
 

@@ -55,6 +55,19 @@ def test_a_level_that_was_not_measured_leaves_likeness_unknown(word):
     assert verdict(relearn_passes=word) == Verdict.LIKENESS_UNKNOWN
 
 
+def test_without_references_one_attack_is_enough_and_none_says_nothing():
+    """Must fail if a verdict is given where nothing was measured, or levels are asked for."""
+    inside, outside = (Reading(0.1, 0.1, word) for word in (Distance.INSIDE, Distance.OUTSIDE))
+    silent = Reading(*[Unmeasured.NEEDS_10] * 3)
+    for readings, word in (
+        ({"knn_recall": inside, "few_shot_recall": silent}, Verdict.NOT_CONTRADICTED),
+        ({"knn_recall": inside, "few_shot_recall": outside}, Verdict.CONTRADICTED),
+        ({"knn_recall": silent}, Verdict.LIKENESS_UNKNOWN),
+    ):
+        assert verdict_of(accuracies(), readings, alone=True) == word
+    assert verdict_of(accuracies(forget=0.5), {}, alone=True) == Verdict.STILL_KNOWN
+
+
 @pytest.mark.parametrize(
     ("forget", "retain", "word"),
     [(0.5, 0.9, Verdict.STILL_KNOWN), (0.0, 0.111, Verdict.DAMAGED), (0.5, 0.111, Verdict.BOTH)],
@@ -80,6 +93,8 @@ def test_an_original_that_knows_nothing_earns_no_verdict():
         ("partial", Verdict.NOT_TOLD_APART, "disagree: the model passed"),
         ("partial", Verdict.TOLD_APART, "agree: no full success"),
         ("good", Verdict.LIKENESS_UNKNOWN, "not compared"),
+        ("good", Verdict.NOT_CONTRADICTED, "not compared"),
+        ("good", Verdict.CONTRADICTED, "disagree: told apart"),
         ("good", Verdict.NOTHING_TO_FORGET, "not compared"),
         ("good", Verdict.ORIGINAL_AT_CHANCE, "not compared"),
         ("good", Verdict.TOO_FEW_IMAGES, "not compared"),

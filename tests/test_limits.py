@@ -199,7 +199,7 @@ def test_what_is_shipped_is_whole(tmp_path, monkeypatch, of_images):
     assert families == deciding
     assert all(catalogue.decides(name, of_images=of_images) for name in prior.spreads)
     assert min(prior.spreads.values()) > 0 and set(rates.false_alarms) == (
-        {2} if of_images else set(calibration.COUNTS)
+        {0, 2} if of_images else set(calibration.COUNTS)
     )
     file = tmp_path / "calibration.json"
     file.write_text(calibration.as_json(prior, rates))
@@ -207,6 +207,13 @@ def test_what_is_shipped_is_whole(tmp_path, monkeypatch, of_images):
     calibration.load.cache_clear()
     assert calibration.load(of_images=of_images) == (prior, rates)
     calibration.load.cache_clear()
+
+
+def test_without_references_what_is_contradicted_counts():
+    """Must fail if rates for no references are those of limits, which need some."""
+    run = {TWO_SIDED: figure(exact(0.9), 0.5, 0.5)}
+    assert calibration.told_apart(run, UNLEARNED, (), PRIOR)
+    assert not calibration.told_apart(run, "0", (), PRIOR)
 
 
 def test_too_few_runs_or_models_are_refused():

@@ -130,8 +130,11 @@ def audit(models: int) -> dict[str, Any]:
         "original": {"memory": "outside" if models else NO_REFERENCE},
         "error_rates": {"false_alarms": 0.0311, "caught": 0.9622},
         "worst_forget_accuracy": 0.0202,
-        "verdict": "told apart" if models else "likeness unknown",
-        "verdicts": {"original": "failed: still known", "head_edited": "told apart"},
+        "verdict": "told apart" if models else "not contradicted",
+        "verdicts": {
+            "original": "failed: still known",
+            "head_edited": "told apart" if models else "contradicted",
+        },
         "article_comparison": "disagree: told apart" if models else "not compared",
     }
 

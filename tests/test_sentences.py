@@ -88,10 +88,41 @@ def test_inside_everywhere_is_not_told_apart():
 
 
 @pytest.mark.parametrize(
+    ("control", "power"),
+    [
+        (Verdict.CONTRADICTED, "They do contradict the original with its last layer edited"),
+        (
+            Verdict.NOT_CONTRADICTED,
+            "Nor do they contradict the original with its last layer edited: here they cannot tell",
+        ),
+    ],
+)
+def test_without_references_the_power_here_is_said(control, power):
+    """Must fail if it is not said whether the same attacks catch what was never unlearned."""
+    changed = tree(Verdict.NOT_CONTRADICTED)
+    changed["audit"]["retrained"] = Unmeasured.NO_REFERENCE
+    changed["audit"]["verdicts"]["head_edited"] = control
+    trials = f"(in trials on other data they contradicted {TRIALS})"
+    assert verdict_of(changed) == (
+        "forgotten and kept, and not contradicted by any of 6 attacks that need no retrained model. "
+        f"{power} {trials}"
+    )
+    changed["audit"]["verdict"] = Verdict.CONTRADICTED
+    changed["audit_figures"]["few_shot_recall"]["reading"] = "outside"
+    assert verdict_of(changed).startswith(
+        "forgotten and kept by the output, but contradicted by 1 of 6 attacks that need no retrained model: "
+        "Few-shot recall. "
+    )
+
+
+@pytest.mark.parametrize(
     ("word", "said"),
     [
         ("outside", "by its features, images of them that it was trained on are told from others"),
-        ("inside", "by its features, it remembers single images of them no more than retrained models do"),
+        (
+            "inside",
+            "by its features, it remembers single images of them no more than models do that never saw them",
+        ),
         ("no reference", "whether it memorised single images of them is not known: no reference"),
     ],
 )  # fmt: skip

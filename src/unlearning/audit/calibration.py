@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unlearning.audit import catalogue
+from unlearning.audit import attacks, catalogue
 from unlearning.audit.compare import Figure
 from unlearning.audit.estimates import Estimate
 from unlearning.audit.limits import Prior, readings, scale
@@ -25,14 +25,14 @@ from unlearning.models.panel import UNLEARNED
 FILE = Path(__file__).with_name("calibration.json")
 DEGREES = 10.0  # of the prior, chosen: see docs/experiments.md
 SMALLEST_SHARE = 0.1  # of a variance, that is not noise of images
-COUNTS = (2, 3, 4, 7)  # of references
+COUNTS = (0, 2, 3, 4, 7)  # of references
 
 Figures = Mapping[str, Figure]
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Shares of verdicts "told apart" by the number of references.
+    """Shares of verdicts "told apart" by the number of references, of "contradicted" without any.
 
     `false_alarms`: of retrained models in the unlearned one's place. `caught`: of originals and controls.
     """
@@ -41,7 +41,7 @@ class Rates:
     caught: Mapping[int, float]
 
     def at(self, references: int) -> dict[str, float]:
-        """Return both for so many references, at least 2; where that was not measured, for the next fewer."""
+        """Return both for so many references; where that was not measured, for the next fewer."""
         known = max(count for count in self.false_alarms if count <= references)
         return {"false_alarms": self.false_alarms[known], "caught": self.caught[known]}
 
@@ -119,8 +119,14 @@ def _spread(name: str, figure: Figure, *, of_images: bool = False) -> float | No
 
 
 def told_apart(run: Figures, model: str, references: Sequence[str], prior: Prior) -> bool:
-    """Return whether any figure that decides tells the model from these references."""
-    found = readings(run, model, references, prior).values()
+    """Return whether any figure that decides tells the model from these references, or without any speaks
+    against it.
+    """
+    found = (
+        readings(run, model, references, prior)
+        if references
+        else attacks.readings(run, model, prior)
+    ).values()
     return any(each.reading == Distance.OUTSIDE for each in found)
 
 

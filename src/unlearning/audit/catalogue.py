@@ -42,6 +42,8 @@ class Entry:
     metrics/audit.json; `decides_of_images`: the verdict on single images. Of one that decides, `worse`: 0 if
     any difference from the references counts, -1 if only lower values do, +1 only higher; `unit`: of the spread
     between retrained models, given their mean. `form`: how its values are written, see `report/quoting.py`.
+    `contradicts`: which variants decide where there is no reference, since what a model has at most that never
+    saw what was to be forgotten is known: `at_most`, a value, or a figure of the same model.
     """
 
     title: str
@@ -54,6 +56,8 @@ class Entry:
     form: str = ""
     unit: Callable[[float], float] = constant
     unit_of_images: Callable[[float], float] | None = None  # where it is another
+    contradicts: tuple[str, ...] | None = ()
+    at_most: float | str = 0.0
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,8 @@ LEVELS = (
                 decides=("layer3", "features"),
                 decides_of_images=("likelihood_ratio", "layer3", "features"),
                 in_metrics=("true_class_probability", "likelihood_ratio", "features"),
+                contradicts=("true_class_probability", "layer3", "features"),
+                at_most=0.5,
             ),
             "membership_tpr.at_1_percent": Entry(
                 "TPR at 1 % FPR",
@@ -175,6 +181,11 @@ LEVELS = (
                 "TPR at 5 % FPR",
                 "The same while it names 5 % of the others wrongly.",
                 "Low is good: 0.05 is chance.",
+            ),
+            "membership_tpr.at_1_permille": Entry(
+                "TPR at 0.1 % FPR",
+                "The same while it names 0.1 % of the others wrongly.",
+                "Low is good: 0.001 is chance.",
             ),
             "membership_svc": Entry(
                 "Membership by SVC",
@@ -198,6 +209,13 @@ LEVELS = (
                 decides=ALL,
                 in_metrics=ALL,
                 unit=as_large,
+                contradicts=ALL,
+                at_most="kept_few_shot_recall",
+            ),
+            "kept_few_shot_recall": Entry(
+                "Few-shot recall, kept classes",
+                "The same of each kept class in the place of a forget class: a quarter of them have less.",
+                "A forget class that has more looks like a class that the model was taught.",
             ),
             "probe_recall": Entry(
                 "Linear probe",
@@ -212,6 +230,13 @@ LEVELS = (
                 AS_RETRAINED,
                 decides=ALL,
                 unit=as_binomial,
+                contradicts=ALL,
+                at_most="kept_knn_recall",
+            ),
+            "kept_knn_recall": Entry(
+                "Nearest neighbours, kept classes",
+                "The same of each kept class: a quarter of them have less.",
+                "A forget class that has more looks like a class that the model was taught.",
             ),
             "early_probe_recall": Entry(
                 "Early-layer probe",
@@ -253,6 +278,8 @@ LEVELS = (
                 "Highest accuracy on forget images while fine-tuning on retain images only: does "
                 "the class come back by itself?",
                 "Low is good: 0 means that it stays away.",
+                contradicts=ALL,
+                at_most=0.0,
             ),
         },
     ),
@@ -342,6 +369,12 @@ def variant(name: str) -> str:
 def decides(name: str, *, of_images: bool = False) -> bool:
     """Return whether a figure's reading enters the verdict on whole classes or on single images."""
     chosen = entry(name).decides_of_images if of_images else entry(name).decides
+    return chosen is ALL or variant(name) in chosen
+
+
+def contradicts(name: str) -> bool:
+    """Return whether a figure may contradict that the model never saw what was to be forgotten."""
+    chosen = entry(name).contradicts
     return chosen is ALL or variant(name) in chosen
 
 

@@ -31,6 +31,7 @@ from unlearning.observe.record import Observation, Observed, Sample
 Probs = Float[np.ndarray, "N C"]
 Labels = Int[np.ndarray, " N"]
 PerImage = Float[np.ndarray, " N"]
+Measures = Mapping[str, Callable[..., Measured]]
 
 ATTACKS = (
     "true_class_probability",
@@ -50,6 +51,8 @@ SEED = 0
 LEAST = 10  # members and non-members
 # Share of false positives, and the images it takes to read one: a single one must be no larger share.
 FALSE_POSITIVE_RATES = {"at_1_percent": (0.01, 100), "at_5_percent": (0.05, 20)}
+# Shown where there are as many, which is seldom.
+WITH_MANY_IMAGES = {"at_1_permille": (0.001, 1000)}
 
 
 def figures(observed: Observed) -> dict[str, Figure]:
@@ -59,7 +62,7 @@ def figures(observed: Observed) -> dict[str, Figure]:
     images = np.concatenate([members, unseen])
     is_member = np.repeat([1, 0], [len(members), len(unseen)])
     values = {"membership_svc": models.map(lambda view: _svc(view, sample))}
-    measures = _measures()
+    measures = _measures(min(len(members), len(unseen)))
     if min(len(members), len(unseen)) < LEAST:
         nothing = models.map(lambda _: needs(LEAST))
         values |= {f"{name}.{attack}": nothing for name in measures for attack in (*ATTACKS, *DEEP)}
@@ -68,7 +71,7 @@ def figures(observed: Observed) -> dict[str, Figure]:
     else:
         if sample.of_images:
             odds = models.map(lambda view: log_odds(view.probs[images], sample.labels[images]))
-            values |= _against_references(odds, is_member == 1)
+            values |= _against_references(odds, is_member == 1, measures)
         scores = models.map(
             lambda view: {
                 **attack_scores(view.probs[images], sample.labels[images], is_member),
@@ -87,18 +90,21 @@ def figures(observed: Observed) -> dict[str, Figure]:
     return {name: Figure(panel) for name, panel in values.items()}
 
 
-def _measures() -> Mapping[str, Callable[..., Measured]]:
-    """Return what is measured of an attack's scores of members and non-members."""
+def _measures(images: int) -> Measures:
+    """Return what is measured of an attack's scores of members and non-members, at least so many of each."""
+    rates = FALSE_POSITIVE_RATES | {
+        name: each for name, each in WITH_MANY_IMAGES.items() if images >= each[1]
+    }
     return {"membership_auc": partial(estimate, auc)} | {
         f"membership_tpr.{name}": partial(
             estimate, partial(true_positive_rate, false_positive_rate=rate), least=least
         )
-        for name, (rate, least) in FALSE_POSITIVE_RATES.items()
+        for name, (rate, least) in rates.items()
     }
 
 
 def _against_references(
-    odds: Panel[np.ndarray], is_member: np.ndarray
+    odds: Panel[np.ndarray], is_member: np.ndarray, measures: Measures
 ) -> dict[str, Panel[Measured]]:
     """Return what an attacker finds who knows what models that never saw an image say of it.
 
@@ -114,7 +120,6 @@ def _against_references(
         scores = own - np.mean(others, axis=0)
         return {name: of(scores[is_member], scores[~is_member]) for name, of in measures.items()}
 
-    measures = _measures()
     found = Panel(
         {
             name: attacked(own, list(odds.references.values()))

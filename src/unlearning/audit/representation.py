@@ -32,11 +32,16 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Probed:
-    """What probes found in one model: per layer, and per forget test image 1 where its class was found."""
+    """What probes found in one model: per layer, and per forget test image 1 where its class was found.
+
+    `kept_neighbours`, `kept_few_shot`: the lower quartile of what they find of each kept class in its place.
+    """
 
     linear: dict[str, Measured]
     neighbours: dict[str, Measured]
     few_shot: Measured
+    kept_neighbours: Measured
+    kept_few_shot: Measured
 
 
 def probe_all(observed: Observed) -> Panel[Probed]:
@@ -55,8 +60,16 @@ def _probe(view: Observation, sample: Sample) -> Probed:
         found = kind(features[train], labels, features[test])
         return mean((found == tested_labels).astype(float))
 
-    shots = min(np.bincount(labels, minlength=len(sample.classes))[list(sample.forget_labels)])
+    counts = np.bincount(labels, minlength=len(sample.classes))
+    shots = min(counts[list(sample.forget_labels)])
     features = view.layers[FEATURES]
+    kept = sample.rows("retain", "test")
+    hits = (knn_probe(features[train], labels, features[kept]) == sample.labels[kept]).astype(float)
+    of_kept = [
+        (label, kept[sample.labels[kept] == label])
+        for label in np.unique(sample.labels[kept]).tolist()
+        if counts[label] >= SHOTS
+    ]
     return Probed(
         {layer: recall(linear_probe, layer) for layer in LAYERS},
         {layer: recall(knn_probe, layer) for layer in LAYERS},
@@ -67,7 +80,28 @@ def _probe(view: Observation, sample: Sample) -> Probed:
                 features[train], labels, features[test], tested_labels, sample.forget_labels
             )
         ),
+        _lower_quartile([mean(hits[np.isin(kept, rows)]) for _, rows in of_kept]),
+        _lower_quartile(
+            [
+                mean(
+                    few_shot_hits(
+                        features[train], labels, features[rows], sample.labels[rows], [label]
+                    )
+                )
+                for label, rows in of_kept
+            ]
+        ),
     )
+
+
+def _lower_quartile(recalls: Sequence[Measured]) -> Measured:
+    """Return the recall that a quarter of the classes stay below, of those with enough images."""
+    measured = [each for each in recalls if isinstance(each, Estimate)]
+    if not measured:
+        return needs(10)
+    values = np.array([each.value for each in measured])
+    resampled = np.array([each.resampled for each in measured])
+    return Estimate(float(np.quantile(values, 0.25)), np.quantile(resampled, 0.25, axis=0))
 
 
 def figures(observed: Observed, probed: Panel[Probed]) -> dict[str, Figure]:
@@ -77,6 +111,8 @@ def figures(observed: Observed, probed: Panel[Probed]) -> dict[str, Figure]:
         "probe_recall": probed.map(lambda found: found.linear[FEATURES]),
         "early_probe_recall": probed.map(lambda found: found.linear[MIDDLE]),
         "few_shot_recall": probed.map(lambda found: found.few_shot),
+        "kept_few_shot_recall": probed.map(lambda found: found.kept_few_shot),
+        "kept_knn_recall": probed.map(lambda found: found.kept_neighbours),
         "knn_recall": probed.map(lambda found: found.neighbours[FEATURES]),
     }
     found = {name: Figure(panel) for name, panel in values.items()}

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from unlearning.audit import (
+    attacks,
     auditor,
     catalogue,
     gap,
@@ -23,7 +24,7 @@ from unlearning.audit.limits import Prior, Reading, readings
 from unlearning.audit.outputs import entropy, hits
 from unlearning.audit.representation import Probed, probe_all
 from unlearning.audit.verdict import against_article, decisive, verdict
-from unlearning.audit.words import Distance, RequestKind, Unmeasured, Verdict
+from unlearning.audit.words import LEAST_REFERENCES, Distance, RequestKind, Unmeasured, Verdict
 from unlearning.models.layers import FEATURES, LAYERS
 from unlearning.models.panel import ORIGINAL, UNLEARNED, Panel
 from unlearning.observe.record import Observation, Observed, Sample, spread_evenly
@@ -55,6 +56,8 @@ def figures(observed: Observed, probed: Panel[Probed] | None = None) -> dict[str
 def judge(found: Mapping[str, Figure], observed: Observed, prior: Prior) -> dict[str, Readings]:
     """Return by subject the reading of each figure that decides."""
     references = list(observed.models.references)
+    if len(references) < LEAST_REFERENCES:
+        return {name: attacks.readings(found, name, prior) for name in observed.models.subjects}
     return {name: readings(found, name, references, prior) for name in observed.models.subjects}
 
 
@@ -71,8 +74,12 @@ def metrics(
     `judge`. `article`: the band of the article's score of the unlearned model.
     """
     of_images = observed.sample.of_images
+    references = len(observed.models.references)
+    alone = references < LEAST_REFERENCES
     verdicts = {
-        name: verdict(_accuracies(found, observed, name), judged[name], of_images=of_images)
+        name: verdict(
+            _accuracies(found, observed, name), judged[name], of_images=of_images, alone=alone
+        )
         for name in observed.models.subjects
     }
     if of_images and verdicts[ORIGINAL] == verdicts[UNLEARNED] == Verdict.NOT_TOLD_APART:
@@ -83,7 +90,6 @@ def metrics(
         if catalogue.in_metrics(name, of_images=of_images)
     }
     places = list(decisive(judged[UNLEARNED]).values())
-    references = len(observed.models.references)
 
     return {
         "request": RequestKind.IMAGES if of_images else RequestKind.CLASSES,
@@ -110,7 +116,7 @@ def metrics(
         **({"earlier": again} if (again := earlier(observed)) else {}),
         **{key: mean_of_references(found[name].values) for name, key in FLOORS.items()},
         "decisive": {str(place): places.count(place) for place in Distance},
-        "error_rates": rates.at(references) if references > 1 else Unmeasured.NO_FLOOR,
+        "error_rates": rates.at(references),
         "worst_forget_accuracy": worst_forget_accuracy(observed, UNLEARNED),
         "verdict": verdicts[UNLEARNED],
         "verdicts": {name: word for name, word in verdicts.items() if name != UNLEARNED},
@@ -153,9 +159,7 @@ def _accuracy(view: Observation, sample: Sample, rows: np.ndarray) -> float:
     return float(hits(view.probs[rows], sample.labels[rows]).mean())
 
 
-def table(
-    found: Mapping[str, Figure], judged: Readings, *, of_images: bool = False
-) -> list[dict[str, Any]]:
+def table(found: Mapping[str, Figure], judged: Readings) -> list[dict[str, Any]]:
     """Return a row per figure: every model's value, the unlearned model's interval and reading."""
     rows = []
     silent = Reading(*[Unmeasured.NOT_JUDGED] * 3)
@@ -165,7 +169,7 @@ def table(
         rows.append(
             {
                 "figure": name,
-                "decisive": "yes" if catalogue.decides(name, of_images=of_images) else "no",
+                "decisive": "yes" if name in judged else "no",
                 **vars(judged.get(name, silent)),
                 "low": low,
                 "high": high,

@@ -15,13 +15,23 @@ ARTICLE_SUCCESS = (Band.EXCELLENT, Band.GOOD)
 
 
 def verdict(
-    accuracies: Accuracies, readings: Mapping[str, Reading], *, of_images: bool = False
+    accuracies: Accuracies,
+    readings: Mapping[str, Reading],
+    *,
+    of_images: bool = False,
+    alone: bool = False,
 ) -> Verdict:
-    """Return the verdict on one model: what accuracy alone says, or how it compares with retrained models."""
+    """Return the verdict on one model: what accuracy alone says, or how it compares with retrained models.
+
+    `alone`: there are none; `readings` are those of `attacks`.
+    """
     found = assess(accuracies, of_images=of_images)
     if found not in (Verdict.FORGOTTEN_AND_KEPT, Verdict.KEPT):
         return found
     measured = decisive(readings)
+    if alone and measured:
+        is_contradicted = Distance.OUTSIDE in measured.values()
+        return Verdict.CONTRADICTED if is_contradicted else Verdict.NOT_CONTRADICTED
     needed = {level.key for level in catalogue.levels(of_images=of_images)}
     if {catalogue.level_of(name).key for name in measured} != needed:
         return Verdict.LIKENESS_UNKNOWN
@@ -40,7 +50,7 @@ def against_article(article: str, found: Verdict) -> Comparison:
     success = article in ARTICLE_SUCCESS
     if found in (Verdict.STILL_KNOWN, Verdict.DAMAGED, Verdict.BOTH):
         return Comparison.ARTICLE_BLIND if success else Comparison.BOTH_FAILURE
-    if found == Verdict.TOLD_APART:
+    if found in (Verdict.TOLD_APART, Verdict.CONTRADICTED):
         return Comparison.ARTICLE_SHORT if success else Comparison.NEITHER_FULL
     if found in (Verdict.NOT_TOLD_APART, Verdict.NOR_THE_ORIGINAL):
         return Comparison.BOTH_SUCCESS if success else Comparison.ARTICLE_STRICT

@@ -21,6 +21,9 @@ class Verdict(StrEnum):
     LIKENESS_UNKNOWN = "likeness unknown"
     TOLD_APART = "told apart"
     NOT_TOLD_APART = "not told apart"
+    # Without retrained models.
+    CONTRADICTED = "contradicted"
+    NOT_CONTRADICTED = "not contradicted"
     # Of single images, of which accuracy says no more than whether the rest was kept.
     KEPT = "kept, forgetting not known"
     NOR_THE_ORIGINAL = "not told apart, nor original"
@@ -32,9 +35,14 @@ SUCCESSES = frozenset(
         Verdict.LIKENESS_UNKNOWN,
         Verdict.TOLD_APART,
         Verdict.NOT_TOLD_APART,
+        Verdict.CONTRADICTED,
+        Verdict.NOT_CONTRADICTED,
         Verdict.NOR_THE_ORIGINAL,
     }
 )
+
+
+LEAST_REFERENCES = 2  # retrained models; with fewer nothing says how far apart they lie
 
 
 class RequestKind(StrEnum):

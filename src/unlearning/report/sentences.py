@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from unlearning.audit import catalogue
 from unlearning.audit.words import (
+    LEAST_REFERENCES,
     SUCCESSES,
     Band,
     Comparison,
@@ -32,6 +33,8 @@ OUTCOMES = {
     Verdict.LIKENESS_UNKNOWN: "forgotten and kept by the output, but likeness to retraining is not known",
     Verdict.TOLD_APART: "forgotten and kept by the output, but told apart from retraining",
     Verdict.NOT_TOLD_APART: "forgotten and kept, and not told apart from retraining",
+    Verdict.CONTRADICTED: "forgotten and kept by the output, but contradicted",
+    Verdict.NOT_CONTRADICTED: "forgotten and kept, and not contradicted",
 }
 # Of single images, where they say something else.
 OUTCOMES_OF_IMAGES = {
@@ -42,6 +45,8 @@ OUTCOMES_OF_IMAGES = {
     Verdict.LIKENESS_UNKNOWN: "kept, but likeness to retraining is not known",
     Verdict.TOLD_APART: "kept, but told apart from retraining",
     Verdict.NOT_TOLD_APART: "kept, and not told apart from retraining",
+    Verdict.CONTRADICTED: "kept, but contradicted",
+    Verdict.NOT_CONTRADICTED: "kept, and not contradicted",
     Verdict.NOR_THE_ORIGINAL: (
         "kept, and not told apart from retraining; but neither is the original: nothing here shows that it "
         "remembered these images"
@@ -69,7 +74,7 @@ COMPARISONS = {
 MEMORY: Mapping[str, str] = {
     Distance.OUTSIDE: "by its features, images of them that it was trained on are told from others",
     Distance.INSIDE: (
-        "by its features, it remembers single images of them no more than retrained models do"
+        "by its features, it remembers single images of them no more than models do that never saw them"
     ),
 }
 REASONS: Mapping[str, str] = {
@@ -102,6 +107,11 @@ def verdict(metrics: Metrics) -> str:
 def of_images(metrics: Metrics) -> bool:
     """Return whether single images were to be forgotten, not whole classes."""
     return metrics.word(RequestKind, "audit", "request") == RequestKind.IMAGES
+
+
+def alone(metrics: Metrics) -> bool:
+    """Return whether the audit went without retrained models: fewer than two say nothing of their spread."""
+    return _references(metrics) < LEAST_REFERENCES
 
 
 def control(metrics: Metrics, name: str) -> str:
@@ -221,16 +231,15 @@ def _compared(metrics: Metrics, verdict: Verdict) -> str:
     }
     measured = {name for name, word in words.items() if word in list(Distance)}
     outside = [name for name in words if words[name] == Distance.OUTSIDE]
+    silent = [
+        level.title.lower()
+        for level in catalogue.levels(of_images=of_images(metrics))
+        if not catalogue.in_order(measured, level)
+    ]
     if verdict == Verdict.LIKENESS_UNKNOWN:
-        silent = [
-            level.title.lower()
-            for level in catalogue.levels(of_images=of_images(metrics))
-            if not catalogue.in_order(measured, level)
-        ]
-        if count < 2:
+        if alone(metrics):
             return f": it takes 2 retrained models, and there {'is' if count else 'are'} {count}"
         return f": not measured: {', '.join(silent)}"
-    limits = f"further from {count} retrained models than one more would"
     rates = " and ".join(
         f"{metrics.number('audit', 'error_rates', key):.0%} of {models}"
         for key, models in (
@@ -238,12 +247,30 @@ def _compared(metrics: Metrics, verdict: Verdict) -> str:
             ("caught", "originals" if of_images(metrics) else "originals and edited heads"),
         )
     )
+    if verdict in (Verdict.CONTRADICTED, Verdict.NOT_CONTRADICTED):
+        found = f"{len(outside) or 'any'} of {len(measured)} attacks that need no retrained model"
+        found += f": {named(outside)}" if outside else ""
+        return f" by {found}. {_power(metrics)} (in trials on other data they contradicted {rates})"
+    limits = f"further from {count} retrained models than one more would"
     found = (
         f"{len(outside)} of {len(measured)} decisive figures lie {limits}: {named(outside)}"
         if outside
         else f"none of {len(measured)} decisive figures lies {limits}"
     )
     return f": {found} (in trials on other data the audit told apart {rates})"
+
+
+def _power(metrics: Metrics) -> str:
+    """Return whether attacks without a reference catch here what was never made to forget."""
+    control, words = (
+        ("original", "the original")
+        if of_images(metrics)
+        else ("head_edited", "the original with its last layer edited")
+    )
+    caught = metrics.word(Verdict, "audit", "verdicts", control) == Verdict.CONTRADICTED
+    if caught:
+        return f"They do contradict {words}"
+    return f"Nor do they contradict {words}: here they cannot tell"
 
 
 def _references(metrics: Metrics) -> int:
