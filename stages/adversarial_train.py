@@ -25,8 +25,9 @@ FINAL = ("discriminator_accuracy", "discriminator_loss", "effective_classes", "g
 
 
 def main() -> None:
-    params, recipe, machine = load(GameParams), load(OriginalParams), load(MachineParams)
+    params, machine = load(GameParams), load(MachineParams)
     images = dataset.load("data")
+    recipe = load(OriginalParams).recipe(len(images.select(subset="train")))
     original, _ = weights.load_classifier("models/original.safetensors")
     players = load_players("models/init")
     sizes = cost.Sizes(

@@ -24,7 +24,9 @@ def main() -> None:
 
     counts = possible.require(params)
     sizes = possible.trained_on(params, counts)
-    if remark := cost.remark(params.game, sizes, params.original):
+    if remark := cost.remark(
+        params.game, sizes, params.original.recipe(sizes.forget + sizes.retain)
+    ):
         progress.say(f"check_request: {remark}")
     for remark in listing.remarks(params.data):
         progress.say(f"check_request: {remark}")

@@ -2,7 +2,8 @@
 
 Or take models that a person retrained (`retrain.weights`): they are numbered from 1. Where the original was not
 trained here (`model.weights`) but the retrained models are, a control beside them is trained on all images; not
-where it is what an earlier request left.
+where it is what an earlier request left. Where training does not begin with random weights (`model.start`),
+what it begins with is kept as a control.
 
 Reads: data/images.npy, data/request.json, data/samples.csv, data/split.csv, data/weights.json (of the files
 that `model` and `retrain` name). Writes: models/retrained/<seed>.safetensors, models/controls,
@@ -17,7 +18,7 @@ from unlearning.data import dataset
 from unlearning.models import foreign, weights
 from unlearning.models.classifier import Classifier
 from unlearning.models.forward import accuracy, predict_logits
-from unlearning.models.panel import SAME_RECIPE
+from unlearning.models.panel import SAME_RECIPE, START
 from unlearning.models.train import train
 from unlearning.settings.load import load
 from unlearning.settings.machine import MachineParams
@@ -27,10 +28,12 @@ from unlearning.settings.retrain import RetrainParams
 
 
 def main() -> None:
-    params, recipe, machine = load(ModelParams), load(OriginalParams), load(MachineParams)
+    params, machine = load(ModelParams), load(MachineParams)
     references = load(RetrainParams)
     device = hardware.choose(machine.device, machine.precision)
     images = dataset.load("data")
+    everything = images.select(subset="train")
+    recipe = load(OriginalParams).recipe(len(everything))
     retain = images.select(role="retain", subset="train")
     validation = images.select(role="retain", subset="validation")
     curve = progress.Curve("retrain")
@@ -70,7 +73,7 @@ def main() -> None:
             model = train(
                 foreign.new_model(params, images, seed),
                 images,
-                images.select(subset="train"),
+                everything,
                 recipe,
                 seed,
                 device,
@@ -78,6 +81,11 @@ def main() -> None:
             )
             path = f"models/controls/{SAME_RECIPE}.safetensors"
             weights.save(model, images.labelling, path, session.fingerprint)
+
+        if params.start:
+            path = f"models/controls/{START}.safetensors"
+            begun = foreign.new_model(params, images, recipe.seed).eval()
+            weights.save(begun, images.labelling, path, session.fingerprint)
 
         files.write_series("plots/retrain.csv", curve.rows, columns=("seed", "epoch", "loss"))
         files.write_metrics("metrics/retrain.json", {"validation_accuracy": accuracies})

@@ -20,9 +20,11 @@ from unlearning.settings.original import OriginalParams
 
 
 def main() -> None:
-    params, recipe, machine = load(ModelParams), load(OriginalParams), load(MachineParams)
+    params, machine = load(ModelParams), load(MachineParams)
     device = hardware.choose(machine.device, machine.precision)
     images = dataset.load_subsets("data")
+    trained_on = images.select(subset="train")
+    recipe = load(OriginalParams).recipe(len(trained_on))
     curve = progress.Curve("train_original")
 
     with resume.session("train_original", device) as session:
@@ -31,10 +33,14 @@ def main() -> None:
                 params.weights, "model.weights", params, images.labelling
             )
         else:
+            progress.say(
+                f"train_original: {len(trained_on)} images of {images.image_size} pixels, {recipe.epochs} "
+                f"epochs of batches of {recipe.batch_size}"
+            )
             model = train(
                 foreign.new_model(params, images, recipe.seed),
                 images,
-                images.select(subset="train"),
+                trained_on,
                 recipe,
                 recipe.seed,
                 device,
@@ -54,6 +60,8 @@ def main() -> None:
             "metrics/train_original.json",
             {
                 "validation_accuracy": accuracy(logits, images.labels[validation]),
+                "epochs": recipe.epochs,
+                "batch_size": recipe.batch_size,
                 "weights": Weights.GIVEN if params.weights else Weights.TRAINED,
                 "warnings": doubt,
             },

@@ -71,7 +71,7 @@ def build_game(**changes: object) -> GameParams:
 
 def build_original(**changes: object) -> OriginalParams:
     """Return a short training recipe, with these values changed."""
-    return OriginalParams(**VALID["original"] | {"batch_size": 8, "epochs": 1} | changes)
+    return OriginalParams(**VALID["original"] | {"batch_size": 8, "epochs": 1} | changes).recipe(1)
 
 
 @dataclass(frozen=True)

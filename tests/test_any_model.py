@@ -128,6 +128,31 @@ def test_a_model_goes_out_and_comes_back_as_given_weights(tmp_path, monkeypatch,
     assert "own split is not known" in page
 
 
+def test_what_training_began_with_stands_beside_it(tmp_path, monkeypatch, restored_torch):
+    """Must fail if a start that knows the class passes unseen, is judged by outputs that were never trained.
+
+    Or if it is shown where training began with random weights.
+    """
+    for folder in (tmp_path / "first", tmp_path / "second"):
+        photographs(folder / "photos")
+    run(tmp_path / "first", monkeypatch, model__name="timm/test_convnext", original__epochs=3)
+    assert "start" not in read_metrics("metrics/audit.json")
+    assert "What training began with" not in Path("report/model_card.md").read_text()
+    knows = tmp_path / "first/models/original.safetensors"
+    export.export(knows, tmp_path / "knows.pth", load_params().model)
+    start = {"model__name": "timm/test_convnext", "model__start": str(tmp_path / "knows.pth")}
+    run(tmp_path / "second", monkeypatch, **start)
+    found = read_metrics("metrics/audit.json")
+    table = read_table("plots/audit_figures.csv").set_index("figure")
+    assert table["start"]["probe_recall"] == found["start"]["probe_recall"]
+    begun, _ = weights.load_classifier("models/controls/start.safetensors")
+    known, _ = weights.load_classifier(knows)
+    assert torch.equal(next(begun.parameters()), next(known.parameters()))
+    assert "start" not in found["verdicts"]
+    assert "began with" in Path("report/index.html").read_text()
+    assert "What training began with" in Path("report/model_card.md").read_text()
+
+
 def test_a_control_of_the_same_recipe_stands_beside_given_weights(
     tmp_path, monkeypatch, restored_torch
 ):
@@ -209,7 +234,7 @@ def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu
 
 
 @pytest.mark.parametrize(
-    ("references", "line"), [([], "no retrained model"), ([1], "there is no verdict")]
+    ("references", "line"), [([], "no retrained model"), ([1], "whether anything contradicts")]
 )
 def test_too_few_references_are_told_beforehand(references, line, tmp_path, monkeypatch):
     """Must fail if a person learns after an hour that there will be no verdict."""

@@ -78,6 +78,7 @@ def test_rows_are_the_decoded_files_in_listed_order(tmp_path):
         assert row.sha256 == hashlib.sha256((root / row.path).read_bytes()).hexdigest()
         assert row.pixels == hashlib.sha256(images[row.id].tobytes()).hexdigest()
     assert counts == {
+        "image_size": 32,
         "images": 8,
         "skipped": 0,
         "duplicates": 0,

@@ -101,7 +101,7 @@ def test_valid_parameters_come_back_as_written(tmp_path):
         ("recipe", "articel", "'adversarial' or 'article'"),
         ("device", "gpu", "'auto', 'cpu' or 'cuda'"),
         ("precision", "fp16", "'auto', 'fp32' or 'bf16'"),
-        ("data__image_size", 0, "greater than or equal to 32"),
+        ("data__image_size", 0, "auto or a whole number from 32 to 1024"),
         ("data__source", "web", "'synthetic', 'folder', 'table', 'cifar10'"),
         ("data__path", "", "at least 1 character"),
         ("data__path", 3, "valid string"),

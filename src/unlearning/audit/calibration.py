@@ -20,7 +20,7 @@ from unlearning.audit.limits import Prior, readings, scale
 from unlearning.audit.words import Distance
 from unlearning.base.errors import UserError
 from unlearning.base.files import rounded
-from unlearning.models.panel import UNLEARNED
+from unlearning.models.panel import START, UNLEARNED
 
 FILE = Path(__file__).with_name("calibration.json")
 DEGREES = 10.0  # of the prior, chosen: see docs/experiments.md
@@ -144,7 +144,7 @@ def error_rates(
     for place, run in enumerate(runs):
         prior = fit([*runs[:place], *runs[place + 1 :]], of_images=of_images)
         values = next(iter(run.values())).values
-        controls = [name for name in values.subjects if name != UNLEARNED]
+        controls = [name for name in values.subjects if name not in (UNLEARNED, START)]
         for count in counts:
             for into, models in ((alarms, values.references), (caught, controls)):
                 for model in models:

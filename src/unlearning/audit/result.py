@@ -26,7 +26,7 @@ from unlearning.audit.representation import Probed, probe_all
 from unlearning.audit.verdict import against_article, decisive, verdict
 from unlearning.audit.words import LEAST_REFERENCES, Distance, RequestKind, Unmeasured, Verdict
 from unlearning.models.layers import FEATURES, LAYERS
-from unlearning.models.panel import ORIGINAL, UNLEARNED, Panel
+from unlearning.models.panel import ORIGINAL, START, UNLEARNED, Panel
 from unlearning.observe.record import Observation, Observed, Sample, spread_evenly
 
 Readings = Mapping[str, Reading]
@@ -81,6 +81,7 @@ def metrics(
             _accuracies(found, observed, name), judged[name], of_images=of_images, alone=alone
         )
         for name in observed.models.subjects
+        if name != START  # its outputs were never trained
     }
     if of_images and verdicts[ORIGINAL] == verdicts[UNLEARNED] == Verdict.NOT_TOLD_APART:
         verdicts[UNLEARNED] = verdicts[ORIGINAL] = Verdict.NOR_THE_ORIGINAL
@@ -112,6 +113,7 @@ def metrics(
             ),
             "memory": judged[ORIGINAL][MEMORY].reading,
         },
+        **(_of_start(found) if START in observed.models.subjects and not of_images else {}),
         **({"gap": gap.metrics(found, observed)} if of_images else {}),
         **({"earlier": again} if (again := earlier(observed)) else {}),
         **{key: mean_of_references(found[name].values) for name, key in FLOORS.items()},
@@ -121,6 +123,16 @@ def metrics(
         "verdict": verdicts[UNLEARNED],
         "verdicts": {name: word for name, word in verdicts.items() if name != UNLEARNED},
         "article_comparison": against_article(article, verdicts[UNLEARNED]),
+    }
+
+
+def _of_start(found: Mapping[str, Figure]) -> dict[str, Any]:
+    """Return what the features find of the classes before any training here."""
+    return {
+        START: {
+            name: plain(found[name].values.subjects[START])
+            for name in ("probe_recall", "few_shot_recall", "knn_recall")
+        }
     }
 
 

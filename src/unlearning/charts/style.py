@@ -17,9 +17,9 @@ matplotlib.rcdefaults()
 # Stand-in colours: in the page CSS variables stand in their place.
 INK, RULE = "#010203", "#010204"
 # Okabe & Ito's palette: told apart by people with any colour vision.
-ORIGINAL, UNLEARNED, RETRAINED, HEAD_EDITED, SAME_RECIPE = (
+ORIGINAL, UNLEARNED, RETRAINED, HEAD_EDITED, SAME_RECIPE, START = (
     *("#e69f00", "#0072b2", "#7f7f7f", "#cc79a7"),
-    "#009e73",
+    *("#009e73", "#d55e00"),
 )
 
 # Inches; a chart is shown at this size or larger, but never wider than the screen.
@@ -79,6 +79,7 @@ STYLES = {
     "retrained": Style("retrained", RETRAINED, "D", "-", 1.0),
     "head_edited": Style("head-edited", HEAD_EDITED, "^", (0, (1, 1.2)), 1.4),
     "same_recipe": Style("same recipe, all images", SAME_RECIPE, "v", (0, (2, 1)), 1.4),
+    "start": Style("the start itself", START, "P", (0, (3, 1, 1, 1)), 1.4),
 }
 # What is judged is drawn on top of what it is held against.
 ABOVE = ("unlearned", "branch")

@@ -20,7 +20,9 @@ from unlearning.models import build
 from unlearning.models.classifier import Classifier
 from unlearning.observe.schedule import BUDGET
 from unlearning.observe.views import FORGET_TRAINING_IMAGES, RETAIN_TRAINING_IMAGES
+from unlearning.settings.original import Recipe
 from unlearning.settings.whole import Params
+from unlearning.sources import listing
 from unlearning.sources.listing import Counts
 
 # Steps are timed for so long once the first two are over, which also set the memory up.
@@ -40,6 +42,8 @@ class Forecast:
     """Images by role and subset, a training's image passes, images a second, and seconds by part of the run."""
 
     images: dict[str, dict[str, int]]
+    image_size: int
+    recipe: Recipe
     parameters: int
     passes: int
     speed: float
@@ -53,16 +57,18 @@ def forecast(
     speed_of: Callable[[Classifier, int, Hardware], float] | None = None,
 ) -> Forecast:
     """Return what a run with these parameters will take on this machine. `speed_of`: as `images_a_second`."""
+    size, sizes = listing.image_size(params.data), trained_on(params, counts)
+    recipe = params.original.recipe(sizes.forget + sizes.retain)
     model = build.new_classifier(
-        build.of_params(params.model, params.data.image_size),
-        params.data.image_size,
+        build.of_params(params.model, size),
+        size,
         len(counts),
         seed=0,
     )
-    speed = (speed_of or images_a_second)(model, params.original.batch_size, hardware)
-    images, sizes = by_role(params, counts), trained_on(params, counts)
+    speed = (speed_of or images_a_second)(model, recipe.batch_size, hardware)
+    images = by_role(params, counts)
     total = sum(sum(images[role].values()) for role in ("forget", "retain"))
-    one = sizes.retain * params.original.epochs / speed
+    one = sizes.retain * recipe.epochs / speed
     game = max(params.cost * one, LEAST_STEPS * params.batch_size / speed) * GAME_BY_CLOCK
     retrained = len(params.retrain.seeds)
     # One more on all images, where the original has a recipe of its own.
@@ -78,14 +84,14 @@ def forecast(
     )
     observed = models * ((min(sample, total) + total) * FORWARD + 2 * BUDGET) / speed
     original = (
-        0.0
-        if params.model.weights
-        else (sizes.forget + sizes.retain) * params.original.epochs / speed
+        0.0 if params.model.weights else (sizes.forget + sizes.retain) * recipe.epochs / speed
     )
     return Forecast(
         images,
+        size,
+        recipe,
         sum(weight.numel() for weight in model.parameters()),
-        sizes.retain * params.original.epochs,
+        sizes.retain * recipe.epochs,
         speed,
         {
             "images": total / DECODED_A_SECOND / torch.get_num_threads(),
@@ -151,11 +157,12 @@ def not_measured(params: Params, images: dict[str, dict[str, int]]) -> list[str]
     lines = []
     if references == 0:
         lines.append(
-            "no retrained model: nothing says what a model that never saw the class would do"
+            "no retrained model: the verdict is whether anything contradicts forgetting, which proves less"
         )
     elif references == 1:
         lines.append(
-            "one retrained model: how far two of them differ is not known, so there is no verdict"
+            "one retrained model: how far two of them differ is not known, so the verdict is whether anything "
+            "contradicts forgetting"
         )
     if min(forget, unseen["test"]) < LEAST:
         lines.append(
@@ -196,8 +203,9 @@ def told(params: Params, counts: Counts, found: Forecast, hardware: Hardware) ->
     precision = "bf16" if hardware.bf16 else "fp32"
     lines += [
         f"model: {model.name}, {found.parameters / 1e6:.1f} million parameters, "
-        f"{params.data.image_size} pixels, {whence}",
-        f"one retraining: {found.passes:,} image passes, {found.speed:,.0f} a second on {hardware.device} in "
+        f"{found.image_size} pixels, {whence}",
+        f"one retraining: {found.recipe.epochs} epochs of batches of {found.recipe.batch_size}, "
+        f"{found.passes:,} image passes, {found.speed:,.0f} a second on {hardware.device} in "
         + precision,
         "about "
         + ", ".join(f"{name} {_shown(seconds)}" for name, seconds in found.seconds.items())

@@ -7,6 +7,7 @@ from unlearning.base.fingerprint import sha256
 from unlearning.check import asked
 from unlearning.data import request, split
 from unlearning.methods.shared import cost
+from unlearning.settings.types import AUTO
 from unlearning.settings.whole import Params
 from unlearning.sources import listing
 from unlearning.sources.listing import Counts
@@ -64,13 +65,19 @@ def _require_gpu() -> None:
 
 def _require_models(params: Params, classes: tuple[str, ...]) -> None:
     given = params.model.weights or params.model.start or params.retrain.weights
+    of_one_size = params.model.weights or params.retrain.weights
+    if of_one_size and params.data.image_size == AUTO and not params.forget.previous:
+        raise UserError(
+            "params.yaml: data.image_size is 'auto', but given weights were trained at one size: name it"
+        )
     if params.model.name == PLAIN and not given:
         return
     from unlearning.data.dataset import Labelling  # here alone: PyTorch takes seconds to import
     from unlearning.models import build, foreign
 
-    labelling = Labelling(classes, params.data.image_size)
-    build.of_params(params.model, params.data.image_size)
+    image_size = listing.image_size(params.data)
+    labelling = Labelling(classes, image_size)
+    build.of_params(params.model, image_size)
     if params.model.weights:
         foreign.load_classifier(params.model.weights, "model.weights", params.model, labelling)
     for file in params.retrain.weights:

@@ -10,6 +10,8 @@ U = TypeVar("U")
 UNLEARNED, ORIGINAL, CONTROL = "unlearned", "original", "head_edited"
 # Trained by the recipe of the retrained models on all images, where the original has a recipe of its own.
 SAME_RECIPE = "same_recipe"
+# What training began with, where that is no random network: what it knows, retrained models know too.
+START = "start"
 
 
 @dataclass(frozen=True)

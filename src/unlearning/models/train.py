@@ -24,7 +24,7 @@ from unlearning.data.dataset import (
     shuffled_batches,
 )
 from unlearning.models.classifier import Classifier
-from unlearning.settings.original import OriginalParams
+from unlearning.settings.original import Recipe
 
 WARM_UP = 0.1  # share of the training in which the learning rate rises
 
@@ -33,7 +33,7 @@ def train(
     model: Classifier,
     data: Dataset,
     indices: Int[Tensor, " K"],
-    params: OriginalParams,
+    params: Recipe,
     seed: int,
     hardware: Hardware,
     report: Report = silent,

@@ -20,7 +20,7 @@ from scipy.special import softmax
 from unlearning.base.errors import UserError
 from unlearning.base.files import atomic, read_table, write_table
 from unlearning.base.tensors import read_tensors
-from unlearning.models.panel import CONTROL, ORIGINAL, SAME_RECIPE, UNLEARNED, Panel
+from unlearning.models.panel import CONTROL, ORIGINAL, SAME_RECIPE, START, UNLEARNED, Panel
 
 # Kinds of fine-tuning, by the images that it takes.
 WITH_FORGET_IMAGES, RETAIN_ONLY = "forget and retain", "retain only"
@@ -218,9 +218,10 @@ def load(folder: Path) -> Observed:
         if not sample.of_images:
             control = folder / f"{CONTROL}.safetensors"
             subjects[CONTROL] = load_observation(control, original.layers)
-        same_recipe = folder / f"controls/{SAME_RECIPE}.safetensors"
-        if same_recipe.exists():
-            subjects[SAME_RECIPE] = load_observation(same_recipe)
+        for name in (SAME_RECIPE, START):
+            control = folder / f"controls/{name}.safetensors"
+            if control.exists():
+                subjects[name] = load_observation(control)
         files = sorted(
             (folder / "retrained").glob("*.safetensors"), key=lambda file: int(file.stem)
         )

@@ -127,6 +127,11 @@ class Evidence:
         return "same_recipe" in self.series["audit_figures"]
 
     @property
+    def has_start(self) -> bool:
+        """Return whether training began with other than random weights, and these stand beside as a control."""
+        return "start" in self.series["audit_figures"]
+
+    @property
     def cautions(self) -> list[str]:
         """Return what a reader must know of the references."""
         return cautions(self.params, split_given=self.split_given)

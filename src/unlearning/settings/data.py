@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from unlearning.settings.types import ImageSize, Name, Section, Seed
+from unlearning.settings.types import ImageSizeOrAuto, Name, Section, Seed
 
 
 class DataParams(Section):
@@ -18,7 +18,7 @@ class DataParams(Section):
     path: Annotated[str, Field(min_length=1)]
     download: bool
     classes: dict[Name, Name]
-    image_size: ImageSize
+    image_size: ImageSizeOrAuto
     on_bad_image: Literal["skip", "fail"]
     images_per_class: Annotated[int, Field(ge=10, le=100_000)]
     seed: Seed

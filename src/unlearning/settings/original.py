@@ -1,10 +1,28 @@
 """The section `original`."""
 
-from typing import Annotated, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
-from pydantic import Field
+from unlearning.settings.types import (
+    AUTO,
+    BatchSizeOrAuto,
+    CountOrAuto,
+    NonNegative,
+    Positive,
+    Section,
+    Seed,
+)
 
-from unlearning.settings.types import Count, NonNegative, Positive, Section, Seed
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a classifier is trained, in numbers."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    seed: int
 
 
 class OriginalParams(Section):
@@ -15,8 +33,37 @@ class OriginalParams(Section):
 
     key: ClassVar[str] = "original"
 
-    epochs: Count
-    batch_size: Annotated[int, Field(ge=2)]
+    epochs: CountOrAuto
+    batch_size: BatchSizeOrAuto
     lr: Positive
     weight_decay: NonNegative
     seed: Seed
+
+    def recipe(self, images: int) -> Recipe:
+        """Return it in numbers, for an original that is trained on so many images.
+
+        The retrained models take the same, though they see fewer. `auto`: what helped on validation images
+        (docs/experiments.md).
+        """
+        return Recipe(
+            epochs=epochs_for(images) if self.epochs == AUTO else self.epochs,
+            batch_size=batch_size_for(images) if self.batch_size == AUTO else self.batch_size,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            seed=self.seed,
+        )
+
+
+def epochs_for(images: int) -> int:
+    """Return the passes over so many training images.
+
+    20; of few images up to 80, to make 10,000 image passes; of many down to 10, to make 100,000.
+    """
+    fewest = max(20, min(round(10_000 / images), 80))
+    most = max(10, round(100_000 / images))
+    return min(fewest, most)
+
+
+def batch_size_for(images: int) -> int:
+    """Return the images per step: small batches learn more from few images, large ones are faster."""
+    return 32 if images < 10_000 else 128

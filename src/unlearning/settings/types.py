@@ -1,11 +1,34 @@
 """What the sections of params.yaml have in common: types with their ranges, and strictness."""
 
 import re
-from typing import Annotated, ClassVar
+from collections.abc import Callable
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+)
 
 from unlearning.base.reading import composed
+
+AUTO: Literal["auto"] = "auto"
+
+
+def _auto_or(least: int, most: int | None = None) -> Callable[[object], object]:
+    """Return what takes `auto` or a whole number in this range."""
+    range_of = f"from {least} to {most}" if most else f"of at least {least}"
+
+    def take(value: object) -> object:
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if value == AUTO or (is_number and least <= value <= (most or value)):  # type: ignore[operator]
+            return value
+        raise ValueError(f"it must be auto or a whole number {range_of}")
+
+    return take
 
 
 def _exponent_to_float(value: object) -> object:
@@ -23,6 +46,9 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 ImageSize = Annotated[int, Field(ge=32, le=1024)]
+ImageSizeOrAuto = Annotated[int | Literal["auto"], PlainValidator(_auto_or(32, 1024))]
+CountOrAuto = Annotated[int | Literal["auto"], PlainValidator(_auto_or(1))]
+BatchSizeOrAuto = Annotated[int | Literal["auto"], PlainValidator(_auto_or(2))]
 Name = Annotated[str, AfterValidator(composed)]
 
 

@@ -4,7 +4,8 @@ from collections import Counter
 from pathlib import Path
 
 from unlearning.settings.data import DataParams
-from unlearning.sources import folder, library, table
+from unlearning.settings.types import AUTO
+from unlearning.sources import folder, library, size, table
 from unlearning.sources.listed import Listed
 
 Counts = dict[str, dict[str, int]]
@@ -43,6 +44,14 @@ def counts(params: DataParams) -> Counts:
     ).items():
         found.setdefault(name, {})[subset] = count
     return found
+
+
+def image_size(params: DataParams) -> int:
+    """Return the pixels of a side that images will be packed with. Raises: as `list_images`."""
+    if params.image_size != AUTO:
+        return params.image_size
+    listed = [] if params.source == "synthetic" else list_images(params)
+    return size.chosen(params, listed, root_of(params))
 
 
 def remarks(params: DataParams) -> list[str]:

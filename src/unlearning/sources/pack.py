@@ -29,6 +29,7 @@ from unlearning.base.fingerprint import sha256
 from unlearning.base.progress import bar
 from unlearning.settings.data import DataParams
 from unlearning.sources import library
+from unlearning.sources import size as sizes
 from unlearning.sources.decode import BadImage, decode, of_array, span
 from unlearning.sources.depth import PLAIN, Depth
 from unlearning.sources.drawn import SPECIES, draw
@@ -56,6 +57,7 @@ class Read:
 class Tally:
     """What was packed so far."""
 
+    image_size: int
     classes: dict[str, int]
     depth: Depth = PLAIN
     skipped: int = 0
@@ -89,7 +91,7 @@ class Tally:
 
     def metrics(self) -> dict[str, Any]:
         """Return what metrics/prepare_data.json holds."""
-        names = ("images", "skipped", "duplicates", "conflicting_duplicates")
+        names = ("image_size", "images", "skipped", "duplicates", "conflicting_duplicates")
         ranges = {"integers": self.depth.integers, "floats": self.depth.floats}
         return {name: getattr(self, name) for name in names} | {
             f"deep_{kind}": {"black": found[0], "white": found[1]}
@@ -130,17 +132,18 @@ def pack(listed: Sequence[Listed], root: Path, params: DataParams, out: Path) ->
     images.npy is N x H x W x 3 uint8; the row of an image is its id. samples.csv has id, path (from the root),
     sha256 (of the file), pixels (SHA-256 of the packed pixels) and class; `subset` if the source says which;
     and if there is deep greyscale `depth`, the values that are black and white, the same in every row.
-    skipped.csv has path and reason.
+    skipped.csv has path and reason. H is `data.image_size`, of which `auto` follows the pictures.
 
     Raises: UserError if a class has no image that can be read, or with `data.on_bad_image: fail`
     if any file cannot.
     """
-    size = params.image_size
+    size = sizes.chosen(params, listed, root)
     files = [root / image.path for image in listed]
     jobs = library.Pictures(params, listed) if params.source in library.SETS else files
     chunk = max(1, min(64, CHUNK_BYTES // (size * size * 3)))
     depth = _depth(files) if params.source in ("folder", "table") else PLAIN
-    tally = Tally(dict.fromkeys(sorted({image.class_name for image in listed}), 0), depth)
+    names = sorted({image.class_name for image in listed})
+    tally = Tally(size, dict.fromkeys(names, 0), depth)
     rule = [] if depth == PLAIN else [depth.dumps()]
     is_split = any(image.subset for image in listed)
     reading = _on_all_cores(partial(_read, size=size, depth=depth), jobs, chunk)

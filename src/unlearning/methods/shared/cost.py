@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from unlearning.methods.shared.words import Cost
 from unlearning.settings.game import GameParams
-from unlearning.settings.original import OriginalParams
+from unlearning.settings.original import Recipe
 
 # Of our game, whatever its budget: after fewer the kept classes have not recovered.
 LEAST_STEPS = 24
@@ -18,7 +18,7 @@ class Sizes:
     retain: int
 
 
-def retraining(training_flops: float, sizes: Sizes, recipe: OriginalParams) -> float:
+def retraining(training_flops: float, sizes: Sizes, recipe: Recipe) -> float:
     """Return the floating-point operations of one retraining without the forget set.
 
     `training_flops`: of one image forward and backward.
@@ -31,7 +31,7 @@ def assess(cost_ratio: float) -> Cost:
     return Cost.CHEAPER if cost_ratio < 1 else Cost.DEARER
 
 
-def remark(game: GameParams, sizes: Sizes, recipe: OriginalParams) -> str | None:
+def remark(game: GameParams, sizes: Sizes, recipe: Recipe) -> str | None:
     """Return one line where the game will cost as much as retraining or more, else None."""
     passes = sizes.retain * recipe.epochs
     if game.recipe == "article":

@@ -1,0 +1,49 @@
+"""The size that suits the images of a source, where params.yaml leaves it to them (`data.image_size: auto`).
+
+Pictures are not made larger than they are, and not larger than the article's 128 pixels: a training costs four
+times as much at twice the size.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from unlearning.settings.data import DataParams
+from unlearning.settings.types import AUTO
+from unlearning.sources import library
+from unlearning.sources.decode import FORMATS
+from unlearning.sources.listed import Listed
+
+STEP, LARGEST = 32, 128  # pixels; networks halve an image five times
+OF_DRAWINGS = 64
+LOOKED_AT = 100  # pictures
+
+
+def chosen(params: DataParams, listed: Sequence[Listed], root: Path) -> int:
+    """Return the pixels of a side that images are packed with: as asked for, or as their own sizes suggest.
+
+    By the median of their shorter sides, to the nearest multiple of 32 between 32 and 128.
+    """
+    if params.image_size != AUTO:
+        return params.image_size
+    if params.source == "synthetic":
+        return OF_DRAWINGS
+    sides = [min(size) for size in _sizes(params, listed, root)]
+    nearest = round(float(np.median(sides or [OF_DRAWINGS])) / STEP) * STEP
+    return min(max(nearest, STEP), LARGEST)
+
+
+def _sizes(params: DataParams, listed: Sequence[Listed], root: Path) -> list[tuple[int, int]]:
+    """Return width and height of some pictures, spread evenly; of files only their headers are read."""
+    if params.source in library.SETS:
+        height, width = library.Pictures(params, listed[:1])[0].shape[:2]
+        return [(width, height)]
+    found = []
+    for place in np.linspace(0, len(listed) - 1, min(len(listed), LOOKED_AT)).astype(int):
+        # A picture that cannot be read is named when it is packed.
+        with suppress(Exception), Image.open(root / listed[place].path, formats=FORMATS) as image:
+            found.append(image.size)
+    return found
