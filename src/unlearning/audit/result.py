@@ -25,6 +25,7 @@ from unlearning.audit.outputs import entropy, hits
 from unlearning.audit.representation import Probed, probe_all
 from unlearning.audit.verdict import against_article, decisive, verdict
 from unlearning.audit.words import LEAST_REFERENCES, Distance, RequestKind, Unmeasured, Verdict
+from unlearning.base.progress import bar
 from unlearning.models.layers import FEATURES, LAYERS
 from unlearning.models.panel import ORIGINAL, START, UNLEARNED, Panel
 from unlearning.observe.record import Observation, Observed, Sample, spread_evenly
@@ -41,15 +42,16 @@ EXAMPLES = 10
 
 def figures(observed: Observed, probed: Panel[Probed] | None = None) -> dict[str, Figure]:
     """Return all figures of the audit, in the order of the catalogue; `probed`: what `probe_all` returns."""
-    found = {
-        **outputs.figures(observed),
-        **membership.figures(observed),
-        **auditor.figures(observed),
-    }
+    parts = [outputs.figures, membership.figures, auditor.figures]
     if not observed.sample.of_images:
         # Whether features hold a class, and how soon it is back, is no question of single images.
-        found |= representation.figures(observed, probed or probe_all(observed))
-        found |= relearning.figures(observed)
+        parts += [
+            lambda observed: representation.figures(observed, probed or probe_all(observed)),
+            relearning.figures,
+        ]
+    found: dict[str, Figure] = {}
+    for part in bar(parts, len(parts), "parts of the audit"):
+        found |= part(observed)
     return {name: found[name] for name in catalogue.ordered(found)}
 
 

@@ -4,7 +4,9 @@ The library reports through these functions alone; nothing else prints.
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, TypeVar, runtime_checkable
 
 from tqdm import tqdm
@@ -12,6 +14,8 @@ from tqdm import tqdm
 from unlearning.base.errors import printable
 
 Item = TypeVar("Item")
+# Seconds.
+SAID_EVERY, LONG = 60.0, 5.0
 
 
 @runtime_checkable
@@ -56,12 +60,45 @@ class Curve:
 
 
 def bar(items: Iterable[Item], total: int, unit: str) -> Iterator[Item]:
-    """Yield the items behind a progress bar on a terminal; elsewhere behind one line per tenth done."""
+    """Yield the items, and tell how many are done, as `meter` does."""
+    with meter(total, unit) as advance:
+        for item in items:
+            yield item
+            advance(1)
+
+
+@contextmanager
+def meter(
+    total: int, unit: str, already: int = 0, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[int], object]]:
+    """Yield what is to be told how many more are done: a bar with rate and remaining time on a terminal.
+
+    Elsewhere a plain line a minute, and one at the end of what took long. `already`: done by an earlier run.
+    """
     if sys.stderr.isatty():
-        yield from tqdm(items, total=total, unit=f" {unit}")
+        with tqdm(total=total, initial=already, unit=f" {unit}", leave=False) as shown:
+            yield shown.update
         return
-    step = max(1, -(-total // 10))
-    for done, item in enumerate(items, start=1):
-        yield item
-        if done % step == 0 or done == total:
-            say(f"{done}/{total} {unit}")
+    began = said = clock()
+    done = already
+
+    def advance(count: int) -> None:
+        nonlocal done, said
+        done += count
+        now = clock()
+        if now - said >= SAID_EVERY and done < total:
+            said = now
+            rate = (done - already) / (now - began)
+            say(
+                f"{done:,}/{total:,} {unit}, {rate:,.3g} a second, about {duration((total - done) / rate)} left"
+            )
+
+    yield advance
+    took = clock() - began
+    if took >= LONG:
+        say(f"{done:,}/{total:,} {unit} in {duration(took)}")
+
+
+def duration(seconds: float) -> str:
+    """Return seconds for a person: "42 s", "12 min"."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from unlearning.audit.membership import FALSE_POSITIVE_RATES, LEAST
 from unlearning.base.hardware import Hardware
+from unlearning.base.progress import duration
 from unlearning.check import asked
 from unlearning.check.cautions import cautions
 from unlearning.check.possible import trained_on
@@ -208,14 +209,10 @@ def told(params: Params, counts: Counts, found: Forecast, hardware: Hardware) ->
         f"{found.passes:,} image passes, {found.speed:,.0f} a second on {hardware.device} in "
         + precision,
         "about "
-        + ", ".join(f"{name} {_shown(seconds)}" for name, seconds in found.seconds.items())
-        + f"; together {_shown(sum(found.seconds.values()))}",
+        + ", ".join(f"{name} {duration(seconds)}" for name, seconds in found.seconds.items())
+        + f"; together {duration(sum(found.seconds.values()))}",
     ]
     lines += [f"not measured: {line}" for line in not_measured(params, found.images)]
     split_given = any(subset for given in counts.values() for subset in given)
     lines += [f"note: {line}" for line in cautions(params, split_given=split_given)]
     return lines
-
-
-def _shown(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

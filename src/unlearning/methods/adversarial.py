@@ -33,6 +33,7 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 
+from unlearning.base.progress import bar
 from unlearning.base.resume import Parts
 from unlearning.data.dataset import (
     Dataset,
@@ -115,7 +116,8 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     finished = run.restore(parts, draws)
     retain_images = len(data.select(role="retain", subset="train"))
 
-    for number, chunk in enumerate(plan[finished:], start=finished + 1):
+    rounds = bar(plan[finished:], len(plan[finished:]), "rounds of the game")
+    for number, chunk in enumerate(rounds, start=finished + 1):
         monitor = Monitor(len(data.classes))
         for step in chunk:
             meets_adversary = len(step.known) > 0

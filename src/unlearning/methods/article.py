@@ -11,6 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from unlearning.base.progress import bar
 from unlearning.base.resume import Parts
 from unlearning.data.dataset import Dataset, endless_batches, scaled, shuffled_batches
 from unlearning.methods.shared.game import Monitor, Players, Run, adam
@@ -64,7 +65,8 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     }
     finished = run.restore(parts)
 
-    for epoch, pairs in enumerate(epochs[finished:], start=finished + 1):
+    rounds = bar(epochs[finished:], len(epochs[finished:]), "epochs of the game")
+    for epoch, pairs in enumerate(rounds, start=finished + 1):
         monitor = Monitor(len(data.classes))
         for forget, retain in pairs:
             with hardware.autocast():

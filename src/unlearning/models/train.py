@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from unlearning.base.errors import UserError
 from unlearning.base.hardware import Hardware
-from unlearning.base.progress import Report, silent
+from unlearning.base.progress import Report, meter, silent
 from unlearning.base.resume import NOTHING_KEPT, Checkpoint, Parts
 from unlearning.data.dataset import (
     Dataset,
@@ -56,29 +56,32 @@ def train(
     finished, rows = checkpoint.restore(parts, generator)
     for row in rows:
         report(**row)
-    for epoch in range(finished + 1, params.epochs + 1):
-        losses = []
-        for batch in shuffled_batches(indices, params.batch_size, generator, least=2):
-            pixels = crop_and_flip(data.pixels(batch), generator)
-            images = scaled(pixels, hardware.device)
-            with hardware.autocast():
-                logits = model(images)
-            loss = F.cross_entropy(logits.float(), data.labels[batch].to(hardware.device))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.detach())
-        # One transfer per epoch, not per step.
-        epoch_loss = torch.stack(losses).mean().item()
-        if not math.isfinite(epoch_loss):
-            raise UserError(
-                f"params.yaml: original.lr is {params.lr}, but the loss of epoch {epoch} "
-                f"is {epoch_loss}: lower it"
-            )
-        rows.append({"epoch": epoch, "loss": epoch_loss})
-        report(**rows[-1])
-        checkpoint.save(epoch, rows, parts, generator)
+    total, done = params.epochs * len(indices), finished * len(indices)
+    with meter(total, "images", done) as advance:
+        for epoch in range(finished + 1, params.epochs + 1):
+            losses = []
+            for batch in shuffled_batches(indices, params.batch_size, generator, least=2):
+                pixels = crop_and_flip(data.pixels(batch), generator)
+                images = scaled(pixels, hardware.device)
+                with hardware.autocast():
+                    logits = model(images)
+                loss = F.cross_entropy(logits.float(), data.labels[batch].to(hardware.device))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                losses.append(loss.detach())
+                advance(len(batch))
+            # One transfer per epoch, not per step.
+            epoch_loss = torch.stack(losses).mean().item()
+            if not math.isfinite(epoch_loss):
+                raise UserError(
+                    f"params.yaml: original.lr is {params.lr}, but the loss of epoch {epoch} "
+                    f"is {epoch_loss}: lower it"
+                )
+            rows.append({"epoch": epoch, "loss": epoch_loss})
+            report(**rows[-1])
+            checkpoint.save(epoch, rows, parts, generator)
     model.eval()
     # A checkpoint may have left no epoch to train.
     last = scaled(data.pixels(indices[: params.batch_size]), hardware.device)

@@ -13,7 +13,7 @@ import torch
 from unlearning.base.files import atomic
 from unlearning.base.fingerprint import of_stage, sha256
 from unlearning.base.hardware import Hardware
-from unlearning.base.progress import say
+from unlearning.base.progress import bar, say
 from unlearning.data.dataset import Dataset
 from unlearning.models import weights
 from unlearning.models.build import anew
@@ -48,7 +48,8 @@ def observe_all(
     found: dict[str, Observation] = {}
     # Where no class is to be forgotten, none can be hidden by an edit of the last layer, or come back.
     edited = () if sample.of_images else (CONTROL,)
-    for name in (ORIGINAL, *edited, UNLEARNED, *controls, *retrained):
+    names = (ORIGINAL, *edited, UNLEARNED, *controls, *retrained)
+    for name in bar(names, len(names), "models observed"):
         file_of_model = models / f"{ORIGINAL if name == CONTROL else name}.safetensors"
         file = folder / f"{name}.safetensors"
         made_of = hashlib.sha256(f"{common} {sha256(file_of_model)}".encode()).hexdigest()
