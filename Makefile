@@ -8,12 +8,15 @@ INSTALLED := .venv/installed
 
 setup: $(INSTALLED)
 
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+# By uv where it is installed, which takes half a minute instead of minutes; else by pip. Same lock, same hashes.
+UV := $(shell command -v uv)
+VENV := $(if $(UV),$(UV) venv --quiet --allow-existing --seed --python $(PYTHON),$(PYTHON) -m venv)
+INSTALL := $(if $(UV),$(UV) pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
 
 $(INSTALLED): pyproject.toml requirements.lock
-	$(PYTHON) -m venv .venv
-	$(PIP) --require-hashes -r requirements.lock
-	$(PIP) --no-build-isolation -e .
+	$(VENV) .venv
+	$(INSTALL) --quiet --no-deps --require-hashes -r requirements.lock
+	$(INSTALL) --quiet --no-deps --no-build-isolation -e .
 	touch $(INSTALLED)
 
 # PATH: dvc runs `python -m stages.<name>`, which must be the environment's.

@@ -61,8 +61,8 @@ def test_a_recipe_in_numbers():
     for images in (2, 490, 5000, 10**6):
         found = auto.recipe(images)
         assert (found.epochs, found.batch_size) == (epochs_for(images), batch_size_for(images))
-    # 10,000 passes of 300 images, 100,000 of 8,000; the example's 490 images have 20 epochs.
-    assert [epochs_for(images) for images in (100, 300, 490, 3000, 8000, 50_000)] == [
+    # 10,000 passes of 300 images, 500,000 of 40,000; the example's 490 images have 20 epochs.
+    assert [epochs_for(images) for images in (100, 300, 490, 25_000, 40_000, 10**6)] == [
         80,
         33,
         20,
