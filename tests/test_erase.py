@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from tiny_project import run
+from tiny_project import ROOT, run
 
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_table
@@ -18,6 +18,7 @@ from unlearning.data.request import Images, Request
 from unlearning.erase import places
 from unlearning.erase.cached import HOLDERS, Cache
 from unlearning.erase.wanted import Wanted, of_workspace
+from unlearning.settings.whole import load_params
 
 SAMPLES = "id,path,sha256,pixels,class\n0,a/0.png,f0,p0,a\n1,b/1.png,f1,p1,b\n2,b/2.png,f2,p2,b\n"
 
@@ -224,6 +225,27 @@ def test_a_remote_that_cannot_be_asked_is_said_to_be_unknown(clone):
     assert found["DVC remote far"].found is None
     with pytest.raises(UserError, match="names near: the remotes are far, storage"):
         places.visit(clone, remotes=["near"])
+
+
+def test_the_source_is_looked_into(tmp_path):
+    """Must fail if a deleted source counts as holding the images, or one that still has them as empty."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/samples.csv").write_text(SAMPLES)
+    (tmp_path / "data/split.csv").write_text("id,subset,role\n0,train,forget\n1,test,retain\n")
+    wanted = Wanted(frozenset({"b"}), frozenset(), frozenset())
+
+    def left(source: str, path: str) -> int:
+        data = {"source": source, "path": path}
+        params = load_params(ROOT / "params.yaml")
+        params = params.model_copy(update={"data": params.data.model_copy(update=data)})
+        return places._in_source(tmp_path, wanted, params)
+
+    assert left("folder", "photos") == left("cifar10", "sets") == left("synthetic", "x") == 0
+    for name in ("photos/a/0.png", "photos/b/1.png", "sets/cifar-10-batches-py/test_batch"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert left("folder", "photos") == 1
+    assert left("cifar10", "sets") == 2
 
 
 def test_nothing_is_removed_under_a_running_stage(clone):

@@ -30,18 +30,8 @@ from unlearning.sources import library, listing
 ARRAY, DRAWN = "data/images.npy", "data/animals"
 LEDGER = "requests"
 PICTURES = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".gif",
-    ".webp",
-    ".bmp",
-    ".tif",
-    ".tiff",
-    ".heic",
-    ".html",
-    ".npy",
-)
+    ".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".html", ".npy"
+)  # fmt: skip
 # What commands and stages leave beside the pipeline's outputs, none of it needed.
 BESIDE = (SCRATCH.name, "review", "dvc_plots")
 LOCK_FILE = ".lock"
@@ -256,9 +246,7 @@ def _of_people(root: Path, wanted: Wanted, params: Params) -> list[Place]:
         Place(
             "workspaces of experiments",
             Holds.ANY,
-            lambda: (
-                sum(path.is_dir() for path in experiments.glob("*")) if experiments.is_dir() else 0
-            ),
+            lambda: sum(path.is_dir() for path in experiments.glob("*")),
             todo="dvc queue stop, dvc queue remove --all, then delete .dvc/tmp/exps",
         ),
     ]
@@ -293,7 +281,7 @@ def _in_source(root: Path, wanted: Wanted, params: Params) -> int:
     try:
         folder = listing.root_of(data)
         if data.source in library.SETS:
-            return len(paths) if library.files(data) else 0
+            return len(paths) if any(True for _ in library.files(data)) else 0
     except UserError:
         return 0
     return len(_existing([folder / path for path in paths]))
