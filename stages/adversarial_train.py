@@ -19,7 +19,6 @@ from unlearning.settings.load import load
 from unlearning.settings.machine import MachineParams
 from unlearning.settings.original import OriginalParams
 
-SAVE_EVERY = 30.0  # seconds: a state is a hundred megabytes
 # Of the last row of the curve, which stands in plots/.
 FINAL = ("discriminator_accuracy", "discriminator_loss", "effective_classes", "generator_loss")
 
@@ -34,7 +33,8 @@ def main() -> None:
         forget=len(images.select(role="forget", subset="train")),
         retain=len(images.select(role="retain", subset="train")),
     )
-    retraining = cost.retraining(training_flops(original), sizes, recipe)
+    of_image = training_flops(original)
+    retraining = cost.retraining(of_image, sizes, recipe)
     device = hardware.choose(machine.device, machine.precision)
 
     with resume.session("adversarial_train", device) as session:
@@ -44,8 +44,7 @@ def main() -> None:
             device,
             progress.Curve("adversarial_train"),
             session.checkpoint("game"),
-            budget=params.cost * retraining,
-            save_every=SAVE_EVERY,
+            budget=of_image * cost.passes(params, sizes, recipe),
         )
         with run.work:
             unlearned = methods.load(params.recipe).unlearn(original, images, params, run)

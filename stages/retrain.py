@@ -14,12 +14,15 @@ Run: `dvc repro retrain`.
 from pathlib import Path
 
 from unlearning.base import files, hardware, progress, resume, stage
+from unlearning.base.progress import silent
+from unlearning.base.world import joined
 from unlearning.data import dataset
 from unlearning.models import foreign, weights
 from unlearning.models.classifier import Classifier
 from unlearning.models.forward import accuracy, predict_logits
 from unlearning.models.panel import SAME_RECIPE, START
 from unlearning.models.train import train
+from unlearning.settings.distributed import DistributedParams
 from unlearning.settings.load import load
 from unlearning.settings.machine import MachineParams
 from unlearning.settings.model import ModelParams
@@ -29,7 +32,7 @@ from unlearning.settings.retrain import RetrainParams
 
 def main() -> None:
     params, machine = load(ModelParams), load(MachineParams)
-    references = load(RetrainParams)
+    references, parallel = load(RetrainParams), load(DistributedParams)
     device = hardware.choose(machine.device, machine.precision)
     images = dataset.load("data")
     everything = images.select(subset="train")
@@ -54,33 +57,33 @@ def main() -> None:
                 foreign.load_classifier(file, "retrain.weights", params, images.labelling),
                 str(number),
             )
-        for seed in references.seeds:
-            model = train(
-                foreign.new_model(params, images, seed),
-                images,
-                retain,
-                recipe,
-                seed,
-                device,
-                curve.tagged(seed=seed),
-                session.checkpoint(str(seed)),
-            )
-            keep(model, str(seed))
-
+        trainings = [(seed, retain, str(seed)) for seed in references.seeds]
         if params.weights and references.seeds and not images.request.earlier:
             # The original has a recipe of its own: what ours makes of all images tells both apart from memory.
-            seed = references.seeds[0]
-            model = train(
-                foreign.new_model(params, images, seed),
-                images,
-                everything,
-                recipe,
-                seed,
-                device,
-                checkpoint=session.checkpoint(SAME_RECIPE),
-            )
-            path = f"models/controls/{SAME_RECIPE}.safetensors"
-            weights.save(model, images.labelling, path, session.fingerprint)
+            trainings.append((references.seeds[0], everything, SAME_RECIPE))
+        processes = parallel.processes if trainings else 1
+        with joined(processes, recipe.batch_size, device) as (world, own_device):
+            for seed, trained_on, name in trainings:
+                model = train(
+                    foreign.new_model(params, images, seed),
+                    images,
+                    trained_on,
+                    recipe,
+                    seed,
+                    own_device,
+                    silent if name == SAME_RECIPE else curve.tagged(seed=seed),
+                    session.checkpoint(name),
+                    world,
+                )
+                if not world.is_first:
+                    continue
+                if name == SAME_RECIPE:
+                    path = f"models/controls/{name}.safetensors"
+                    weights.save(model, images.labelling, path, session.fingerprint)
+                else:
+                    keep(model, name)
+        if not world.is_first:
+            return
 
         if params.start:
             path = f"models/controls/{START}.safetensors"

@@ -8,11 +8,13 @@ Run: `dvc repro train_original`.
 """
 
 from unlearning.base import files, hardware, progress, resume, stage
+from unlearning.base.world import joined
 from unlearning.data import dataset
 from unlearning.models import doubts, foreign, weights
 from unlearning.models.forward import accuracy, predict_logits
 from unlearning.models.train import train
 from unlearning.models.words import Doubt, Weights
+from unlearning.settings.distributed import DistributedParams
 from unlearning.settings.load import load
 from unlearning.settings.machine import MachineParams
 from unlearning.settings.model import ModelParams
@@ -21,6 +23,7 @@ from unlearning.settings.original import OriginalParams
 
 def main() -> None:
     params, machine = load(ModelParams), load(MachineParams)
+    parallel = load(DistributedParams)
     device = hardware.choose(machine.device, machine.precision)
     images = dataset.load_subsets("data")
     trained_on = images.select(subset="train")
@@ -37,16 +40,20 @@ def main() -> None:
                 f"train_original: {len(trained_on)} images of {images.image_size} pixels, {recipe.epochs} "
                 f"epochs of batches of {recipe.batch_size}"
             )
-            model = train(
-                foreign.new_model(params, images, recipe.seed),
-                images,
-                trained_on,
-                recipe,
-                recipe.seed,
-                device,
-                curve,
-                session.checkpoint("original"),
-            )
+            with joined(parallel.processes, recipe.batch_size, device) as (world, own_device):
+                model = train(
+                    foreign.new_model(params, images, recipe.seed),
+                    images,
+                    trained_on,
+                    recipe,
+                    recipe.seed,
+                    own_device,
+                    curve,
+                    session.checkpoint("original"),
+                    world,
+                )
+            if not world.is_first:
+                return
 
         validation = images.select(subset="validation")
         logits = predict_logits(model, images, validation, device)

@@ -14,6 +14,17 @@ def test_one_retraining_is_all_retain_images_in_every_epoch(make_original):
 
 
 @pytest.mark.parametrize(
+    ("retain", "passes"),
+    # 5 epochs: a tenth of 1,000 images' retraining, 24 steps of 16, no more than 600.
+    [(1000, 500), (100, 384), (10_000, 600), (10_000_000, 600)],
+)
+def test_the_game_takes_its_share_within_bounds(make_game, make_original, retain, passes):
+    """Must fail if the game grows with the data without end, or shrinks below what the kept classes need."""
+    game = make_game(cost=0.1, batch_size=16, most_passes=600)
+    assert cost.passes(game, Sizes(10, retain), make_original(epochs=5)) == passes
+
+
+@pytest.mark.parametrize(
     ("knobs", "sizes", "share"),
     [
         # The article's: 20 passes over the forget images against 5 over the retain images.

@@ -1,15 +1,18 @@
-"""Arithmetic is counted by PyTorch's own counter; here against a count by hand."""
+"""Arithmetic is counted by PyTorch's own formulas; here against a count by hand and against its own counter."""
 
 import copy
 
+import pytest
 import torch
 from conftest import play
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from unlearning.methods import adversarial
 from unlearning.methods.shared.flops import Work, forward_flops, training_flops
 from unlearning.methods.shared.game import Players, Run
 from unlearning.models.anatomy import explore
+from unlearning.models.build import new_classifier
 from unlearning.models.classifier import Architecture, Classifier
 from unlearning.models.discriminator import new_discriminator
 
@@ -29,6 +32,21 @@ def test_an_image_forward_and_backward_is_the_count_by_hand():
     linear = 2 * 4 * 5
     # Backward: gradients of the weights, and of the input but for the first layer's, which needs none.
     assert training_flops(small()) == 2 * convolution + 3 * linear
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "timm/test_vit", "timm/test_convnext", "timm/test_efficientnet"]
+)
+def test_the_count_is_that_of_pytorchs_own_counter(name, cpu):
+    """Must fail if an operation that PyTorch counts is missed, as attention, or counted twice."""
+    model = new_classifier(Architecture(name), 64, class_count=3, seed=0)
+    images = torch.rand(2, 3, 64, 64)
+    counts = []
+    for counter in (Work(), FlopCounterMode(display=False)):
+        with counter, cpu.autocast():
+            model(images).sum().backward()
+        counts.append(counter)
+    assert counts[0].flops == counts[1].get_total_flops() > 1e6
 
 
 def test_what_does_not_learn_costs_its_forward_pass_alone():

@@ -46,6 +46,32 @@ def test_a_sample_holds_all_test_images_and_as_many_training_images_per_class(
     assert capped.forget_labels == (2,)
 
 
+def test_of_very_many_images_a_spread_share_is_audited(data, trained, cpu, monkeypatch):
+    """Must fail if the audit's work grows with the data, or the share is the first images."""
+    monkeypatch.setattr(views, "MOST_IMAGES", 3)
+    is_train = data.subsets == "train"
+    halved = np.where(is_train & (np.cumsum(is_train) % 2 == 0), "test", data.subsets)
+    data = dataclasses.replace(data, subsets=halved)
+    roles = ("forget", "retain")
+    of = {
+        (role, subset): data.select(role=role, subset=subset)
+        for role in roles
+        for subset in ("train", "test")
+    }
+    spread = {key: rows[torch.arange(3) * len(rows) // 3] for key, rows in of.items()}
+    found = sample(data)
+    for role in roles:
+        expected = spread[role, "test"]
+        assert len(of[role, "test"]) > 3
+        assert found.indices[found.rows(role, "test")].tolist() == expected.tolist()
+    assert found.indices[found.unseen].tolist() == spread["forget", "test"].tolist()
+    accuracies = observe(trained, data, found, cpu).train_accuracy
+    for role in roles:
+        some = spread[role, "train"]
+        hits = predict_logits(trained, data, some, cpu).argmax(dim=1) == data.labels[some]
+        assert accuracies[role] == pytest.approx(hits.double().mean().item())
+
+
 def test_a_withdrawn_image_is_not_audited(data):
     """Must fail if it enters the sample, makes its class one to forget, or stands for its class in SSIM."""
     cat = data.select(subset="train")[data.labels[data.select(subset="train")] == 0]

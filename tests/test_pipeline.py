@@ -15,6 +15,7 @@ from dvc.utils.hydra import apply_overrides
 
 from unlearning.base.errors import UserError
 from unlearning.settings.data import DataParams
+from unlearning.settings.distributed import DistributedParams
 from unlearning.settings.forget import ForgetParams
 from unlearning.settings.game import GameParams
 from unlearning.settings.gate import GateParams
@@ -30,8 +31,8 @@ ROOT = Path(__file__).parent.parent
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES = GRAPH["stages"]
 SECTIONS = (
-    DataParams, ForgetParams, GameParams, GateParams, MachineParams, OriginalParams, ReportParams,
-    RetrainParams, SplitParams,
+    DataParams, DistributedParams, ForgetParams, GameParams, GateParams, MachineParams, OriginalParams,
+    ReportParams, RetrainParams, SplitParams,
 )  # fmt: skip
 
 

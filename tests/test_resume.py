@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -70,6 +71,18 @@ def test_going_on_runs_only_what_is_missing(data, make_original, cpu, rows, tmp_
     monkeypatch.setattr(training, "shuffled_batches", lambda *_: pytest.fail("an epoch was run"))
     train(resnet(4, 0), data, images, params, 0, cpu, rows, checkpoint)
     assert [row["epoch"] for row in rows.rows] == [1, 2, 3, 1, 2, 3]
+
+
+def test_of_short_epochs_not_each_is_kept(tmp_path, monkeypatch):
+    """Must fail if keeping takes more than its share, the first epoch is not kept, or a long one is not."""
+    times = iter([0, 1, 10, 20.5, 21.5, 22.5, 40, 42.6, 43.6])  # keeping takes a second
+    monkeypatch.setattr(resume, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    checkpoint = Checkpoint(tmp_path / "state.safetensors", share=0.05)
+    kept = []
+    for epoch in range(1, 7):
+        checkpoint.save(epoch, [], {})
+        kept.append(checkpoint.restore({})[0])
+    assert kept == [1, 1, 1, 4, 4, 6]
 
 
 @pytest.mark.parametrize("recipe", methods.names())

@@ -15,6 +15,7 @@ TINY = {
     "image_size: .*": "image_size: 32",
     "(original:(?:\n.*?)*?epochs): .*": r"\1: 1",
     "(?<=\n)epochs: .*": "epochs: 1",
+    "  - 3\n  - 4\n": "",
 }
 # The environment's own programs come first on the path.
 ENVIRONMENT = os.environ | {

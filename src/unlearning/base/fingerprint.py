@@ -13,10 +13,10 @@ CACHE = "__pycache__"
 def of_stage(name: str, root: Path = Path(), leave_out: tuple[str, ...] = ()) -> str:
     """Return the SHA-256 over the stage's declared deps and the values of its declared params, as hex.
 
-    Deps whose path begins with one of `leave_out` do not count: without `CODE` it says what a result was made
-    from, whatever the program looked like. Names and contents count, times and places do not: the same inputs
-    have the same fingerprint on every machine. A params file that is declared whole and deps with templates
-    are not supported.
+    Deps whose path, and params whose key, begins with one of `leave_out` do not count: without `CODE` it says
+    what a result was made from, whatever the program looked like. Names and contents count, times and places do
+    not: the same inputs have the same fingerprint on every machine. A params file that is declared whole and
+    deps with templates are not supported.
     """
     stage = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"][name]
     params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
@@ -28,7 +28,9 @@ def of_stage(name: str, root: Path = Path(), leave_out: tuple[str, ...] = ()) ->
             if not dep.startswith(leave_out)
             for file in _files(root / dep)
         },
-        "params": {key: params[key] for key in stage.get("params", [])},
+        "params": {
+            key: params[key] for key in stage.get("params", []) if not key.startswith(leave_out)
+        },
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 

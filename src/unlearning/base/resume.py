@@ -1,12 +1,14 @@
-"""A killed training goes on after its last finished epoch, and ends with the same bytes.
+"""A killed training goes on after one of its last epochs, and ends with the same bytes.
 
-The state after each epoch lies in scratch/<stage>-<key>/, replaced as a whole. The key is made of everything
-that the result depends on: data, parameters and code (`fingerprint`), hardware and version of PyTorch. So a
-state is never taken up where it does not belong. Files are safetensors with JSON: reading one never runs code.
+The state after an epoch lies in scratch/<stage>-<key>/, replaced as a whole; of short epochs not each is kept.
+The key is made of everything that the result depends on: data, parameters and code (`fingerprint`), hardware
+and version of PyTorch. So a state is never taken up where it does not belong. Files are safetensors with JSON:
+reading one never runs code.
 """
 
 import hashlib
 import json
+import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -24,12 +26,15 @@ from torch import Tensor
 from unlearning.base.errors import UserError
 from unlearning.base.files import atomic
 from unlearning.base.fingerprint import CODE, of_stage
-from unlearning.base.hardware import Hardware
+from unlearning.base.hardware import Hardware, available_cores
 from unlearning.base.progress import say
-from unlearning.base.stage import SCRATCH
+from unlearning.base.stage import SCRATCH, is_first
 from unlearning.base.tensors import read_tensors
 
 KEPT_DAYS = 7  # of what a killed run left and no later one took up
+KEEPING = (
+    0.05  # most share of a stage's time that goes into keeping states: one has a hundred megabytes
+)
 
 Row = dict[str, int | float]
 
@@ -60,10 +65,16 @@ class State(BaseModel):
 
 
 class Checkpoint:
-    """What a training knows after its last finished epoch, in a file; without a path it keeps nothing."""
+    """What a training knows after an epoch, in a file; without a path it keeps nothing.
 
-    def __init__(self, path: Path | None = None):
+    `share`: of the time, at most so much goes into keeping: an epoch that is over too soon after the last one
+    kept is not. The first always is.
+    """
+
+    def __init__(self, path: Path | None = None, share: float = math.inf):
         self._path = path
+        self._share = share
+        self._kept_at, self._took = -math.inf, 0.0
 
     def save(
         self,
@@ -73,7 +84,8 @@ class Checkpoint:
         generator: torch.Generator | None = None,
     ) -> None:
         """Keep the state after so many epochs, the rows reported so far, and the random numbers' state."""
-        if self._path is None:
+        began = time.monotonic()
+        if self._path is None or self._took > self._share * (began - self._kept_at):
             return
         tensors: dict[str, Tensor] = {}
         state = {
@@ -85,11 +97,13 @@ class Checkpoint:
             state["generator"] = _pack(generator.get_state(), tensors)
         with atomic(self._path) as temporary:
             temporary.write_bytes(to_bytes(tensors, metadata={"state": json.dumps(state)}))
+        self._kept_at = time.monotonic()
+        self._took = self._kept_at - began
 
     def restore(
         self, parts: Parts, generator: torch.Generator | None = None
     ) -> tuple[int, list[Row]]:
-        """Put the parts back to the last finished epoch; return its number and the rows up to it.
+        """Put the parts back to the last epoch kept; return its number and the rows up to it.
 
         (0, []) and nothing changed if there is no state to go on from.
         Raises: UserError if the state is none of this training.
@@ -130,20 +144,25 @@ class Session:
 
     def checkpoint(self, name: str) -> Checkpoint:
         """Return the checkpoint of one of the stage's trainings."""
-        return Checkpoint(self.folder / f"{name}.safetensors")
+        return Checkpoint(self.folder / f"{name}.safetensors", KEEPING)
 
 
 @contextmanager
 def session(stage: str, hardware: Hardware) -> Iterator[Session]:
-    """Yield a session; its checkpoints are removed when the block ends without an error."""
-    inputs = of_stage(stage)
-    machine = f"{hardware} {torch.get_num_threads()} {torch.__version__}"
+    """Yield a session; its checkpoints are removed when the block ends without an error.
+
+    Another number of processes (`distributed`) goes on from the same.
+    """
+    inputs = of_stage(stage, leave_out=("distributed",))
+    machine = f"{hardware} {available_cores()} {torch.__version__}"
     key = hashlib.sha256(f"{inputs} {machine}".encode()).hexdigest()[:16]
     scratch = scratch_folder(Path.cwd())
-    _remove_old(scratch)
+    if is_first():
+        _remove_old(scratch)
     folder = scratch / f"{stage}-{key}"
     yield Session(of_stage(stage, leave_out=CODE), folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    if is_first():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def scratch_folder(root: Path) -> Path:

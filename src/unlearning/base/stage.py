@@ -4,6 +4,7 @@ DVC has a lock of its own, but when `dvc` is killed its stage lives on, and the 
 start a second one that writes the same files.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from zc.lockfile import LockError, LockFile
 from unlearning.base import errors
 
 SCRATCH = Path("scratch")  # known to .gitignore and .dvcignore
+RANK = "RANK"  # in the environment of several processes that run one stage: whose turn it is
 
 
 def run(name: str, main: Callable[[], None]) -> None:
@@ -25,7 +27,12 @@ def run(name: str, main: Callable[[], None]) -> None:
         with alone(name, SCRATCH / f"{name}.lock"):
             main()
 
-    errors.run(guarded)
+    errors.run(guarded if is_first() else main)
+
+
+def is_first() -> bool:
+    """Return whether this process is the first, or the only one, of those that run a stage together."""
+    return os.environ.get(RANK, "0") == "0"
 
 
 @contextmanager

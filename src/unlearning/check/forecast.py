@@ -15,12 +15,12 @@ from unlearning.check.cautions import cautions
 from unlearning.check.possible import trained_on
 from unlearning.data import SUBSETS, split
 from unlearning.data.dataset import scaled
-from unlearning.methods.shared.cost import LEAST_STEPS
+from unlearning.methods.shared import cost
 from unlearning.methods.shared.members import LEAST_ROWS
 from unlearning.models import build
 from unlearning.models.classifier import Classifier
 from unlearning.observe.schedule import BUDGET
-from unlearning.observe.views import FORGET_TRAINING_IMAGES, RETAIN_TRAINING_IMAGES
+from unlearning.observe.views import MOST_IMAGES
 from unlearning.settings.original import Recipe
 from unlearning.settings.whole import Params
 from unlearning.sources import listing
@@ -32,8 +32,8 @@ TIMED_SECONDS, WARM_UP_STEPS = 2.0, 2
 DECODED_A_SECOND = 300
 # An image forward costs a third of one forward and backward.
 FORWARD = 1 / 3
-# Small batches and the auditor: a game takes more of the clock than of arithmetic (ResNet-18 1.7, a ViT 2.4).
-GAME_BY_CLOCK = 2.0
+# Small batches and the auditor: a game takes more of the clock than of arithmetic (ResNet-18 1.4 to 1.6).
+GAME_BY_CLOCK = 1.6
 STAGES = 12  # of the pipeline, that start a process each
 STAGE_SECONDS = 6.0  # to import PyTorch and begin
 
@@ -70,20 +70,19 @@ def forecast(
     images = by_role(params, counts)
     total = sum(sum(images[role].values()) for role in ("forget", "retain"))
     one = sizes.retain * recipe.epochs / speed
-    game = max(params.cost * one, LEAST_STEPS * params.batch_size / speed) * GAME_BY_CLOCK
+    game = cost.passes(params, sizes, recipe) / speed * GAME_BY_CLOCK
     retrained = len(params.retrain.seeds)
     # One more on all images, where the original has a recipe of its own.
     controls = int(bool(params.model.weights and retrained and not params.forget.previous))
     if params.recipe == "article":
         game = params.epochs * sizes.forget / speed
     models = 2 + retrained + controls + len(params.retrain.weights)
-    sample = (
-        images["forget"]["test"]
-        + images["retain"]["test"]
-        + FORGET_TRAINING_IMAGES
-        + RETAIN_TRAINING_IMAGES * len(counts)
+    looked_at = sum(
+        min(images[role][subset], MOST_IMAGES)
+        for role in ("forget", "retain")
+        for subset in ("train", "test")
     )
-    observed = models * ((min(sample, total) + total) * FORWARD + 2 * BUDGET) / speed
+    observed = models * (looked_at * FORWARD + 2 * BUDGET) / speed
     original = (
         0.0 if params.model.weights else (sizes.forget + sizes.retain) * recipe.epochs / speed
     )

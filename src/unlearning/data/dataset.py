@@ -19,6 +19,8 @@ from unlearning.base.files import read_images, read_table
 from unlearning.data import ROLES, SUBSETS, request
 from unlearning.data.request import Request
 
+EVERYTHING = slice(None)
+
 
 @dataclass(frozen=True)
 class Labelling:
@@ -187,20 +189,25 @@ def scaled(pixels: UInt8[Tensor, "N H W 3"], device: torch.device) -> Float[Tens
 
 
 def crop_and_flip(
-    pixels: UInt8[Tensor, "N H W 3"], generator: torch.Generator
+    pixels: UInt8[Tensor, "N H W 3"],
+    generator: torch.Generator,
+    count: int | None = None,
+    part: slice = EVERYTHING,
 ) -> UInt8[Tensor, "N H W 3"]:
     """Return each image shifted by up to a sixteenth of its side and mirrored half of the time.
 
-    The border is filled with the nearest pixel, which needs no padding: indices are clamped.
+    The border is filled with the nearest pixel, which needs no padding: indices are clamped. `count`, `part`:
+    the images are this part of so many, for all of which random numbers are drawn.
     """
-    count, height, width, _ = pixels.shape
+    images, height, width, _ = pixels.shape
+    count = images if count is None else count
     reach = height // 16
     shift = torch.randint(-reach, reach + 1, (2, count, 1), generator=generator)
     mirrored = torch.rand(count, 1, generator=generator) < 0.5
-    rows = (torch.arange(height) + shift[0]).clamp(0, height - 1)
-    columns = (torch.arange(width) + shift[1]).clamp(0, width - 1)
-    columns = torch.where(mirrored, columns.flip(1), columns)
-    return pixels[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    rows = (torch.arange(height) + shift[0, part]).clamp(0, height - 1)
+    columns = (torch.arange(width) + shift[1, part]).clamp(0, width - 1)
+    columns = torch.where(mirrored[part], columns.flip(1), columns)
+    return pixels[torch.arange(images)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 def batch_count(images: int, batch_size: int, least: int = 1) -> int:

@@ -6,6 +6,7 @@ momentum, and so do small batches: see docs/experiments.md.
 """
 
 import math
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from unlearning.base.errors import UserError
 from unlearning.base.hardware import Hardware
 from unlearning.base.progress import Report, meter, silent
 from unlearning.base.resume import NOTHING_KEPT, Checkpoint, Parts
+from unlearning.base.world import ALONE, LEAST_IMAGES, World
 from unlearning.data.dataset import (
     Dataset,
     batch_count,
@@ -38,34 +40,45 @@ def train(
     hardware: Hardware,
     report: Report = silent,
     checkpoint: Checkpoint = NOTHING_KEPT,
+    world: World = ALONE,
 ) -> Classifier:
     """Return the new model, trained on these images, in eval mode on the CPU.
 
     It has one output per class of `data`, whichever classes `indices` hold: logits of models that never
     saw a class compare with those of models that did. With a `checkpoint` it goes on where that one ends.
+    In a `world` of several processes each calls this, and has the same model in the end.
     Raises: UserError when the loss or the weights are no longer finite.
     """
     model = model.to(hardware.device).train()
+    network = world.network(model)
     generator = torch.Generator().manual_seed(seed)
-    steps = params.epochs * batch_count(len(indices), params.batch_size, least=2)
+    least = LEAST_IMAGES * world.size
+    steps = params.epochs * batch_count(len(indices), params.batch_size, least)
     optimizer = torch.optim.AdamW(
         model.parameters(), params.lr, weight_decay=params.weight_decay, fused=True
     )
     schedule = one_cycle(optimizer, steps)
     parts: Parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
     finished, rows = checkpoint.restore(parts, generator)
+    if not world.is_first:
+        report, checkpoint = silent, NOTHING_KEPT
     for row in rows:
         report(**row)
     total, done = params.epochs * len(indices), finished * len(indices)
-    with meter(total, "images", done) as advance:
+    told = meter(total, "images", done) if world.is_first else nullcontext(lambda count: None)
+    with told as advance:
         for epoch in range(finished + 1, params.epochs + 1):
             losses = []
-            for batch in shuffled_batches(indices, params.batch_size, generator, least=2):
-                pixels = crop_and_flip(data.pixels(batch), generator)
+            for batch in shuffled_batches(indices, params.batch_size, generator, least):
+                part = world.share(len(batch))
+                own = batch[part]
+                pixels = crop_and_flip(data.pixels(own), generator, len(batch), part)
                 images = scaled(pixels, hardware.device)
                 with hardware.autocast():
-                    logits = model(images)
-                loss = F.cross_entropy(logits.float(), data.labels[batch].to(hardware.device))
+                    logits = network(images)
+                loss = F.cross_entropy(logits.float(), data.labels[own].to(hardware.device))
+                if world.size > 1:  # shares may differ by one image
+                    loss = loss * (len(own) * world.size / len(batch))
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -73,7 +86,7 @@ def train(
                 losses.append(loss.detach())
                 advance(len(batch))
             # One transfer per epoch, not per step.
-            epoch_loss = torch.stack(losses).mean().item()
+            epoch_loss = world.mean(torch.stack(losses).mean()).item()
             if not math.isfinite(epoch_loss):
                 raise UserError(
                     f"params.yaml: original.lr is {params.lr}, but the loss of epoch {epoch} "

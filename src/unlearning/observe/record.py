@@ -108,7 +108,7 @@ class Observation:
     """What one model makes of a sample.
 
     `logits`: N x C. `layers`: per layer the activations' spatial mean, N x D; the control shares the
-    original's. `train_accuracy`: by role, on all training images. `curves`: by kind of fine-tuning; none where
+    original's. `train_accuracy`: by role, on training images. `curves`: by kind of fine-tuning; none where
     single images are to be forgotten.
     """
 

@@ -14,17 +14,21 @@ from unlearning.observe.record import Observation, Sample, spread_evenly
 # Training images per class that are looked at, whatever the data's size. Membership attacks are measured on
 # those of the forget classes.
 FORGET_TRAINING_IMAGES, RETAIN_TRAINING_IMAGES = 200, 50
+# Of a role, by which accuracy is measured: half a point of standard error at most.
+MOST_IMAGES = 10_000
 SSIM_PAIRS = 64
 
 
 def sample(data: Dataset) -> Sample:
-    """Return the audited images: all test images, up to 200 training images to forget per class, 50 to retain.
+    """Return the audited images: test images, up to 200 training images to forget per class, 50 to retain.
 
-    In the data set's order; none that was withdrawn. Of earlier requests test images of their classes, and up
-    to 200 training images of a request for single ones.
+    All test images, of very many 10,000 of a role, evenly spread; in the data set's order; none that was
+    withdrawn. Of earlier requests test images of their classes, and up to 200 training images of a request for
+    single ones.
     """
     audited = ("forget", "retain")
-    chosen = [data.select(role=audited, subset="test")]
+    unseen = _some(data.unseen("test"))
+    chosen = [unseen, *(_some(data.select(role=role, subset="test")) for role in audited)]
     for role, most in (("forget", FORGET_TRAINING_IMAGES), ("retain", RETAIN_TRAINING_IMAGES)):
         train = data.select(role=role, subset="train")
         for label in range(len(data.classes)):
@@ -37,7 +41,7 @@ def sample(data: Dataset) -> Sample:
             is_tested &= np.isin(data.labels.numpy(), request.labels(data.classes))
         tested = torch.from_numpy(np.flatnonzero(is_tested))
         chosen.append(tested[spread_evenly(len(tested), min(len(tested), FORGET_TRAINING_IMAGES))])
-    indices = torch.cat(chosen).sort().values.numpy()
+    indices = torch.cat(chosen).unique().numpy()  # in order
     return Sample(
         indices,
         data.labels[indices].numpy(),
@@ -45,19 +49,20 @@ def sample(data: Dataset) -> Sample:
         data.subsets[indices],
         tuple(data.forget_labels),
         data.classes,
-        np.isin(indices, data.unseen("test").numpy()),
+        np.isin(indices, unseen.numpy()),
         earlier[indices],
     )
 
 
 def observe(model: Classifier, data: Dataset, sample: Sample, hardware: Hardware) -> Observation:
-    """Return what the model makes of the sample, and its accuracy on all training images."""
+    """Return what the model makes of the sample, and its accuracy on training images, as many at most."""
     indices = torch.from_numpy(sample.indices)
     found = forward(model, data, indices, hardware, LAYERS)
     logits = found.pop(LOGITS)
     hits = np.zeros(len(data.labels), dtype=bool)
-    train = data.select(role=("forget", "retain"), subset="train")
-    others = train[~torch.isin(train, indices)]
+    train = {role: _some(data.select(role=role, subset="train")) for role in ("forget", "retain")}
+    asked = torch.cat(list(train.values()))
+    others = asked[~torch.isin(asked, indices)].sort().values
     for known, rows in (
         (logits, indices),
         (predict_logits(model, data, others, hardware), others),
@@ -66,10 +71,7 @@ def observe(model: Classifier, data: Dataset, sample: Sample, hardware: Hardware
     return Observation(
         logits.numpy(),
         {name: values.numpy() for name, values in found.items()},
-        {
-            role: float(hits[data.select(role=role, subset="train").numpy()].mean())
-            for role in ("forget", "retain")
-        },
+        {role: float(hits[images.numpy()].mean()) for role, images in train.items()},
     )
 
 
@@ -97,6 +99,11 @@ def structural_similarity(data: Dataset, label: int) -> float:
     values = structural_similarity_index_measure(left, right, data_range=1.0)
     assert isinstance(values, torch.Tensor)
     return values.item()
+
+
+def _some(indices: torch.Tensor) -> torch.Tensor:
+    """Return the images, of very many 10,000, evenly spread."""
+    return indices[spread_evenly(len(indices), min(len(indices), MOST_IMAGES))]
 
 
 def _spread(indices: torch.Tensor, count: int) -> torch.Tensor:

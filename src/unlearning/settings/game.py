@@ -14,6 +14,7 @@ class GameParams(Section):
     seed: Seed
     lr: Positive
     cost: Annotated[Number, Field(gt=0, le=1)]
+    most_passes: Count
     noise: Annotated[Number, Field(ge=0, le=1)]
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from unlearning.settings.data import DataParams
+from unlearning.settings.distributed import DistributedParams
 from unlearning.settings.forget import ForgetParams
 from unlearning.settings.game import GameParams
 from unlearning.settings.gate import GateParams
@@ -22,6 +23,7 @@ class Params(GameParams, MachineParams):
     data: DataParams
     split: SplitParams
     model: ModelParams
+    distributed: DistributedParams
     original: OriginalParams
     report: ReportParams
     retrain: RetrainParams

@@ -26,6 +26,15 @@ def retraining(training_flops: float, sizes: Sizes, recipe: Recipe) -> float:
     return training_flops * sizes.retain * recipe.epochs
 
 
+def passes(game: GameParams, sizes: Sizes, recipe: Recipe) -> float:
+    """Return for how many images forward and backward our game may spend, 24 steps at least.
+
+    The share `cost` of one retraining's, at most `most_passes`: with more images the game does not grow.
+    """
+    least = LEAST_STEPS * game.batch_size
+    return float(max(least, min(game.cost * sizes.retain * recipe.epochs, game.most_passes)))
+
+
 def assess(cost_ratio: float) -> Cost:
     """Return whether forgetting took less work than one retraining, which forgets for certain."""
     return Cost.CHEAPER if cost_ratio < 1 else Cost.DEARER
@@ -33,15 +42,15 @@ def assess(cost_ratio: float) -> Cost:
 
 def remark(game: GameParams, sizes: Sizes, recipe: Recipe) -> str | None:
     """Return one line where the game will cost as much as retraining or more, else None."""
-    passes = sizes.retain * recipe.epochs
+    retrained = sizes.retain * recipe.epochs
     if game.recipe == "article":
         # It shows the generator no retain image.
         played: int | float = game.epochs * sizes.forget
     else:
-        played = max(game.cost * passes, LEAST_STEPS * game.batch_size)
-    if played < passes:
+        played = passes(game, sizes, recipe)
+    if played < retrained:
         return None
     return (
-        f"warning: this game costs {played / passes:.0%} of one retraining without the forget images: "
+        f"warning: this game costs {played / retrained:.0%} of one retraining without the forget images: "
         "retraining is cheaper and leaves nothing to prove; take a model of models/retrained"
     )

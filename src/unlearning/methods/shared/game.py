@@ -1,7 +1,6 @@
 """Who plays, with what, and how a game is watched: what both recipes share."""
 
 import math
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,7 +54,7 @@ class Run:
     """What a method is given besides original, data and parameters, and what it leaves behind.
 
     `budget`: the floating-point operations that it may take, where its length is not fixed. `work` counts them
-    while it is entered. `save_every`: seconds between two states that are kept.
+    while it is entered.
 
     Left behind: `rows` of monitored values, the last of each epoch over the whole of it; `discriminator` after
     the game, in eval mode; `image_passes`, the images sent forward and backward through the generator;
@@ -69,15 +68,13 @@ class Run:
     checkpoint: Checkpoint = NOTHING_KEPT
     work: Work = field(default_factory=Work)
     budget: int | float = 0
-    save_every: float = 0.0
-    saved_at: float = field(default_factory=time.monotonic)
     rows: list[Row] = field(default_factory=list)
     discriminator: Discriminator | None = None
     image_passes: int = 0
     extractor_passes: int = 0
 
     def restore(self, parts: Parts, generator: torch.Generator | None = None) -> int:
-        """Put the parts back to the last finished epoch, report the rows up to it, return its number."""
+        """Put the parts back to the last epoch kept, report the rows up to it, return its number."""
         finished, self.rows = self.checkpoint.restore({**parts, "work": self.work}, generator)
         for row in self.rows:
             self.report(**row)
@@ -89,10 +86,7 @@ class Run:
         self.report(**row)
 
     def save(self, epoch: int, parts: Parts, generator: torch.Generator | None = None) -> None:
-        """Keep the state after so many epochs, unless one was kept just before."""
-        if time.monotonic() - self.saved_at < self.save_every:
-            return
-        self.saved_at = time.monotonic()
+        """Keep the state after so many epochs."""
         self.checkpoint.save(epoch, self.rows, {**parts, "work": self.work}, generator)
 
 

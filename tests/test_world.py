@@ -1,0 +1,134 @@
+"""Two processes train one network: each time with the same bytes, and nearly those of one process.
+
+On the CPU, by gloo: on GPUs, by nccl, the same code has not run yet.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from test_any_model import photographs
+from test_copies import project, write_params
+from tiny_project import ENVIRONMENT
+from torch import nn
+
+from stages import check_request, prepare_data, split_dataset
+from unlearning.base.errors import UserError
+from unlearning.base.files import read_table
+from unlearning.base.world import World, joined
+from unlearning.data.dataset import crop_and_flip, load_subsets
+from unlearning.models import weights
+from unlearning.models.foreign import new_model
+from unlearning.settings.whole import load_params
+
+STAGE = (sys.executable, "-m", "stages.train_original")
+# Its network normalises no batch: what two processes compute is what one does, but for the rounding.
+KNOBS = {
+    "model__name": "timm/test_vit",
+    "original__epochs": 2,
+    "original__batch_size": 7,
+    "precision": "fp32",
+}
+WEIGHTS = Path("models/original.safetensors")
+
+
+@pytest.fixture
+def prepared(tmp_path, monkeypatch, restored_torch) -> Path:
+    """Return a project whose images are split, as the current folder."""
+    photographs(tmp_path / "photos")
+    for made in ("data", "metrics", "plots", "models"):
+        (tmp_path / made).mkdir()
+    project(tmp_path, **KNOBS)
+    monkeypatch.chdir(tmp_path)
+    for stage in (check_request, prepare_data, split_dataset):
+        stage.main()
+    return tmp_path
+
+
+def started(folder: Path, command: tuple[str, ...] = STAGE, **params: object) -> subprocess.Popen:
+    write_params(folder, **KNOBS | params)
+    return subprocess.Popen(
+        command, cwd=folder, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )  # fmt: skip
+
+
+def run(folder: Path, command: tuple[str, ...] = STAGE, **params: object) -> str:
+    said, errors = (stage := started(folder, command, **params)).communicate()
+    assert stage.returncode == 0, errors
+    return said
+
+
+def test_two_processes_do_the_work_of_one(prepared):
+    """Must fail if shares overlap, an image weighs twice, the loss is one process's own, or a run differs.
+
+    Or if both report, or `torchrun` starts something else.
+    """
+    made = []
+    torchrun = Path(sys.executable).parent / "torchrun"
+    alike = (str(torchrun), "--standalone", "--nproc-per-node", "2", *STAGE[1:])
+    for command, processes in ((STAGE, 1), (STAGE, 2), (STAGE, 2), (alike, 2)):
+        said = run(prepared, command, distributed__processes=processes)
+        assert said.count("epoch 1 loss") == said.count("epoch 2 loss") == 1
+        curve = read_table("plots/train_original.csv")["loss"].to_numpy(dtype=float)
+        made.append((WEIGHTS.read_bytes(), curve, vector(weights.load_classifier(WEIGHTS)[0])))
+    assert made[0][0] != made[1][0] == made[2][0] == made[3][0]
+    np.testing.assert_allclose(made[1][1], made[0][1], rtol=1e-3)
+    begun = new_model(load_params().model, load_subsets("data"), seed=0)
+    learned = made[0][2] - vector(begun)
+    # Adam takes small gradients for large ones: what is rounding here is not small everywhere.
+    assert (made[1][2] - made[0][2]).norm() < 0.05 * learned.norm()
+
+
+def vector(model: nn.Module) -> torch.Tensor:
+    return torch.cat([value.detach().flatten() for value in model.parameters()])
+
+
+def test_the_end_of_one_ends_all_in_one_line_and_another_number_goes_on(prepared):
+    """Must fail if the others hang or live on, a traceback is shown, or what was kept is lost."""
+    stage = started(prepared, original__epochs=60, distributed__processes=2)
+    others: list[psutil.Process] = []
+    for line in stage.stdout:
+        if "epoch 3 " in line:
+            others = psutil.Process(stage.pid).children(recursive=True)
+            others[0].kill()
+            break
+    said, errors = stage.communicate()
+    assert stage.returncode == 2
+    assert errors.startswith("error: process 1 of 2 ended") and errors.count("\n") == 1, errors
+    assert not psutil.wait_procs(others, timeout=10)[1]
+    said = run(prepared, original__epochs=60, distributed__processes=1)
+    assert "going on after epoch" in said and "epoch 60 loss" in said
+
+
+def test_the_others_end_with_the_first(prepared):
+    """Must fail if a stage that is killed leaves processes behind."""
+    stage = started(prepared, original__epochs=500, distributed__processes=2)
+    next(line for line in stage.stdout if "epoch 1 " in line)
+    others = psutil.Process(stage.pid).children(recursive=True)
+    stage.kill()
+    stage.communicate()
+    assert others and not psutil.wait_procs(others, timeout=10)[1]
+
+
+@pytest.mark.parametrize("count", [4, 7, 8])
+def test_shares_cover_a_batch_once(count):
+    """Must fail if an image is in two shares or in none, or sees other random numbers than with one process."""
+    shares = [World(rank, 3).share(count) for rank in range(3)]
+    rows = [torch.arange(count)[part] for part in shares]
+    assert torch.cat(rows).tolist() == list(range(count))
+    assert max(map(len, rows)) - min(map(len, rows)) <= 1
+    pixels = torch.randint(0, 256, (count, 32, 32, 3), dtype=torch.uint8)
+    whole = crop_and_flip(pixels, torch.Generator().manual_seed(0))
+    for part in shares:
+        own = crop_and_flip(pixels[part], torch.Generator().manual_seed(0), count, part)
+        assert torch.equal(own, whole[part])
+
+
+def test_a_batch_that_is_too_small_is_refused(cpu):
+    """Must fail if a process is left with one image, of which no variance can be taken."""
+    with pytest.raises(UserError, match="set it to at least 6"), joined(3, 5, cpu):
+        pass
