@@ -31,7 +31,7 @@ from unlearning.models.train import train
 from unlearning.settings.game import GameParams
 from unlearning.settings.whole import load_params
 
-ARTICLE = {"recipe": "article", "lr": 0.001, "batch_size": 64, "epochs": 1}
+ARTICLE = {"recipe": "article", "lr": 0.001, "batch_size": 64, "epochs": 5}
 
 Loop = Iterator[int]  # yields how many images each step took
 
@@ -144,7 +144,7 @@ def article(data: dataset.Dataset, folder: Path, hardware: Hardware) -> Loop:
 
 
 def ours_of_the_article(data: dataset.Dataset, hardware: Hardware) -> Loop:
-    """Play the printed game as `methods/article.py` does, an epoch after the other."""
+    """Play the printed game as `methods/article.py` does, five epochs after the other."""
     knobs = load_params(Path("params.yaml")).model_dump() | ARTICLE
     params = GameParams(**{name: knobs[name] for name in GameParams.model_fields})
     original = build.new_classifier(Architecture(), data.image_size, len(data.classes), seed=0)
