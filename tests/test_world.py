@@ -71,12 +71,12 @@ def test_two_processes_do_the_work_of_one(prepared):
     made = []
     torchrun = Path(sys.executable).parent / "torchrun"
     alike = (str(torchrun), "--standalone", "--nproc-per-node", "2", *STAGE[1:])
-    for command, processes in ((STAGE, 1), (STAGE, 2), (STAGE, 2), (alike, 2)):
+    for command, processes in ((STAGE, 1), (STAGE, 2), (alike, 2)):
         said = run(prepared, command, distributed__processes=processes)
         assert said.count("epoch 1 loss") == said.count("epoch 2 loss") == 1
         curve = read_table("plots/train_original.csv")["loss"].to_numpy(dtype=float)
         made.append((WEIGHTS.read_bytes(), curve, vector(weights.load_classifier(WEIGHTS)[0])))
-    assert made[0][0] != made[1][0] == made[2][0] == made[3][0]
+    assert made[0][0] != made[1][0] == made[2][0]
     np.testing.assert_allclose(made[1][1], made[0][1], rtol=1e-3)
     begun = new_model(load_params().model, load_subsets("data"), seed=0)
     learned = made[0][2] - vector(begun)
