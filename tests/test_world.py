@@ -111,8 +111,11 @@ def test_the_others_end_with_the_first(prepared):
     while not (others := psutil.Process(stage.pid).children(recursive=True)):
         time.sleep(0.05)
     stage.kill()
-    stage.communicate()
-    assert not psutil.wait_procs(others, timeout=40)[1]
+    stage.wait()  # the others hold its pipes as long as they live
+    left = psutil.wait_procs(others, timeout=40)[1]
+    for other in left:
+        other.kill()
+    assert not left
 
 
 @pytest.mark.parametrize("count", [4, 7, 8])
