@@ -8,8 +8,10 @@ same recipe; of the others one training image, in the run's precision and batch 
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import torch
@@ -184,9 +186,10 @@ def main() -> None:
         "article": article(data, folder, fp32),
     }
     rates: dict[str, list[float]] = {name: [] for name in loops}
-    for _ in range(given.rounds):
-        for name, loop in loops.items():
-            rates[name].append(rate(loop, given.seconds))
+    with redirect_stdout(sys.stderr):  # what the trainings report
+        for _ in range(given.rounds):
+            for name, loop in loops.items():
+                rates[name].append(rate(loop, given.seconds))
     precision = "bf16" if hardware.bf16 else "fp32"
     print(
         f"{data.image_size} px, batches of {given.batch}, {precision}, peak {best / 1e9:,.0f} GFLOP/s"
