@@ -14,7 +14,6 @@ Run: `dvc repro retrain`.
 from pathlib import Path
 
 from unlearning.base import files, hardware, progress, resume, stage
-from unlearning.base.progress import silent
 from unlearning.base.world import joined
 from unlearning.data import dataset
 from unlearning.models import foreign, weights
@@ -71,7 +70,7 @@ def main() -> None:
                     recipe,
                     seed,
                     own_device,
-                    silent if name == SAME_RECIPE else curve.tagged(seed=seed),
+                    progress.silent if name == SAME_RECIPE else curve.tagged(seed=seed),
                     session.checkpoint(name),
                     world,
                 )

@@ -32,9 +32,7 @@ from unlearning.base.stage import SCRATCH, is_first
 from unlearning.base.tensors import read_tensors
 
 KEPT_DAYS = 7  # of what a killed run left and no later one took up
-KEEPING = (
-    0.05  # most share of a stage's time that goes into keeping states: one has a hundred megabytes
-)
+KEEPING = 0.05  # most share of the time that goes into keeping states, of a hundred megabytes each
 
 Row = dict[str, int | float]
 

@@ -27,12 +27,8 @@ from unlearning.base.errors import UserError
 from unlearning.base.hardware import Hardware, available_cores
 from unlearning.base.stage import RANK
 
-SIZE, LOCAL, LOCAL_SIZE, PARENT = (
-    "WORLD_SIZE",
-    "LOCAL_RANK",
-    "LOCAL_WORLD_SIZE",
-    "UNLEARNING_PARENT",
-)
+SIZE, LOCAL, LOCAL_SIZE = "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"
+PARENT = "UNLEARNING_PARENT"  # of the processes that a stage started: the first one's number
 LOOKED_AT_EVERY, PATIENCE = 0.2, 5.0  # seconds
 LEAST_IMAGES = 2  # of a process in a batch: its normalisation takes a variance
 
