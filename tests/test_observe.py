@@ -49,6 +49,8 @@ def test_a_sample_holds_all_test_images_and_as_many_training_images_per_class(
 def test_of_very_many_images_a_spread_share_is_audited(data, trained, cpu, monkeypatch):
     """Must fail if the audit's work grows with the data, or the share is the first images."""
     monkeypatch.setattr(views, "MOST_IMAGES", 3)
+    for name in ("FORGET_TRAINING_IMAGES", "RETAIN_TRAINING_IMAGES"):
+        monkeypatch.setattr(views, name, 1)
     is_train = data.subsets == "train"
     halved = np.where(is_train & (np.cumsum(is_train) % 2 == 0), "test", data.subsets)
     data = dataclasses.replace(data, subsets=halved)
@@ -65,7 +67,15 @@ def test_of_very_many_images_a_spread_share_is_audited(data, trained, cpu, monke
         assert len(of[role, "test"]) > 3
         assert found.indices[found.rows(role, "test")].tolist() == expected.tolist()
     assert found.indices[found.unseen].tolist() == spread["forget", "test"].tolist()
+    asked: list[int] = []
+
+    def noting(model, data, rows, hardware):
+        asked.extend(rows.tolist())
+        return predict_logits(model, data, rows, hardware)
+
+    monkeypatch.setattr(views, "predict_logits", noting)
     accuracies = observe(trained, data, found, cpu).train_accuracy
+    assert asked and set(asked) <= {row for role in roles for row in spread[role, "train"].tolist()}
     for role in roles:
         some = spread[role, "train"]
         hits = predict_logits(trained, data, some, cpu).argmax(dim=1) == data.labels[some]
