@@ -104,7 +104,7 @@ def test_examples_pair_each_image_with_its_own_predictions(tmp_path, data, monke
     outputs = {"original": before, "unlearned": after}
     pictures.examples(tmp_path / "x.png", data.images, forget, outputs, data.classes, count=3)
     assert len(shown) == 3
-    for (image, text), row in zip(shown, (0, 4, 9), strict=True):
+    for (image, text), row in zip(shown, (0, 3, 6), strict=True):
         assert (image == data.images[int(forget[row])]).all()
         first, second = text.split("after:")
         assert first.split()[1] == "elephant"

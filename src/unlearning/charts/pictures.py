@@ -9,6 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from unlearning.audit.evaluation import top_predictions
 from unlearning.charts import figures, save
 from unlearning.models.panel import ORIGINAL, UNLEARNED
+from unlearning.observe.record import spread_evenly
 
 SCORE_BOUNDS = (0.3, 0.5)  # of the article (A16)
 EXAMPLES_DPI = 90  # photographs: no larger than they are shown
@@ -47,9 +48,7 @@ def examples(
 
     The images are spread evenly over `indices`; none is picked by what a model says of it.
     """
-    chosen = np.unique(
-        np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)
-    )
+    chosen = spread_evenly(len(indices), min(count, len(indices)))
     texts = [
         f"before:\n{_lines(logits[ORIGINAL][row], classes)}\n"
         f"after:\n{_lines(logits[UNLEARNED][row], classes)}"
