@@ -1,6 +1,6 @@
 """Play the game: the generator forgets, the discriminator tries to find it out.
 
-Reads: data/images.npy, data/request.json, data/samples.csv, data/split.csv, models/original.safetensors,
+Reads: data/images, data/request.json, data/samples.csv, data/split.csv, models/original.safetensors,
 models/init. Writes: models/unlearned.safetensors, models/discriminator.safetensors,
 metrics/adversarial_train.json, plots/adversarial_train.csv. Run: `dvc repro adversarial_train`,
 `dvc exp run -S lr=0.0005`.

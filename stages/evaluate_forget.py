@@ -1,6 +1,6 @@
 """Score the unlearned model on the class that it must forget, original and retrained beside it (A14 to A20).
 
-Reads: data/observed, data/images.npy (for the examples), metrics/evaluate_retain.json (no score stands without
+Reads: data/observed, data/images (for the examples), metrics/evaluate_retain.json (no score stands without
 retain accuracy beside it). Writes: metrics/evaluate_forget.json, plots/forget_confusion.csv,
 plots/destinations.csv, plots/destinations.png, plots/score_histogram.png, plots/examples.png.
 Run: `dvc repro evaluate_forget`.
@@ -11,12 +11,12 @@ from pathlib import Path
 from unlearning.audit import assessment, evaluation
 from unlearning.base import stage
 from unlearning.base.files import (
-    read_images,
     read_metrics,
     write_metrics,
     write_rows,
     write_series,
 )
+from unlearning.base.shards import Shards
 from unlearning.charts import pictures
 from unlearning.models.panel import UNLEARNED
 from unlearning.observe import record
@@ -47,7 +47,7 @@ def main() -> None:
     pictures.score_histogram("plots/score_histogram.png", observed.scores().without_control())
     pictures.examples(
         "plots/examples.png",
-        read_images("data/images.npy"),
+        Shards("data/images"),
         sample.indices[rows],
         logits.subjects,
         sample.classes,

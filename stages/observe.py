@@ -3,7 +3,7 @@
 A model is not run again while its weights, and whatever else an observation follows from, are the same: copies
 lie in scratch for a week.
 
-Reads: data/images.npy, data/request.json, data/samples.csv, data/split.csv, models/original.safetensors,
+Reads: data/images, data/request.json, data/samples.csv, data/split.csv, models/original.safetensors,
 models/unlearned.safetensors, models/retrained, models/discriminator.safetensors, models/init (the feature
 extractor, for the article's score). Writes: data/observed. Run: `dvc repro observe`.
 """

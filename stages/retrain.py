@@ -5,7 +5,7 @@ trained here (`model.weights`) but the retrained models are, a control beside th
 where it is what an earlier request left. Where training does not begin with random weights (`model.start`),
 what it begins with is kept as a control.
 
-Reads: data/images.npy, data/request.json, data/samples.csv, data/split.csv, data/weights.json (of the files
+Reads: data/images, data/request.json, data/samples.csv, data/split.csv, data/weights.json (of the files
 that `model` and `retrain` name). Writes: models/retrained/<seed>.safetensors, models/controls,
 metrics/retrain.json, plots/retrain.csv. With `retrain.seeds: []` and no weights both folders stay empty.
 Run: `dvc repro retrain`.

@@ -5,13 +5,14 @@ another request. Images to keep that show an image to forget are found first: th
 `forget` says. What check_request cannot know, which decodes no image, is refused here. What later stages made
 in an earlier run stays.
 
-Reads: data/images.npy, data/request.json, data/samples.csv. Writes: data/subsets.csv, data/split.csv,
+Reads: data/images, data/request.json, data/samples.csv. Writes: data/subsets.csv, data/split.csv,
 data/copies.csv, metrics/split_dataset.json. Run: `dvc repro split_dataset`.
 """
 
 from unlearning.base import stage
-from unlearning.base.files import read_images, read_table, write_metrics, write_table
+from unlearning.base.files import read_table, write_metrics, write_table
 from unlearning.base.progress import say
+from unlearning.base.shards import Shards
 from unlearning.data import copies, request, roles, split
 from unlearning.settings.forget import ForgetParams
 from unlearning.settings.load import load
@@ -21,7 +22,7 @@ from unlearning.settings.split import SplitParams
 def main() -> None:
     forget, asked = load(ForgetParams), request.read("data/request.json")
     samples = read_table("data/samples.csv", ["id", "path", "pixels", "class"])
-    images = read_images("data/images.npy")
+    images = Shards("data/images")
     subsets = split.subsets(samples, load(SplitParams))
 
     subset_of = dict(zip(subsets["id"], subsets["subset"], strict=True))

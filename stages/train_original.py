@@ -2,7 +2,7 @@
 
 What is to be forgotten plays no part: another request leaves it as it is.
 
-Reads: data/images.npy, data/samples.csv, data/subsets.csv, data/weights.json (of the files that `model` names).
+Reads: data/images, data/samples.csv, data/subsets.csv, data/weights.json (of the files that `model` names).
 Writes: models/original.safetensors, metrics/train_original.json, plots/train_original.csv.
 Run: `dvc repro train_original`.
 """

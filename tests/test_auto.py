@@ -6,7 +6,8 @@ from test_any_model import photographs, run
 from test_settings import VALID
 
 from unlearning.base.errors import UserError
-from unlearning.base.files import read_images, read_metrics
+from unlearning.base.files import read_metrics
+from unlearning.base.shards import Shards
 from unlearning.check import possible
 from unlearning.settings.data import DataParams
 from unlearning.settings.original import OriginalParams, batch_size_for, epochs_for
@@ -80,7 +81,7 @@ def test_what_was_chosen_stands_in_the_metrics(tmp_path, monkeypatch, restored_t
     auto = {"data__image_size": "auto", "original__batch_size": "auto"}
     run(tmp_path, monkeypatch, model__name="timm/test_convnext", **auto)
     pixels = read_metrics("metrics/prepare_data.json")["image_size"]
-    assert read_images("data/images.npy").shape[1] == pixels == 32
+    assert Shards("data/images").shape[1] == pixels == 32
     trained = read_metrics("metrics/train_original.json")
     assert (trained["epochs"], trained["batch_size"]) == (1, batch_size_for(27))
 

@@ -45,7 +45,6 @@ def test_load_reads_what_the_stages_before_it_wrote(tmp_path, monkeypatch):
 
     data = load(tmp_path)
 
-    assert isinstance(data.images, np.memmap)
     assert data.classes == ("b", "c", "z")
     assert data.image_size == 32
     assert data.labelling.classes == data.classes

@@ -60,11 +60,11 @@ def test_what_may_be_removed_is_gone_to_the_last_byte(clone, tmp_path):
 
     Or if anything else goes with them: other rows, the unlearned and retrained models.
     """
-    images = np.load(clone / "data/images.npy")
+    images = np.load(clone / "data/images/00000.npy")
     samples = read_table(clone / "data/samples.csv")
     is_wanted = (samples["class"] == "elephant").to_numpy()
     files = set(samples["sha256"][is_wanted])
-    assert {"data/images.npy", "data/animals/" + samples["path"][is_wanted].iloc[0]} <= set(
+    assert {"data/images/00000.npy", "data/animals/" + samples["path"][is_wanted].iloc[0]} <= set(
         holding(clone, images[is_wanted], files)
     )
     before = digests(clone), digests(tmp_path / "remote")
@@ -75,7 +75,7 @@ def test_what_may_be_removed_is_gone_to_the_last_byte(clone, tmp_path):
     run(clone, "unlearning", "erase", "--yes")
     assert holding(clone, images[is_wanted], files) == []
     assert digests(tmp_path / "remote") == before[1]
-    left = np.load(clone / "data/images.npy")
+    left = np.load(clone / "data/images/00000.npy")
     assert (left[~is_wanted] == images[~is_wanted]).all() and not left[is_wanted].any()
     assert not (clone / "models/original.safetensors").exists()
     shutil.rmtree(clone / "models/retrained")
@@ -145,7 +145,7 @@ MADE = {
     "models/controls",
     "models/discriminator.safetensors",
 }
-FIRST = {"data/images.npy", "data/animals", "data/observed"}
+FIRST = {"data/images", "data/images.npy", "data/animals", "data/observed"}
 SHOWN = {"plots/examples.png", "report/index.html", "data/audit_examples.csv"}
 
 

@@ -19,7 +19,8 @@ from test_split import assign
 from test_tree import data_params
 
 from unlearning.base.errors import UserError
-from unlearning.base.files import atomic, read_images, read_table, write_table
+from unlearning.base.files import atomic, read_table, write_table
+from unlearning.base.shards import Shards
 from unlearning.data import dataset, request
 from unlearning.data.request import Request
 from unlearning.settings.split import SplitParams
@@ -154,10 +155,11 @@ def packed(tmp_path_factory) -> Path:
     return folder
 
 
-FILES = ("samples.csv", "split.csv", "images.npy", "request.json")
+FILES = ("samples.csv", "split.csv", "images/00000.npy", "request.json")
 
 
 def copied(source: Path, target: Path) -> Path:
+    (target / "images").mkdir(exist_ok=True)
     for name in FILES:
         shutil.copy(source / name, target / name)
     return target
@@ -226,19 +228,19 @@ ARRAYS = {
 def test_odd_arrays_are_refused_in_one_line(tmp_path, monkeypatch, content):
     """Must fail if a header's expression runs, an exception escapes, or memory is taken as it says."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "images.npy").write_bytes(content)
-    assert outcome(lambda: read_images(tmp_path / "images.npy")) == "refused"
+    (tmp_path / "00000.npy").write_bytes(content)
+    assert outcome(lambda: Shards(tmp_path)) == "refused"
     assert not (tmp_path / "harmed").exists()
 
 
 def test_an_array_of_objects_is_never_unpickled(tmp_path):
     """Must fail if allow_pickle is true."""
     mark = tmp_path / "mark"
-    path = tmp_path / "images.npy"
+    path = tmp_path / "00000.npy"
     np.save(path, np.array([Bomb(str(mark))], dtype=object), allow_pickle=True)
     assert pickle.dumps(Bomb(str(mark)))[:2] in path.read_bytes()
     with pytest.raises(UserError, match="is not an array of images"):
-        read_images(path)
+        Shards(tmp_path)
     assert not mark.exists()
 
 

@@ -22,6 +22,7 @@ from test_tree import data_params
 from stages import prepare_data
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table, write_table
+from unlearning.base.shards import Shards
 from unlearning.data import dataset, request
 from unlearning.data.request import Request
 from unlearning.models import weights
@@ -67,10 +68,9 @@ def test_rows_are_the_decoded_files_in_listed_order(tmp_path):
     """Must fail if a row is shifted against its line, or a digest is of something else."""
     root = photos(tmp_path / "photos")
     counts = pack(root, tmp_path / "data")
-    images = np.load(tmp_path / "data/images.npy", mmap_mode="r")
+    images = Shards(tmp_path / "data/images")
     samples = read_table(tmp_path / "data/samples.csv")
-    assert isinstance(images, np.memmap)
-    assert (images.shape, images.dtype) == ((8, 32, 32, 3), np.uint8)
+    assert (images.shape, images[0].dtype) == ((8, 32, 32, 3), np.uint8)
     assert samples["id"].tolist() == list(range(8))
     assert samples["class"].tolist() == ["cat"] * 4 + ["dog"] * 4
     for row in samples.itertuples():
@@ -92,7 +92,7 @@ def test_bad_files_are_named_counted_and_leave_no_gap(tmp_path):
     (root / "cat/0001.png").write_bytes(b"")
     (root / "dog/0003.png").write_text("no picture")
     counts = pack(root, tmp_path / "data")
-    images = np.load(tmp_path / "data/images.npy", mmap_mode="r")
+    images = Shards(tmp_path / "data/images")
     samples = read_table(tmp_path / "data/samples.csv")
     skipped = read_table(tmp_path / "data/skipped.csv")
     assert len(images) == len(samples) == counts["images"] == 6
@@ -104,7 +104,7 @@ def test_bad_files_are_named_counted_and_leave_no_gap(tmp_path):
     assert skipped["reason"][0] == "empty file"
     assert skipped["reason"][1].startswith("no image in a known format")
     bare = 128 + 6 * 32 * 32 * 3
-    assert (tmp_path / "data/images.npy").stat().st_size == bare
+    assert (tmp_path / "data/images/00000.npy").stat().st_size == bare
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ def test_the_stage_packs_a_folder_and_leaves_no_drawn_animals(tmp_path, monkeypa
     (tmp_path / "data/animals/cat").mkdir(parents=True)
     run_stage(tmp_path, monkeypatch)
     names = sorted(path.relative_to("data").as_posix() for path in Path("data").rglob("*"))
-    assert names == ["animals", "images.npy", "samples.csv", "skipped.csv"]
+    assert names == ["animals", "images", "images/00000.npy", "samples.csv", "skipped.csv"]
     assert read_metrics("metrics/prepare_data.json")["images"] == 8
 
 
@@ -391,7 +391,11 @@ def test_deep_greyscale_is_shown_by_one_rule_from_the_pictures_to_the_weights(tm
     write_table(tmp_path / "split.csv", samples[["id"]].assign(subset="train", role="retain"))
     request.write(Request(("b",)), tmp_path / "request.json")
     images = dataset.load(tmp_path)
-    assert images.images[3:, 20, 20, 0].tolist() == [62, 62, 62]  # 1000 to 1002 of 4095
+    assert images.images[np.arange(3, 6)][:, 20, 20, 0].tolist() == [
+        62,
+        62,
+        62,
+    ]  # 1000 to 1002 of 4095
     weights.save(resnet(2, 0), images.labelling, tmp_path / "m.safetensors")
     assert weights.load_classifier(tmp_path / "m.safetensors")[1] == images.labelling
     assert Depth.loads(images.labelling.depth) == Depth((0.0, 4095.0))

@@ -265,8 +265,8 @@ def write_plots(
 
 def write_data(folder: Path, classes: tuple[str, ...], forget: tuple[str, ...]) -> None:
     names = sorted(classes) * 3
-    (folder / "data").mkdir()
-    np.save(folder / "data/images.npy", np.full((len(names), 32, 32, 3), 99, dtype=np.uint8))
+    (folder / "data/images").mkdir(parents=True)
+    np.save(folder / "data/images/00000.npy", np.full((len(names), 32, 32, 3), 99, dtype=np.uint8))
     # Ids are not row numbers: a picture must be found by its row.
     samples = pd.DataFrame({"id": range(5, len(names) + 5), "path": "x.png", "class": names})
     write_table(folder / "data/samples.csv", samples)
@@ -619,7 +619,7 @@ def test_fingerprints_are_those_of_the_files(run, made):
         "retrained/2",
         "retrained/10",
     )
-    names = [f"data/{name}" for name in ("images.npy", "samples.csv", "split.csv")]
+    names = [f"data/{name}" for name in ("images/00000.npy", "samples.csv", "split.csv")]
     names += [f"models/{name}.safetensors" for name in models]
     lines = [f"{hashlib.sha256((run / name).read_bytes()).hexdigest()}  {name}" for name in names]
     for text in made:

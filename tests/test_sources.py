@@ -21,6 +21,7 @@ from torchvision import datasets
 from stages import check_request, prepare_data, split_dataset
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_table
+from unlearning.base.shards import Shards
 from unlearning.data import split
 from unlearning.data.request import Request
 from unlearning.settings.data import DataParams
@@ -62,7 +63,7 @@ def packed(params: DataParams, out: Path) -> pd.DataFrame:
     out.mkdir(exist_ok=True)
     pack.pack(listing.list_images(params), listing.root_of(params), params, out)
     samples = read_table(out / "samples.csv", ["id", "path", "class"])
-    assert len(np.load(out / "images.npy")) == len(samples)
+    assert len(Shards(out / "images")) == len(samples)
     return samples
 
 
@@ -306,7 +307,7 @@ def test_a_set_is_read_in_its_own_format(source, tmp_path, monkeypatch):
     names = sorted({image.class_name for image in listed})
     assert len(names) == 2
     samples = packed(params, tmp_path / "out")
-    images = np.load(tmp_path / "out/images.npy")
+    images = np.load(tmp_path / "out/images/00000.npy")
     for row, path, name in zip(images, samples["path"], samples["class"], strict=True):
         part, number = path.split("/")
         expected = pictures[int(number) + (8 if part == "test" else 0)]

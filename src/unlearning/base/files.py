@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import sys
 import warnings
 from collections import defaultdict
@@ -13,7 +14,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from unlearning.base.errors import UserError
@@ -35,22 +35,54 @@ def atomic(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)  # were it a link, what it leads to would be overwritten
-        yield temporary
-        # Data before name: after a power cut the name must not stand for an empty file.
-        _flush(temporary)
-        temporary.replace(path)
+        with _refused(path, temporary):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.unlink(
+                missing_ok=True
+            )  # were it a link, what it leads to would be overwritten
+            yield temporary
+            # Data before name: after a power cut the name must not stand for an empty file.
+            _flush(temporary)
+            temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path | str) -> Iterator[Path]:
+    """Yield a new folder beside `path`; it replaces `path` only if the block ends without an error.
+
+    Raises: as `atomic`.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with _refused(path, temporary):
+            shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
+            temporary.mkdir(parents=True)
+            yield temporary
+            shutil.rmtree(path, ignore_errors=True)
+            temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _refused(path: Path, temporary: Path) -> Iterator[None]:
+    """Say in one line that `path` cannot be written, if it is writing to `temporary` that fails."""
+    try:
+        yield
     except OSError as error:
-        if error.errno not in UNWRITABLE or error.filename not in (None, str(temporary)):
+        failed = None if error.filename is None else Path(os.fsdecode(error.filename))
+        if error.errno not in UNWRITABLE or not (
+            failed is None or failed.is_relative_to(temporary)
+        ):
             raise
         raise UserError(
             f"{path} cannot be written: {error.strerror}; free or grant what is missing and run the "
             "same command again"
         ) from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:
@@ -137,23 +169,6 @@ def read_table(path: Path | str, columns: Sequence[str] = ()) -> pd.DataFrame:
         if column not in table:
             raise UserError(f"{path} lacks the column {column!r}: run `dvc repro`")
     return table
-
-
-def read_images(path: Path | str) -> np.ndarray:
-    """Return data/images.npy, memory-mapped: N x H x H x 3 uint8. It is never unpickled.
-
-    Raises: OSError; UserError if it is no such array.
-    """
-    try:
-        images = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, MemoryError):
-        raise
-    # NumPy evaluates the header as a literal, which raises all sorts: ValueError, TokenError, ...
-    except Exception as error:
-        raise UserError(f"{path} is not an array of images: {error}") from None
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
-        raise UserError(f"{path} holds {images.dtype} {images.shape}, not N x H x H x 3 bytes")
-    return images
 
 
 def write_table(path: Path | str, table: pd.DataFrame) -> None:

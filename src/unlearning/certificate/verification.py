@@ -20,7 +20,6 @@ from unlearning.certificate.record import Certificate, Content, Sealed
 
 # Of a recomputed accuracy: bf16, threads and versions move an image or two across a boundary.
 TOLERANCE = 0.01
-IMAGES = "data/images.npy"
 # Keys of objects and places in lists that lead to a value.
 Keys = tuple[str | int, ...]
 
@@ -47,7 +46,7 @@ def verify(
     """
     content = certificate.content
     erased = {each.place for each in content.places if each.found and each.left == 0}
-    without_data = without_data or IMAGES in erased
+    without_data = without_data or workspace.IMAGES in erased
     sections: dict[str, Callable[[], Any]] = {
         "models": lambda: workspace.weights(root),
         "audit": lambda: workspace.audit(root),

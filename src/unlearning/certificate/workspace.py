@@ -37,7 +37,8 @@ from unlearning.review.git import GUARD, dvc, git
 from unlearning.settings.whole import load_params
 from unlearning.sources import contents
 
-DATA_FILES = ("data/images.npy", "data/request.json", "data/samples.csv", "data/split.csv")
+IMAGES = "data/images"
+DATA_FILES = ("data/request.json", "data/samples.csv", "data/split.csv")
 PACKAGES = ("unlearning", "dvc", "numpy", "torch", "torchvision")
 
 
@@ -82,7 +83,7 @@ def environment(machine: Hardware) -> dict[str, str]:
 
 def forgotten(root: Path) -> Forgotten:
     """Return the classes of the request and every image it covers: held-out and withdrawn ones too."""
-    _require(root, DATA_FILES[1:])
+    _require(root, DATA_FILES)
     samples = read_table(root / "data/samples.csv", ["id", "class", "sha256"])
     split = read_table(root / "data/split.csv", ["id", "subset", "role"])
     samples = samples.drop(
@@ -182,7 +183,8 @@ def params(root: Path) -> dict[str, Any]:
 def file_hashes(root: Path) -> dict[str, str]:
     """Return the SHA-256 of the lock file, the graph, the parameters, the data and the metrics."""
     names = ["dvc.lock", "dvc.yaml", "params.yaml", *DATA_FILES]
-    names += sorted(file.relative_to(root).as_posix() for file in root.glob("metrics/*.json"))
+    for pattern in (f"{IMAGES}/*.npy", "metrics/*.json"):
+        names += sorted(file.relative_to(root).as_posix() for file in root.glob(pattern))
     return {name: sha256(root / name) for name in names if (root / name).is_file()}
 
 

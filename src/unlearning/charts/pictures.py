@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 
 from unlearning.audit.evaluation import top_predictions
+from unlearning.base.shards import Images
 from unlearning.charts import figures, save
 from unlearning.models.panel import ORIGINAL, UNLEARNED
 from unlearning.observe.record import spread_evenly
@@ -38,7 +39,7 @@ def per_class_accuracy(path: Path | str, accuracies: Mapping[str, Mapping[str, f
 
 def examples(
     path: Path | str,
-    images: UInt8[np.ndarray, "M H W 3"],
+    images: Images,
     indices: Int[np.ndarray, " N"],
     logits: Mapping[str, Float[np.ndarray, "N C"]],
     classes: Sequence[str],

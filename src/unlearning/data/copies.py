@@ -11,11 +11,12 @@ from collections.abc import Iterable
 import imagehash
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, UInt8, UInt64
+from jaxtyping import Bool, UInt64
 from PIL import Image
 
 from unlearning.base.errors import UserError
 from unlearning.base.progress import bar
+from unlearning.base.shards import Images
 from unlearning.settings.forget import ForgetParams
 
 FREQUENCIES, NEIGHBOURS = 12, 8  # a side: 144 bits, and twice 64
@@ -35,7 +36,7 @@ Hashes = UInt64[np.ndarray, "_ words"]
 
 def find(
     samples: pd.DataFrame,
-    images: UInt8[np.ndarray, "M H W 3"],
+    images: Images,
     is_asked: Bool[np.ndarray, " N"],
     forget: ForgetParams,
 ) -> pd.DataFrame:
@@ -48,7 +49,7 @@ def find(
     Raises: UserError if their numbers differ.
     """
     if len(samples) != len(images):
-        raise UserError("data/samples.csv and images.npy do not belong together: run `dvc repro`")
+        raise UserError("data/samples.csv and images do not belong together: run `dvc repro`")
     samples = samples.assign(row=range(len(samples)), asked=is_asked)
     samples = samples.sort_values("id", ignore_index=True)
     originals = samples[samples["asked"]].drop_duplicates("pixels").reset_index(drop=True)
@@ -84,9 +85,7 @@ def count(found: pd.DataFrame) -> dict[str, int]:
     return {"equal_pixels": int(is_equal.sum()), "near_copies": int((~is_equal).sum())}
 
 
-def _near(
-    kept: pd.DataFrame, originals: pd.DataFrame, images: UInt8[np.ndarray, "N H W 3"]
-) -> pd.DataFrame:
+def _near(kept: pd.DataFrame, originals: pd.DataFrame, images: Images) -> pd.DataFrame:
     """Return the rows of `kept` that are near copies, with `place` in `originals`, `bits` and `kind`."""
     if originals.empty:  # nothing is asked for: `roles` refuses that
         return kept[:0].assign(place=0, bits=0, kind=NEAR)
@@ -122,13 +121,11 @@ def nearest(originals: Hashes, others: Hashes) -> tuple[np.ndarray, np.ndarray]:
     return places, bits
 
 
-def _hashes(
-    images: UInt8[np.ndarray, "N H W 3"], rows: Iterable[int], mirror: bool = False
-) -> Hashes:
+def _hashes(images: Images, rows: Iterable[int], mirror: bool = False) -> Hashes:
     """Return the hashes of these images, or of their mirror images."""
     hashed = []
     for row in rows:
-        picture = Image.fromarray(images[row, :, ::-1] if mirror else images[row])
+        picture = Image.fromarray(images[row][:, ::-1] if mirror else images[row])
         parts = (
             imagehash.phash(picture, FREQUENCIES),
             imagehash.dhash(picture, NEIGHBOURS),

@@ -15,7 +15,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from unlearning.base.errors import UserError
-from unlearning.base.files import read_images, read_table
+from unlearning.base.files import read_table
+from unlearning.base.shards import Images, Shards
 from unlearning.data import ROLES, SUBSETS, request
 from unlearning.data.request import Request
 
@@ -42,7 +43,7 @@ class Dataset:
     one.
     """
 
-    images: np.ndarray
+    images: Images
     labels: Int[Tensor, " N"]
     classes: tuple[str, ...]
     paths: tuple[str, ...]
@@ -155,10 +156,10 @@ def _tables(folder: Path, name: str, columns: list[str]) -> tuple[pd.DataFrame, 
 def _together(
     folder: Path, name: str, samples: pd.DataFrame, split: pd.DataFrame, **fields: Any
 ) -> Dataset:
-    images = read_images(folder / "images.npy")
+    images = Shards(folder / "images")
     if not len(samples) == len(split) == len(images):
         raise UserError(
-            f"{folder}: samples.csv, {name} and images.npy do not belong together: run `dvc repro`"
+            f"{folder}: samples.csv, {name} and images do not belong together: run `dvc repro`"
         )
     classes = tuple(sorted(samples["class"].unique()))
     label_of = {name: label for label, name in enumerate(classes)}

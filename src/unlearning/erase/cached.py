@@ -25,7 +25,8 @@ SAW = ANY - {"earlier"}
 # The outputs of a run that hold something of an image, and the roles of images of which they do.
 HOLDERS = {
     "data/animals": ANY,
-    "data/images.npy": ANY,
+    "data/images": ANY,
+    "data/images.npy": ANY,  # of runs from before images were packed in shards
     "data/observed": ANY,
     "data/audit_examples.csv": frozenset({FORGET}),
     "plots/examples.png": frozenset({FORGET}),

@@ -6,7 +6,6 @@ other clones, backups and models that were handed out are a person's: they are n
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy as np
 import yaml
 
 from unlearning.base.errors import UserError, choices
-from unlearning.base.files import atomic, read_images
+from unlearning.base.shards import Shards
 from unlearning.base.stage import SCRATCH, alone
 from unlearning.data import request
 from unlearning.erase.cached import HOLDERS, Cache
@@ -27,7 +26,7 @@ from unlearning.settings.load import PARAMS_FILE
 from unlearning.settings.whole import Params, load_params
 from unlearning.sources import library, listing
 
-ARRAY, DRAWN = "data/images.npy", "data/animals"
+PACKED, DRAWN = "data/images", "data/animals"
 LEDGER = "requests"
 PICTURES = (
     ".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".html", ".npy"
@@ -136,9 +135,9 @@ def _of_workspace(root: Path, wanted: Wanted) -> list[Place]:
     drawn = [root / DRAWN / path for path in samples["path"][rows]]
 
     def packed() -> int:
-        if not (root / ARRAY).is_file():
+        if not (root / PACKED).is_dir():
             return 0
-        images = read_images(root / ARRAY)
+        images = Shards(root / PACKED)
         return sum(bool(images[row].any()) for row in np.flatnonzero(rows))
 
     def made(path: Path) -> Place:
@@ -151,10 +150,15 @@ def _of_workspace(root: Path, wanted: Wanted) -> list[Place]:
     outputs = [
         root / path
         for path, of_roles in HOLDERS.items()
-        if roles & of_roles and path not in (ARRAY, DRAWN)
+        if roles & of_roles and path not in (PACKED, DRAWN)
     ]
     return [
-        Place(ARRAY, Holds.PICTURES, packed, lambda: _blank(root / ARRAY, np.flatnonzero(rows))),
+        Place(
+            PACKED,
+            Holds.PICTURES,
+            packed,
+            lambda: Shards(root / PACKED).blank(np.flatnonzero(rows)),
+        ),
         Place(DRAWN, Holds.PICTURES, lambda: len(_existing(drawn)), lambda: _unlink(drawn)),
         *map(made, outputs),
         *[made(root / name) for name in BESIDE],
@@ -291,15 +295,6 @@ def earlier_models(root: Path) -> list[Path]:
     """Return the models of the ledger that saw images of the last request: what earlier ones had left."""
     number = len(request.read(root / REQUEST).earlier)
     return [root / LEDGER / f"{each:03}.safetensors" for each in range(1, number + 1)]
-
-
-def _blank(path: Path, rows: np.ndarray) -> None:
-    """Write zeros over rows of an array, in a copy that takes its place: it may be a link into a cache."""
-    with atomic(path) as temporary:
-        shutil.copyfile(path, temporary)
-        images = np.lib.format.open_memmap(temporary, mode="r+")
-        images[rows] = 0
-        images.flush()
 
 
 def _existing(paths: Sequence[Path]) -> list[Path]:

@@ -33,7 +33,7 @@ PROBED_IMAGES = 50
 class Sample:
     """The audited images; all fields follow their order. `rows` picks by role and subset.
 
-    `indices`: rows of data/images.npy. `labels`: places in `classes`. `forget_labels`: of whole classes that
+    `indices`: rows of data/images. `labels`: places in `classes`. `forget_labels`: of whole classes that
     are to be forgotten; none where single images are. `is_unseen`: like those to forget, and no model was
     trained on it. `earlier`: the number of the earlier request that covers it, 0 for none.
     """

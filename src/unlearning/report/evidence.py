@@ -17,8 +17,9 @@ from PIL import Image
 
 from unlearning.audit import columns
 from unlearning.base.errors import UserError
-from unlearning.base.files import read_images, read_table
+from unlearning.base.files import read_table
 from unlearning.base.fingerprint import sha256
+from unlearning.base.shards import Shards
 from unlearning.charts.style import STYLES, family_of
 from unlearning.check.cautions import cautions
 from unlearning.report.metrics import TABLES, Metrics
@@ -47,7 +48,7 @@ SERIES: Mapping[str, Sequence[str]] = {
     "audit_histograms": columns.HISTOGRAMS,
 }
 FINGERPRINTED = (
-    "data/images.npy",
+    "data/images/*.npy",
     "data/samples.csv",
     "data/split.csv",
     "models/*.safetensors",
@@ -172,11 +173,11 @@ def examples(folder: Path, count: int) -> list[Example]:
     samples = read_table(folder / "samples.csv", ["id", "class"])
     samples["row"] = range(len(samples))
     samples = samples.set_index("id")
-    images = read_images(folder / "images.npy")
+    images = Shards(folder / "images")
     known = samples.index.is_unique and set(chosen) <= set(samples.index)
     if not known or len(samples) != len(images):
         raise UserError(
-            f"{folder}: audit_examples.csv, samples.csv and images.npy do not belong together: run "
+            f"{folder}: audit_examples.csv, samples.csv and images do not belong together: run "
             "`dvc repro`"
         )
 

@@ -1,4 +1,4 @@
-"""Every image is decoded once, on all cores, and packed into one array on the disk.
+"""Every image is decoded once, on all cores, and packed into arrays on the disk.
 
 Rows are written as they come: memory holds a few chunks of pictures, whatever their number, and
 some hundred bytes per image for its name and its digest.
@@ -9,7 +9,6 @@ import hashlib
 import io
 import multiprocessing
 import os
-import shutil
 import signal
 import threading
 from collections import deque
@@ -19,12 +18,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
+from unlearning.base import shards
 from unlearning.base.errors import UserError
-from unlearning.base.files import atomic
+from unlearning.base.files import atomic, whole_folder
 from unlearning.base.fingerprint import sha256
 from unlearning.base.progress import bar
 from unlearning.settings.data import DataParams
@@ -112,7 +112,7 @@ def draw_tree(params: DataParams, root: Path) -> None:
     """
     species = sorted(select(params.classes, SPECIES))
     jobs = [(name, number) for name in species for number in range(params.images_per_class)]
-    with _whole_folder(root) as folder:
+    with whole_folder(root) as folder:
         for name in species:
             (folder / name).mkdir()
         drawn = _on_all_cores(partial(_draw, folder=folder, seed=params.seed), jobs, chunk=8)
@@ -122,17 +122,17 @@ def draw_tree(params: DataParams, root: Path) -> None:
 
 def empty_tree(root: Path) -> None:
     """Make `root` an empty folder."""
-    with _whole_folder(root):
+    with whole_folder(root):
         pass
 
 
 def pack(listed: Sequence[Listed], root: Path, params: DataParams, out: Path) -> Tally:
-    """Write `out`/images.npy, samples.csv and skipped.csv, all three or none; return what was packed.
+    """Write `out`/images, samples.csv and skipped.csv, all three or none; return what was packed.
 
-    images.npy is N x H x W x 3 uint8; the row of an image is its id. samples.csv has id, path (from the root),
-    sha256 (of the file), pixels (SHA-256 of the packed pixels) and class; `subset` if the source says which;
-    and if there is deep greyscale `depth`, the values that are black and white, the same in every row.
-    skipped.csv has path and reason. H is `data.image_size`, of which `auto` follows the pictures.
+    The images are N x H x W x 3 uint8, in shards; the row of an image is its id. samples.csv has id, path (from
+    the root), sha256 (of the file), pixels (SHA-256 of the packed pixels) and class; `subset` if the source
+    says which; and if there is deep greyscale `depth`, the values that are black and white, the same in every
+    row. skipped.csv has path and reason. H is `data.image_size`, of which `auto` follows the pictures.
 
     Raises: UserError if a class has no image that can be read, or with `data.on_bad_image: fail`
     if any file cannot.
@@ -148,15 +148,13 @@ def pack(listed: Sequence[Listed], root: Path, params: DataParams, out: Path) ->
     is_split = any(image.subset for image in listed)
     reading = _on_all_cores(partial(_read, size=size, depth=depth), jobs, chunk)
     with (
-        atomic(out / "images.npy") as images_file,
+        shards.writer(out / "images", size) as images,
         atomic(out / "samples.csv") as samples_file,
         atomic(out / "skipped.csv") as skipped_file,
-        images_file.open("wb") as images,
         _table(samples_file, COLUMNS + ["subset"] * is_split + ["depth"] * len(rule)) as add_sample,
         _table(skipped_file, ["path", "reason"]) as add_skipped,
         closing(reading),
     ):
-        _write_header(images, len(files), size)
         results = bar(reading, len(files), "images decoded")
         for image, read in zip(listed, results, strict=True):
             if isinstance(read, BadImage):
@@ -182,10 +180,8 @@ def pack(listed: Sequence[Listed], root: Path, params: DataParams, out: Path) ->
                 if image.subset and jobs is files:
                     _refuse_two_splits(tally.first_place.setdefault(read.sha256, image), image)
                 tally.add(image.class_name, read.pixels_sha256)
-                images.write(read.pixels)
+                images.add(read.pixels, read.pixels_sha256)
         _refuse_empty_classes(tally, params)
-        images.seek(0)
-        _write_header(images, tally.images, size)
     return tally
 
 
@@ -241,14 +237,6 @@ def _draw(job: tuple[str, int], folder: Path, seed: int) -> None:
     (folder / species / f"{species}_{number:04d}.jpg").write_bytes(encoded.getvalue())
 
 
-def _write_header(file: BinaryIO, images: int, size: int) -> None:
-    """Write the head of an .npy file; NumPy pads it, so that another number of images fits in."""
-    shape = (images, size, size, 3)
-    np.lib.format.write_array_header_1_0(
-        file, {"descr": "|u1", "fortran_order": False, "shape": shape}
-    )
-
-
 @contextmanager
 def _table(path: Path, columns: list[str]) -> Iterator[Callable[[list[Any]], Any]]:
     """Yield a function that adds a row to a CSV file."""
@@ -258,20 +246,6 @@ def _table(path: Path, columns: list[str]) -> Iterator[Callable[[list[Any]], Any
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow(columns)
         yield writer.writerow
-
-
-@contextmanager
-def _whole_folder(root: Path) -> Iterator[Path]:
-    """Yield a new folder beside `root`; it replaces `root` only if the block ends without error."""
-    folder = root.with_name(f".{root.name}.part")
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-        shutil.rmtree(root, ignore_errors=True)
-        folder.rename(root)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _on_all_cores(

@@ -69,9 +69,11 @@ class Auditor:
         """Return by how many nats an auditor beats a coin toss on the bank's images at `places`, in all layers.
 
         Per layer in [0, ln 2]: 0 if it cannot tell members from unseen images, ln 2 if it is always right and
-        certain. It is fitted to all other rows; both kinds weigh alike. The gradient reaches `features` alone,
-        which then replace the rows. 0 where `places` hold one kind only, or fewer than 4 images of a kind are
-        known.
+        certain. It is fitted to all other rows; both kinds weigh alike. `features` then replace the rows. The
+        gradient reaches `features` alone, and of log odds those of members alone: unseen images are few, and
+        moved towards members they would hide what others show. Of features it moves both, which takes their
+        class apart (docs/experiments.md). 0 where `places` hold one kind only, or fewer than 4 images of a kind
+        are known.
         """
         asked = self._is_member[places]
         total = next(iter(features.values())).new_zeros(())
@@ -83,8 +85,11 @@ class Auditor:
         others[places] = False
         for layer, rows in self._rows.items():
             auditor = best_response(_seen(rows[others], rows), self._is_member[others], RIDGE)
+            views = features[layer]
+            if layer == ODDS:
+                views = torch.where(asked[:, None], views, views.detach())
             loss = F.binary_cross_entropy_with_logits(
-                _seen(features[layer], rows) @ auditor,
+                _seen(views, rows) @ auditor,
                 asked.double(),
                 weight=_balanced(asked),
                 reduction="sum",
