@@ -156,11 +156,21 @@ def test_training_accuracy_is_that_of_all_training_images(data, trained, cpu, mo
             assert found[role] == pytest.approx(hits.double().mean().item())
 
 
+@pytest.fixture(scope="module")
+def observed_once(data, cpu, model_folder, tmp_path_factory) -> Path:
+    """Return a folder with `observed`, what was seen of the models in `model_folder`, and `scratch`."""
+    folder = tmp_path_factory.mktemp("observed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(whole, "of_stage", lambda *_, **__: "code and data")
+        whole.observe_all(data, model_folder, folder / "observed", folder / "scratch", cpu)
+    return folder
+
+
 @pytest.fixture
-def observed(data, cpu, model_folder, tmp_path, monkeypatch) -> Path:
-    """Return a folder with what was observed of the models in `model_folder`."""
+def observed(observed_once, tmp_path, monkeypatch) -> Path:
+    """Return tmp_path/observed, a copy beside its scratch, made by the code that observes next."""
     monkeypatch.setattr(whole, "of_stage", lambda *_, **__: "code and data")
-    whole.observe_all(data, model_folder, tmp_path / "observed", tmp_path / "scratch", cpu)
+    shutil.copytree(observed_once, tmp_path, dirs_exist_ok=True)
     return tmp_path / "observed"
 
 
