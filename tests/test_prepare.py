@@ -391,11 +391,8 @@ def test_deep_greyscale_is_shown_by_one_rule_from_the_pictures_to_the_weights(tm
     write_table(tmp_path / "split.csv", samples[["id"]].assign(subset="train", role="retain"))
     request.write(Request(("b",)), tmp_path / "request.json")
     images = dataset.load(tmp_path)
-    assert images.images[np.arange(3, 6)][:, 20, 20, 0].tolist() == [
-        62,
-        62,
-        62,
-    ]  # 1000 to 1002 of 4095
+    shown = images.images[np.arange(3, 6)]
+    assert shown[:, 20, 20, 0].tolist() == [62] * 3  # 1000 to 1002 of 4095
     weights.save(resnet(2, 0), images.labelling, tmp_path / "m.safetensors")
     assert weights.load_classifier(tmp_path / "m.safetensors")[1] == images.labelling
     assert Depth.loads(images.labelling.depth) == Depth((0.0, 4095.0))
