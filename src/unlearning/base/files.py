@@ -37,9 +37,8 @@ def atomic(path: Path | str) -> Iterator[Path]:
     try:
         with _refused(path, temporary):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.unlink(
-                missing_ok=True
-            )  # were it a link, what it leads to would be overwritten
+            # Were it a link, what it leads to would be overwritten.
+            temporary.unlink(missing_ok=True)
             yield temporary
             # Data before name: after a power cut the name must not stand for an empty file.
             _flush(temporary)
@@ -74,10 +73,8 @@ def _refused(path: Path, temporary: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        failed = None if error.filename is None else Path(os.fsdecode(error.filename))
-        if error.errno not in UNWRITABLE or not (
-            failed is None or failed.is_relative_to(temporary)
-        ):
+        failed = temporary if error.filename is None else Path(os.fsdecode(error.filename))
+        if error.errno not in UNWRITABLE or not failed.is_relative_to(temporary):
             raise
         raise UserError(
             f"{path} cannot be written: {error.strerror}; free or grant what is missing and run the "

@@ -32,14 +32,12 @@ class Shards:
         self._files = sorted(Path(folder).glob("*.npy"))
         if not self._files or self._files[-1].name != _name(len(self._files) - 1):
             raise UserError(f"{folder} does not hold all images: run `dvc repro`")
-        lengths = []
-        for file in self._files:
-            images = _mapped(file)
-            lengths.append(len(images))
-            if images.shape[1:] != _mapped(self._files[0]).shape[1:]:
+        shapes = [_mapped(file).shape for file in self._files]
+        for file, shape in zip(self._files, shapes, strict=True):
+            if shape[1:] != shapes[0][1:]:
                 raise UserError(f"{file} holds images of another size than {self._files[0]}")
-        self._ends = np.cumsum(lengths)
-        self._image_shape = images.shape[1:]
+        self._ends = np.cumsum([shape[0] for shape in shapes])
+        self._image_shape = shapes[0][1:]
         self._opened = lru_cache(OPEN_AT_ONCE)(_mapped)
 
     def __len__(self) -> int:
