@@ -66,6 +66,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, **params: object) -> None
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
+        ("resnet18", {}),
         ("timm/test_convnext", {}),
         ("timm/test_vit", {"retrain__seeds": []}),
         ("timm/test_efficientnet_gn", {}),
