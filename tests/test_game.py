@@ -25,7 +25,7 @@ from unlearning.methods.shared.game import (
     swing,
     warning,
 )
-from unlearning.methods.shared.members import Auditor
+from unlearning.methods.shared.members import Auditor, Known
 from unlearning.models.discriminator import new_discriminator
 from unlearning.models.forward import predict_logits
 from unlearning.models.head import edit_head
@@ -248,7 +248,7 @@ def test_our_recipe_is_its_described_loop(adversary, players, make_data, make_ga
         optimizers[0].param_groups[0]["lr"] = params.lr * rate((number + 1) / 25)
         optimizers[1].param_groups[0]["lr"] = params.lr * rate((number - 11) / 13)
         if number == 12:
-            auditor.look(generator, data, known, cpu)
+            auditor.look(generator, data, Known(known, data.labels[known], 6), cpu)
             generator.train()
         retain = crop_and_flip(data.pixels(step.retain), draws)
         images = scaled(torch.cat([retain, data.pixels(known[step.known])]), CPU)
@@ -339,12 +339,13 @@ def test_of_many_forget_images_the_auditor_knows_some_of_every_class(make_data, 
     data = make_data({"cat": 9, "dog": 9, "elephant": 9, "horse": 9})
     both = np.where(np.isin(data.labels, [1, 2]), "forget", "retain")
     data = dataclasses.replace(data, roles=both)
-    monkeypatch.setattr(adversarial, "MOST_ROWS", 10)
-    some = adversarial._some(data.select(role="forget", subset="train"), 0)
-    assert len(some.unique()) == 10
+    monkeypatch.setattr("unlearning.methods.shared.members.MOST_ROWS", 10)
+    known = Known.of(data, seed=0)
+    some, few = known.images[:10], known.images[10:]
+    assert known.members == len(some.unique()) == 10
     assert set(data.labels[some].tolist()) == {1, 2}
-    few = data.select(role="forget", subset="validation")
-    assert adversarial._some(few, 0).equal(few)
+    assert few.equal(data.select(role="forget", subset="validation"))
+    assert known.labels.equal(data.labels[known.images])
 
 
 def test_retain_images_members_and_unseen_images_take_turns(data, make_game):

@@ -24,7 +24,7 @@ from unlearning.data import request, roles, split
 from unlearning.data.dataset import scaled
 from unlearning.data.request import Images, Request
 from unlearning.methods import adversarial
-from unlearning.methods.shared.members import ODDS, Auditor
+from unlearning.methods.shared.members import ODDS, Auditor, Known
 from unlearning.models import weights
 from unlearning.models.layers import DEEP
 from unlearning.review import summary
@@ -442,7 +442,7 @@ def test_a_few_forget_images_are_met_by_their_odds(data, make_network, cpu):
     """Must fail if the auditor of single images looks at features, or takes the odds of another class."""
     model, indices = make_network(seed=1), data.select(role="forget", subset="train")
     auditor = Auditor((ODDS,), members=6, unseen=2, device=torch.device("cpu"))
-    auditor.look(model.eval(), data, indices, cpu)
+    auditor.look(model.eval(), data, Known(indices, data.labels[indices], 6), cpu)
     (rows,) = auditor.state_dict().values()
     with torch.no_grad():
         chance = model(scaled(data.pixels(indices), cpu.device)).softmax(1)[
@@ -457,6 +457,35 @@ def test_a_few_forget_images_are_met_by_their_odds(data, make_network, cpu):
     told = auditor.advantage({ODDS: apart[[0, 6]]}, torch.tensor([0, 4]))
     none = auditor.advantage({ODDS: apart[[0, 0]]}, torch.tensor([0, 4]))
     assert told > 0.3 > none
+
+
+@pytest.mark.parametrize("most", [256, 12])
+def test_wrong_labels_are_compared_with_others_that_are_wrong(most, make_data, monkeypatch):
+    """Must fail if an unseen image stands under its own label, one outside the request, or none is added.
+
+    Or if those of the request are not asked about as they were labelled, or more are taken than a bank holds.
+    """
+    monkeypatch.setattr("unlearning.methods.shared.members.MOST_ROWS", most)
+    data = make_data({"cat": 20, "dog": 20, "elephant": 20, "horse": 20}, held_out=10)
+    roles_of = np.full(len(data.labels), "retain", dtype="<U8")
+    named = {"cat": (data.subsets == "train", 6), "dog": (data.subsets == "validation", 2)}
+    for name, (is_there, count) in named.items():
+        is_class = data.labels.numpy() == data.classes.index(name)
+        roles_of[np.flatnonzero(is_there & is_class)[:count]] = "forget"
+    if most == 12:  # no draw is right by chance
+        roles_of[(data.labels.numpy() == 0) & (data.subsets == "validation")] = "withdrawn"
+    request = Request(images=Images(names=("x",), wrong_labels=True))
+    changed = type(data)(**{**vars(data), "roles": roles_of, "request": request})
+    known = Known.of(changed, seed=3)
+    assert (known.members, set(data.subsets[known.images[6:]])) == (6, {"validation"})
+    asked = [changed.select(role="forget", subset=subset) for subset in ("train", "validation")]
+    assert torch.equal(known.images[:8], torch.cat(asked))
+    assert torch.equal(known.labels[:8], data.labels[torch.cat(asked)])
+    # All labels of the request are cats': every held-out image of the three other classes may stand for it.
+    own, cat = data.labels[known.images[8:]], data.classes.index("cat")
+    assert (known.labels[8:] == cat).all() and (own != cat).all()
+    assert known.unseen == (2 + 28 if most == 256 else 12)
+    assert len(set(known.images.tolist())) == len(known.images)
 
 
 @pytest.mark.parametrize(("of_images", "layers"), [(True, (ODDS,)), (False, DEEP)])

@@ -45,7 +45,7 @@ from unlearning.methods.shared.cost import LEAST_STEPS
 from unlearning.methods.shared.flops import forward_flops, training_flops
 from unlearning.methods.shared.game import Monitor, Players, Run, adam
 from unlearning.methods.shared.losses import discriminator_loss, generator_loss
-from unlearning.methods.shared.members import MOST_ROWS, ODDS, Auditor
+from unlearning.methods.shared.members import ODDS, Auditor, Known
 from unlearning.models.classifier import Classifier
 from unlearning.models.discriminator import new_discriminator
 from unlearning.models.head import edit_head
@@ -79,7 +79,7 @@ def init_players(original: Classifier, seed: int, noise: float) -> Players:
 def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -> Classifier:
     """Return the generator after the game on the training images; see `methods`.
 
-    What the auditor knows as unseen are validation images like those to forget (`Dataset.unseen`). Raises:
+    What the auditor knows as unseen are validation images like those to forget (`Known.of`). Raises:
     UserError when a loss, or at the end a weight, is no longer finite.
     """
     hardware = run.hardware
@@ -87,19 +87,15 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     generator = copy.deepcopy(run.players.generator).to(hardware.device)
     discriminator = copy.deepcopy(run.players.discriminator).to(hardware.device).train()
     _learn_above_layer_1(generator)
-    members, unseen = (
-        _some(images, run.seed)
-        for images in (data.select(role="forget", subset="train"), data.unseen("validation"))
-    )
-    known = torch.cat([members, unseen])
+    known = Known.of(data, run.seed)
     auditor = Auditor(
         (ODDS,) if data.request.images else DEEP,
-        members=len(members),
-        unseen=len(unseen),
+        members=known.members,
+        unseen=known.unseen,
         device=hardware.device,
     )
-    steps = length(generator, params, run.budget, len(known))
-    plan = play(data, params, run.seed, steps, len(members), len(unseen))
+    steps = length(generator, params, run.budget, len(known.images))
+    plan = play(data, params, run.seed, steps, known.members, known.unseen)
     optimizer, discriminator_optimizer = adam(generator, params), adam(discriminator, params)
     schedule = one_cycle(optimizer, steps)
     discriminator_schedule = one_cycle(discriminator_optimizer, steps - steps // 2)
@@ -126,7 +122,7 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
                 _learn_above_layer_1(generator)
             # One pass of the generator for all: R retain images first, then K of which the auditor knows.
             pixels = crop_and_flip(data.pixels(step.retain), draws)
-            pixels = torch.cat([pixels, data.pixels(known[step.known])])
+            pixels = torch.cat([pixels, data.pixels(known.images[step.known])])
             images = scaled(pixels, hardware.device)
             sizes = [len(step.retain), len(step.known)]
             with hardware.autocast():
@@ -137,11 +133,11 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
             if meets_adversary:
                 places = step.known.to(hardware.device)
                 of_known = {layer: values[sizes[0] :] for layer, values in found.items()}
-                views = auditor.seen(of_known, data.labels[known[step.known]])
+                views = auditor.seen(of_known, known.labels[step.known])
                 advantage = auditor.advantage(views, places)
                 # The discriminator's step (A8): the original's outputs on retain images are real, as many
                 # of them as the generator's on members, which are fake.
-                forget_logits = known_logits[places < len(members)]
+                forget_logits = known_logits[places < known.members]
                 with torch.no_grad(), hardware.autocast():
                     real_logits = original(images[: sizes[0]][: len(forget_logits)])
                 real = discriminator(real_logits.float())
@@ -220,14 +216,6 @@ def play(
     ]
     ends = [steps * number // ROUNDS for number in range(ROUNDS + 1)]
     return [played[start:end] for start, end in pairwise(ends)]
-
-
-def _some(images: Int[Tensor, " N"], seed: int) -> Int[Tensor, " K"]:
-    """Return the images, of very many as many as the bank holds, drawn at random."""
-    if len(images) <= MOST_ROWS:
-        return images
-    drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:MOST_ROWS]
-    return images[drawn].sort().values
 
 
 def _besides(batch_size: int) -> tuple[int, int]:

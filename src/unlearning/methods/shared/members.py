@@ -12,6 +12,7 @@ auditor is a support vector machine fitted to outputs; bank, features and held-o
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,6 +35,42 @@ LEAST_ROWS = 4  # of a kind, for an auditor to be fitted
 SMALLEST_SPREAD = 1e-6  # of log odds that are all alike
 
 
+@dataclass(frozen=True)
+class Known:
+    """What an auditor knows: images, the label that each is asked about, how many, the first, are members."""
+
+    images: Int[Tensor, " N"]
+    labels: Int[Tensor, " N"]
+    members: int
+
+    @classmethod
+    def of(cls, data: Dataset, seed: int) -> "Known":
+        """Return training images to forget and validation images like them, as many as the bank holds.
+
+        Of wrong labels few are held out, and how well known these few happen to be would decide what members
+        become like. So other validation images stand beside them, under labels of the request, wrong for them.
+        """
+        members = _some(data.select(role="forget", subset="train"), seed)
+        unseen = _some(data.unseen("validation"), seed)
+        labels = data.labels[unseen]
+        if data.request.images and data.request.images.wrong_labels:
+            draws = torch.Generator().manual_seed(seed)
+            others = data.select(role="retain", subset="validation")
+            others = others[torch.randperm(len(others), generator=draws)[: MOST_ROWS - len(unseen)]]
+            asked = data.labels[members]
+            asked = asked[torch.randint(len(asked), others.shape, generator=draws)]
+            is_wrong = asked != data.labels[others]
+            unseen = torch.cat([unseen, others[is_wrong]])
+            labels = torch.cat([labels, asked[is_wrong]])
+        images = torch.cat([members, unseen])
+        return cls(images, torch.cat([data.labels[members], labels]), len(members))
+
+    @property
+    def unseen(self) -> int:
+        """Return how many are not members."""
+        return len(self.images) - self.members
+
+
 class Auditor:
     """It knows so many members and unseen images by the named layers' features or `ODDS`, members first."""
 
@@ -48,12 +85,10 @@ class Auditor:
         """Return whether the bank is filled."""
         return bool(self._rows)
 
-    def look(
-        self, generator: Classifier, data: Dataset, known: Int[Tensor, " N"], hardware: Hardware
-    ) -> None:
+    def look(self, generator: Classifier, data: Dataset, known: Known, hardware: Hardware) -> None:
         """Fill the bank with what the generator makes of these images; it is left in evaluation mode."""
-        found = forward(generator.eval(), data, known, hardware, DEEP)
-        seen = self.seen(found, data.labels[known])
+        found = forward(generator.eval(), data, known.images, hardware, DEEP)
+        seen = self.seen(found, known.labels)
         self._rows = {layer: rows.to(hardware.device) for layer, rows in seen.items()}
 
     def seen(
@@ -69,11 +104,9 @@ class Auditor:
         """Return by how many nats an auditor beats a coin toss on the bank's images at `places`, in all layers.
 
         Per layer in [0, ln 2]: 0 if it cannot tell members from unseen images, ln 2 if it is always right and
-        certain. It is fitted to all other rows; both kinds weigh alike. `features` then replace the rows. The
-        gradient reaches `features` alone, and of log odds those of members alone: unseen images are few, and
-        moved towards members they would hide what others show. Of features it moves both, which takes their
-        class apart (docs/experiments.md). 0 where `places` hold one kind only, or fewer than 4 images of a kind
-        are known.
+        certain. It is fitted to all other rows; both kinds weigh alike. The gradient reaches `features` alone,
+        which then replace the rows. 0 where `places` hold one kind only, or fewer than 4 images of a kind are
+        known.
         """
         asked = self._is_member[places]
         total = next(iter(features.values())).new_zeros(())
@@ -85,11 +118,8 @@ class Auditor:
         others[places] = False
         for layer, rows in self._rows.items():
             auditor = best_response(_seen(rows[others], rows), self._is_member[others], RIDGE)
-            views = features[layer]
-            if layer == ODDS:
-                views = torch.where(asked[:, None], views, views.detach())
             loss = F.binary_cross_entropy_with_logits(
-                _seen(views, rows) @ auditor,
+                _seen(features[layer], rows) @ auditor,
                 asked.double(),
                 weight=_balanced(asked),
                 reduction="sum",
@@ -135,6 +165,14 @@ def best_response(
         if step.norm() <= SOLVED * (1 + solution.norm()):
             break
     return solution
+
+
+def _some(images: Int[Tensor, " N"], seed: int) -> Int[Tensor, " K"]:
+    """Return the images, of very many as many as the bank holds, drawn at random."""
+    if len(images) <= MOST_ROWS:
+        return images
+    drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:MOST_ROWS]
+    return images[drawn].sort().values
 
 
 def _balanced(is_member: Bool[Tensor, " N"]) -> Float[Tensor, " N"]:
