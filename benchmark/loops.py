@@ -1,9 +1,10 @@
 """How fast a network is trained here beside the loops that people write: `python -m benchmark.loops --help`.
 
-All loops run in one process, one after the other in several rounds, each for some seconds on the same drawn
-pictures; what counts is the ratio to ours. Of the article's game (as printed: every picture is decoded anew in
-every epoch, single precision, batches of 64, two workers) one forget image counts, against our own loop for the
-same recipe; of the others one training image, in the run's precision and batch size.
+All loops run in one process, one after the other in several rounds, each for some seconds on the same
+pictures, drawn or of your folder (`data.source`); what counts is the ratio to ours. Of the article's game (as
+printed: every picture is decoded anew in every epoch, single precision, batches of 64, two workers) one forget
+image counts, against our own loop for the same recipe; of the others one training image, in the run's precision
+and batch size.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from unlearning.models.discriminator import new_discriminator
 from unlearning.models.train import train
 from unlearning.settings.game import GameParams
 from unlearning.settings.whole import load_params
+from unlearning.sources.folder import DRAWN
 
 ARTICLE = {"recipe": "article", "lr": 0.001, "batch_size": 64, "epochs": 5}
 
@@ -174,7 +176,9 @@ def main() -> None:
     asked.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     given = asked.parse_args()
     hardware = choose(precision=given.precision)
-    data, folder = dataset.load("data"), Path("data/animals")
+    settings = load_params(Path("params.yaml")).data
+    folder = DRAWN if settings.source == "synthetic" else Path(settings.path)
+    data = dataset.load("data")
     fp32 = Hardware(hardware.device, bf16=False)
     model = build.new_classifier(Architecture(), data.image_size, len(data.classes), seed=0)
     per_image, best = training_flops(model), peak(hardware)
