@@ -1,7 +1,7 @@
 """Draw the animals, or take what data.path gives, and pack all images into one array.
 
 Reads: data.path (a folder of images, as data/source.json says of it). Writes: data/animals (the
-drawn images; empty for a folder), data/images, data/samples.csv, data/skipped.csv,
+drawn images; none for a folder), data/images, data/samples.csv, data/skipped.csv,
 metrics/prepare_data.json, plots/images_per_class.csv. Run: `dvc repro prepare_data`.
 """
 

@@ -7,7 +7,7 @@ what it begins with is kept as a control.
 
 Reads: data/images, data/request.json, data/samples.csv, data/split.csv, data/weights.json (of the files
 that `model` and `retrain` name). Writes: models/retrained/<seed>.safetensors, models/controls,
-metrics/retrain.json, plots/retrain.csv. With `retrain.seeds: []` and no weights both folders stay empty.
+metrics/retrain.json, plots/retrain.csv. With `retrain.seeds: []` and no weights there is no model in both.
 Run: `dvc repro retrain`.
 """
 
@@ -28,6 +28,11 @@ from unlearning.settings.model import ModelParams
 from unlearning.settings.original import OriginalParams
 from unlearning.settings.retrain import RetrainParams
 
+FOLDERS = {
+    "models/retrained": "Models retrained without the forget images, one per seed (`retrain.seeds`).",
+    "models/controls": "Controls, where the original was not trained here or began with given weights.",
+}
+
 
 def main() -> None:
     params, machine = load(ModelParams), load(MachineParams)
@@ -41,8 +46,10 @@ def main() -> None:
     curve = progress.Curve("retrain")
     accuracies = {}
 
-    for folder in ("models/retrained", "models/controls"):
+    for folder, holds in FOLDERS.items():
         Path(folder).mkdir(parents=True, exist_ok=True)
+        # DVC warns of an output that is an empty folder.
+        Path(folder, "README").write_text(f"{holds}\n")
     with resume.session("retrain", device) as session:
 
         def keep(model: Classifier, name: str) -> None:

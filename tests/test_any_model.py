@@ -161,7 +161,7 @@ def test_a_control_of_the_same_recipe_stands_beside_given_weights(
     for folder in (tmp_path / "first", tmp_path / "second"):
         photographs(folder / "photos")
     run(tmp_path / "first", monkeypatch, model__name="timm/test_vit", retrain__seeds=[])
-    assert not list(Path("models/controls").iterdir())
+    assert not weights.controls(Path("models"))
     mine = load_params().model
     export.export(Path("models/original.safetensors"), tmp_path / "mine.pth", mine)
     given = {"model__name": "timm/test_vit", "model__weights": str(tmp_path / "mine.pth")}

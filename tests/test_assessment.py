@@ -133,3 +133,23 @@ def test_the_articles_words_praise_what_ours_call_damage():
     assert of_metrics(forget | {"images": 2}, retain | {"test_accuracy": 0.95})["assessment"] == (
         "too few images to tell"
     )
+    before = retain | {"test_accuracy": 0.95, "before_first_request": {"test_accuracy": 0.98}}
+    assert of_metrics(forget, before)["assessment"] == Verdict.DAMAGED
+
+
+@pytest.mark.parametrize(
+    ("retain", "before", "word"),
+    [
+        # The model before this request had 0.90.
+        (0.87, None, Verdict.DAMAGED),
+        (0.87, 0.88, Verdict.FORGOTTEN_AND_KEPT),  # what the last game had gained may go
+        (0.89, 0.92, Verdict.DAMAGED),  # a loss of 0.02 and another of 0.01
+        (0.90, 0.92, Verdict.FORGOTTEN_AND_KEPT),
+    ],
+)
+def test_after_other_requests_what_is_kept_is_held_against_the_first_model(retain, before, word):
+    """Must fail if losses that are small each add up unseen, or a gain by chance must be kept for ever."""
+    known = Accuracies(0.0, retain, 0.9, 0.9, 40, 200, CHANCE, retain_before=before)
+    assert assess(known) == word
+    of_images = {Verdict.FORGOTTEN_AND_KEPT: Verdict.KEPT}.get(word, word)
+    assert assess(known, of_images=True) == of_images

@@ -251,6 +251,38 @@ def test_an_identical_model_is_at_distance_zero(views):
     assert set(words(result.judge(found, same_views, PRIOR)[UNLEARNED]).values()) == {"inside"}
 
 
+def test_what_was_known_before_counts_the_test_images_of_kept_classes(views):
+    """Must fail if classes count alike whatever their images, or one without a figure counts as 0."""
+    sample = views.sample
+    kept = sample.rows("retain", "test")
+    first = sample.labels[kept] == sample.labels[kept[0]]
+    known = {name: 0.5 for label, name in enumerate(NAMES) if label != ELEPHANT}
+    known[NAMES[sample.labels[kept[0]]]] = 0.9
+    assert sample.retain_before is None
+    is_first = np.arange(len(sample.labels)) == kept[0]
+    sample = replace(sample, subsets=np.where(is_first, "train", sample.subsets))
+    mean = (0.9 * (first.sum() - 1) + 0.5 * (~first).sum()) / (len(kept) - 1)
+    assert replace(sample, before=known).retain_before == pytest.approx(mean)
+    del known[NAMES[sample.labels[kept[1]]]]
+    assert replace(sample, before=known).retain_before is None
+
+
+def test_the_verdict_follows_what_was_known_before_the_first_request(views):
+    """Must fail if the audit holds the kept classes against the last model alone."""
+    sample = views.sample
+    lost = sample.rows("retain", "test")[::10]
+    shown = looks(sample)
+    shown[lost] = (shown[lost] + 1) % ELEPHANT
+    poor = replace(observation(sample, 3, shown, shown), curves=curves_of(fast=False))
+    models = Panel({**views.models.subjects, UNLEARNED: poor}, views.models.references)
+    later = Observed(sample, models, views.shared)
+    found, verdicts = figures_of(later), []
+    for before in ({}, dict.fromkeys(NAMES, 0.9)):
+        asked = replace(later, sample=replace(sample, before=before))
+        verdicts.append(judged_metrics(found, asked)["verdict"])
+    assert verdicts[0] == "failed: others damaged" and verdicts[1] != verdicts[0]
+
+
 def test_the_order_of_the_images_changes_no_output_figure(views):
     """Must fail if rows of one model are matched with other rows of another."""
     order = np.random.default_rng(5).permutation(len(views.sample.labels))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from test_words import word_kinds
 from tiny_project import run, stages_run
 
@@ -65,6 +66,17 @@ def test_a_second_repro_does_nothing_and_leaves_git_clean(clone):
     """Must fail if a stage writes what it depends on, or an output is missing from .gitignore."""
     assert stages_run(run(clone, "dvc", "repro")) == {"check_request"}
     assert run(clone, "git", "status", "--porcelain") == ""
+
+
+def test_no_output_is_an_empty_folder(clone):
+    """Must fail if DVC warns of one in every run: a newcomer would look for what went wrong."""
+    stages = yaml.safe_load((clone / "dvc.yaml").read_text())["stages"]
+    outs = [
+        out for stage in stages.values() for out in stage.get("outs", []) if isinstance(out, str)
+    ]
+    folders = [clone / out for out in outs if (clone / out).is_dir()]
+    assert clone / "models/controls" in folders
+    assert [folder for folder in folders if not any(folder.iterdir())] == []
 
 
 def test_a_finished_run_is_called_up_to_date(clone):

@@ -75,6 +75,15 @@ def outcomes(folder, **limits):
     return {each.limit_name: each.outcome for each in check(folder, GateParams(**LIMITS | limits))}
 
 
+def test_after_other_requests_the_loss_is_since_the_first(tmp_path):
+    """Must fail if a ledger of small losses passes, each measured against the one before."""
+    write(tmp_path)
+    retain = METRICS["evaluate_retain"] | {"before_first_request": {"test_accuracy": 0.93}}
+    (tmp_path / "evaluate_retain.json").write_text(json.dumps(retain))
+    assert outcomes(tmp_path)["retain_loss"] == "broken"
+    assert outcomes(tmp_path, retain_loss=0.04)["retain_loss"] == "kept"
+
+
 def test_a_figure_at_its_limit_is_kept(tmp_path):
     """Must fail if the comparison is strict, or 0.92 - 0.89 = 0.030000000000000027 breaks 0.03."""
     write(tmp_path)

@@ -45,6 +45,8 @@ def test_three_requests_in_a_row(tmp_path, monkeypatch, restored_torch):
     run(tmp_path, monkeypatch, **NETWORK)
     original = Path("models/original.safetensors").read_bytes()
     first = Path("models/unlearned.safetensors").read_bytes()
+    known = read_table("plots/per_class.csv").set_index("class")["original"].astype(float)
+    assert "before_first_request" not in read_metrics("metrics/evaluate_retain.json")
     close(monkeypatch)
     assert Path("requests/001.safetensors").read_bytes() == first
     with pytest.raises(UserError, match="asks for nothing"):
@@ -55,7 +57,7 @@ def test_three_requests_in_a_row(tmp_path, monkeypatch, restored_torch):
     Path("list.txt").write_text("\n".join(cats))
     ask(files="list.txt")
     assert Path("models/original.safetensors").read_bytes() != original
-    assert not list(Path("models/controls").iterdir())
+    assert not weights.controls(Path("models"))
     again = read_metrics("metrics/audit.json")
     assert again["request"] == "images" and again["earlier"]["1"]["accuracy"] == 0.0
     close(monkeypatch)
@@ -67,24 +69,35 @@ def test_three_requests_in_a_row(tmp_path, monkeypatch, restored_torch):
     third = read_metrics("metrics/audit.json")
     assert set(third["earlier"]) == {"1", "2"} and third["earlier"]["1"]["accuracy"] == 0.0
     assert third["verdict"] in set(Verdict)
+    tested = rows[rows["subset"].eq("test") & rows["class"].isin(["cat", "fox", "owl"])]
+    before = read_metrics("metrics/evaluate_retain.json")["before_first_request"]["test_accuracy"]
+    assert before == pytest.approx(known[tested["class"]].mean(), abs=1e-3)
     model, labelling = weights.load_classifier("models/unlearned.safetensors")
     gone = {labelling.classes.index(name) for name in ("dog", "elephant")}
     assert set(model.head.bias.detach().argsort()[:2].tolist()) == gone
     page = Path("report/index.html").read_text()
     assert "Earlier requests, tested again" in page and "requests/002.json" in page
+    assert "before the first request" in page
     stored = Path("requests/002.json").read_text()
     assert cats[0] not in stored and len(json.loads(stored)["images"]["pixels"]) == 2
 
 
 def test_the_ledger_names_what_was_covered(tmp_path):
-    """Must fail if the images withdrawn with a class are left out, or the ones before are kept twice."""
+    """Must fail if the images withdrawn with a class are left out, or the ones before are kept twice.
+
+    Or if what was known of the kept classes is the unlearned model's.
+    """
     (tmp_path / "data").mkdir()
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots/per_class.csv").write_text("class,original,unlearned\nb,0.7500,0.5000\n")
     request.write(Request(("a",), earlier=(Request(("c",)),)), tmp_path / "data/request.json")
     (tmp_path / "data/samples.csv").write_text("id,pixels,class\n0,p0,a\n1,p0,b\n2,p2,b\n3,p3,c\n")
     (tmp_path / "data/split.csv").write_text(
         "id,subset,role\n0,train,forget\n1,train,withdrawn\n2,train,retain\n3,train,earlier\n"
     )
-    assert ledger.resolved(tmp_path) == Request(("a",), images=Images(pixels=("p0",)))
+    assert ledger.resolved(tmp_path) == Request(
+        ("a",), images=Images(pixels=("p0",)), accuracy_before={"b": 0.75}
+    )
 
 
 def test_a_gap_in_the_ledger_is_refused(tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ from unlearning.audit.relearning import best, passes_until_back
 from unlearning.base.errors import UserError
 from unlearning.base.files import write_table
 from unlearning.data.dataset import scaled
+from unlearning.data.request import Request
 from unlearning.models import weights
 from unlearning.models.discriminator import load_discriminator, scores
 from unlearning.models.forward import predict_logits
@@ -255,7 +256,17 @@ def test_class_names_come_back_as_they_were(tmp_path, data):
     named = dataclasses.replace(data, classes=("007", "NA", "a,b", "true"))
     record.save_sample(sample(named), tmp_path)
     write_table(tmp_path / "images.csv", record.read_table(tmp_path / "images.csv"))
-    assert record._load_sample(tmp_path).classes == ("007", "NA", "a,b", "true")
+    found = record._load_sample(tmp_path)
+    assert found.classes == ("007", "NA", "a,b", "true") and found.before == {}
+
+
+def test_what_the_first_request_found_comes_back(tmp_path, data):
+    """Must fail if the last request's figures are taken, or a class without one gets one."""
+    met = (Request(accuracy_before={"cat": 0.75}), Request(accuracy_before={"cat": 0.5, "dog": 1}))
+    asked = dataclasses.replace(data, request=dataclasses.replace(data.request, earlier=met))
+    record.save_sample(sample(asked), tmp_path)
+    write_table(tmp_path / "images.csv", record.read_table(tmp_path / "images.csv"))
+    assert record._load_sample(tmp_path).before == {"cat": 0.75}
 
 
 @pytest.fixture(scope="module")

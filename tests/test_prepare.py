@@ -338,7 +338,14 @@ def test_the_stage_packs_a_folder_and_leaves_no_drawn_animals(tmp_path, monkeypa
     (tmp_path / "data/animals/cat").mkdir(parents=True)
     run_stage(tmp_path, monkeypatch)
     names = sorted(path.relative_to("data").as_posix() for path in Path("data").rglob("*"))
-    assert names == ["animals", "images", "images/00000.npy", "samples.csv", "skipped.csv"]
+    assert names == [
+        "animals",
+        "animals/README",
+        "images",
+        "images/00000.npy",
+        "samples.csv",
+        "skipped.csv",
+    ]
     assert read_metrics("metrics/prepare_data.json")["images"] == 8
 
 

@@ -1,7 +1,8 @@
 """A request that was met goes into the ledger, and the next begins where it ended.
 
-`requests/001.json` holds what was asked for and the SHA-256 of the images (with those withdrawn beside them),
-`requests/001.safetensors` the unlearned model. Neither holds a picture or a file's name.
+`requests/001.json` holds what was asked for, the SHA-256 of the images (with those withdrawn beside them) and
+how well each kept class was known before; `requests/001.safetensors` is the unlearned model. Neither holds a
+picture or a file's name.
 """
 
 import shutil
@@ -17,10 +18,12 @@ from unlearning.certificate import workspace
 from unlearning.data import request
 from unlearning.data.request import Images, Request
 from unlearning.erase import places
+from unlearning.models.panel import ORIGINAL
 from unlearning.settings.load import PARAMS_FILE
 from unlearning.settings.whole import load_params
 
 FOLDER = Path("requests")
+PER_CLASS = Path("plots/per_class.csv")
 UNLEARNED = Path("models/unlearned.safetensors")
 
 
@@ -50,7 +53,10 @@ def close(root: Path) -> tuple[Path, Path]:
 
 
 def resolved(root: Path) -> Request:
-    """Return the request of the last run by what it covered: its classes, and the pixels of single images."""
+    """Return the request of the last run by its classes and the pixels of single images that it covered.
+
+    With it what its original knew of the kept classes.
+    """
     asked = request.read(root / "data/request.json")
     samples = read_table(root / "data/samples.csv", ["id", "pixels", "class"])
     roles = read_table(root / "data/split.csv", ["id", "subset", "role"])
@@ -60,7 +66,9 @@ def resolved(root: Path) -> Request:
     pixels = tuple(sorted(set(table["pixels"][is_single])))
     wrong = asked.images is not None and asked.images.wrong_labels
     images = Images(pixels=pixels, wrong_labels=wrong) if pixels else None
-    return replace(asked, images=images, earlier=())
+    known = read_table(root / PER_CLASS, ["class", ORIGINAL])
+    before = dict(zip(known["class"], known[ORIGINAL].astype(float), strict=True))
+    return replace(asked, images=images, earlier=(), accuracy_before=before)
 
 
 def _begin_with(path: Path, about: Path, model: Path) -> None:

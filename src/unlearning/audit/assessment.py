@@ -1,7 +1,9 @@
 """Did it forget, and did it keep the others? By accuracy alone, with what so many images can tell.
 
 Forgotten: the unlearned model's accuracy on forget images is at most 0.02. Kept: its retain accuracy is at most
-0.02 below the original's. Before either counts, the images must be able to tell:
+0.02 below the original's; where other requests came before, below that of the model which the first of them was
+asked of: so small losses do not add up, and what the last game happened to gain may go again. Before either
+counts, the images must be able to tell:
 
 - the original knows the kept classes: its retain accuracy beats always naming the largest of them, by an
   exact binomial test at 5 %;
@@ -33,6 +35,7 @@ class Accuracies:
 
     `chance`: the retain accuracy of always naming the kept class with the most test images. `back`: of a
     request for single images, the accuracy on the class that is known best of those forgotten by earlier ones.
+    `retain_before`: retain accuracy before the first of several requests.
     """
 
     forget: float
@@ -43,6 +46,13 @@ class Accuracies:
     retain_images: int
     chance: float
     back: float = 0.0
+    retain_before: float | None = None
+
+    @property
+    def is_kept(self) -> bool:
+        """Return whether the kept classes are known as before, or nearly."""
+        before = self.original_retain if self.retain_before is None else self.retain_before
+        return self.retain >= before - RETAIN_LOSS_BELOW
 
 
 def of_metrics(
@@ -61,6 +71,7 @@ def of_metrics(
         forget_images=forget["images"],
         retain_images=retain["images"],
         chance=retain["chance"],
+        retain_before=retain.get("before_first_request", {}).get("test_accuracy"),
     )
     return {
         "assessment": assess(accuracies, of_images=of_images),
@@ -77,10 +88,9 @@ def assess(found: Accuracies, *, of_images: bool = False) -> Verdict:
     if of_images:
         if not _beats(found.chance, found.original_retain, found.retain_images):
             return Verdict.ORIGINAL_AT_CHANCE
-        lost = found.retain < found.original_retain - RETAIN_LOSS_BELOW
         if found.back > FORGOTTEN_BELOW:
-            return Verdict.BOTH if lost else Verdict.STILL_KNOWN
-        return Verdict.DAMAGED if lost else Verdict.KEPT
+            return Verdict.STILL_KNOWN if found.is_kept else Verdict.BOTH
+        return Verdict.KEPT if found.is_kept else Verdict.DAMAGED
     if found.original_forget <= FORGOTTEN_BELOW:
         # Had the original known it without fault, could so many images have shown its loss?
         enough = _loss_shows(1.0, 0.0, found.forget_images)
@@ -89,10 +99,9 @@ def assess(found: Accuracies, *, of_images: bool = False) -> Verdict:
         enough = _beats(found.chance, 1.0, found.retain_images)
         return Verdict.ORIGINAL_AT_CHANCE if enough else Verdict.TOO_FEW_IMAGES
     forgot = found.forget <= FORGOTTEN_BELOW
-    kept = found.retain >= found.original_retain - RETAIN_LOSS_BELOW
     if not forgot:
-        return Verdict.STILL_KNOWN if kept else Verdict.BOTH
-    if not kept:
+        return Verdict.STILL_KNOWN if found.is_kept else Verdict.BOTH
+    if not found.is_kept:
         return Verdict.DAMAGED
     if not _loss_shows(found.original_forget, found.forget, found.forget_images):
         return Verdict.TOO_FEW_IMAGES

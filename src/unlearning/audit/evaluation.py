@@ -85,6 +85,8 @@ def retain_figures(observed: Observed) -> dict[str, Any]:
 
     `chance` is the accuracy of always naming the class with the most test images. `largest_class_loss`: by
     how much the kept class that lost most is below the original (A26); negative if all gained.
+    `before_first_request`: where others came before, the accuracy that the first of them found, by what was
+    noted then of each class that is still kept.
     """
     sample = observed.sample
     rows = sample.rows("retain", "test")
@@ -100,6 +102,11 @@ def retain_figures(observed: Observed) -> dict[str, Any]:
             per_class[ORIGINAL][name] - value for name, value in per_class[UNLEARNED].items()
         ),
         "original": {"test_accuracy": accuracy(logits.subjects[ORIGINAL], labels)},
+        **(
+            {}
+            if sample.retain_before is None
+            else {"before_first_request": {"test_accuracy": sample.retain_before}}
+        ),
         "retrained": against(test=[accuracy(each, labels) for each in logits.references.values()]),
     }
 

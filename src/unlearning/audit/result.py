@@ -211,6 +211,7 @@ def _accuracies(found: Mapping[str, Figure], observed: Observed, subject: str) -
         retain_images=len(kept),
         chance=np.bincount(kept).max() / len(kept),
         back=_back(observed.models.subjects[subject], sample),
+        retain_before=sample.retain_before,
     )
 
 

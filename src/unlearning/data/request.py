@@ -4,7 +4,7 @@ Nobody derives it from which images have which role: of a request for single ima
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -35,12 +35,14 @@ class Images:
 class Request:
     """A request for whole classes, by name, or for single images. `earlier`: those met before, in order.
 
-    One that was met has, beside its classes, the images that were withdrawn with it.
+    One that was met has, beside its classes, the images that were withdrawn with it, and as `accuracy_before`
+    the test accuracy, by kept class, of the model that it was asked of.
     """
 
     classes: tuple[str, ...] = ()
     images: Images | None = None
     earlier: tuple["Request", ...] = ()
+    accuracy_before: Mapping[str, float] = field(default_factory=dict)
 
     def labels(self, classes: Sequence[str]) -> list[int]:
         """Return the places of the classes to be forgotten among a classifier's, in order; none for images."""

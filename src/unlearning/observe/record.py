@@ -35,7 +35,8 @@ class Sample:
 
     `indices`: rows of data/images. `labels`: places in `classes`. `forget_labels`: of whole classes that
     are to be forgotten; none where single images are. `is_unseen`: like those to forget, and no model was
-    trained on it. `earlier`: the number of the earlier request that covers it, 0 for none.
+    trained on it. `earlier`: the number of the earlier request that covers it, 0 for none. `before`: by class
+    the test accuracy of the model that the first of the earlier requests was asked of.
     """
 
     indices: Int[np.ndarray, " N"]
@@ -46,6 +47,7 @@ class Sample:
     classes: tuple[str, ...]
     is_unseen: Bool[np.ndarray, " N"]
     earlier: Int[np.ndarray, " N"]
+    before: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def of_images(self) -> bool:
@@ -69,6 +71,14 @@ class Sample:
         Of whole classes test images, since the class is to be forgotten; of single images these themselves.
         """
         return self.members if self.of_images else self.rows("forget", "test")
+
+    @property
+    def retain_before(self) -> float | None:
+        """Return the retain test accuracy before the first request, None unless it is known of each class."""
+        kept = [self.classes[label] for label in self.labels[self.rows("retain", "test")]]
+        if not set(kept) <= set(self.before):
+            return None
+        return float(np.mean([self.before[name] for name in kept]))
 
     def rows(self, role: str | None, subset: str) -> np.ndarray:
         """Return the positions of this role's images (None: forget or retain) in this subset, in order."""
@@ -176,7 +186,11 @@ def save_sample(sample: Sample, folder: Path) -> None:
         ),
     )
     forgotten = ["forget" if label in sample.forget_labels else "" for label in range(len(names))]
-    write_table(folder / "classes.csv", pd.DataFrame({"class": names, "role": forgotten}))
+    before = [f"{sample.before[name]:.4f}" if name in sample.before else "" for name in names]
+    write_table(
+        folder / "classes.csv",
+        pd.DataFrame({"class": names, "role": forgotten, "before": before}),
+    )
 
 
 def save_observation(observation: Observation, path: Path, made_of: str) -> None:
@@ -241,7 +255,7 @@ def load(folder: Path) -> Observed:
 def _load_sample(folder: Path) -> Sample:
     columns = ["id", "class", "role", "subset", "unseen", "request"]
     images = read_table(folder / "images.csv", columns)
-    classes = read_table(folder / "classes.csv", ["class", "role"])
+    classes = read_table(folder / "classes.csv", ["class", "role", "before"])
     names = tuple(classes["class"])
     label_of = {name: label for label, name in enumerate(names)}
     return Sample(
@@ -253,6 +267,7 @@ def _load_sample(folder: Path) -> Sample:
         names,
         images["unseen"].eq("yes").to_numpy(),
         images["request"].to_numpy(dtype=int),
+        {name: float(each) for name, each in zip(names, classes["before"], strict=True) if each},
     )
 
 

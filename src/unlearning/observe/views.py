@@ -51,6 +51,7 @@ def sample(data: Dataset) -> Sample:
         data.classes,
         np.isin(indices, unseen.numpy()),
         earlier[indices],
+        data.request.earlier[0].accuracy_before if data.request.earlier else {},
     )
 
 

@@ -83,12 +83,15 @@ def check(folder: Path, limits: GateParams) -> list[Check]:
             forget.figure("train_accuracy"),
             audit.figure("worst_forget_accuracy"),
         )
+    before, model = "original", "the original"
+    if "before_first_request" in retain.values:
+        before, model = "before_first_request", "the model before the first request"
     checks = [
         Check("forget_accuracy", about, accuracy, limits.forget_accuracy),
         Check(
             "retain_loss",
-            "retain test accuracy lost against the original",
-            _difference(retain.figure("original", "test_accuracy"), retain.figure("test_accuracy")),
+            f"retain test accuracy lost against {model}",
+            _difference(retain.figure(before, "test_accuracy"), retain.figure("test_accuracy")),
             limits.retain_loss,
         ),
         Check(

@@ -121,9 +121,9 @@ def draw_tree(params: DataParams, root: Path) -> None:
 
 
 def empty_tree(root: Path) -> None:
-    """Make `root` an empty folder."""
-    with whole_folder(root):
-        pass
+    """Leave no picture at `root`, but a line of text: DVC warns of an output that is an empty folder."""
+    with whole_folder(root) as folder:
+        (folder / "README").write_text("The animals that `data.source: synthetic` draws.\n")
 
 
 def pack(listed: Sequence[Listed], root: Path, params: DataParams, out: Path) -> Tally:

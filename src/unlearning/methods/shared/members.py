@@ -45,7 +45,7 @@ class Known:
 
     @classmethod
     def of(cls, data: Dataset, seed: int) -> "Known":
-        """Return training images to forget and validation images like them, as many as the bank holds.
+        """Return training images to forget and validation images like them, at most as many as the bank holds.
 
         Of wrong labels few are held out, and how well known these few happen to be would decide what members
         become like. So other validation images stand beside them, under labels of the request, wrong for them.
