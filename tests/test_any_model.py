@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from test_copies import project
 from test_settings import VALID
+from test_words import assert_words_alone
 
 from stages import (
     adversarial_train,
@@ -30,6 +31,7 @@ from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table
 from unlearning.check import cautions, forecast, possible
 from unlearning.models import weights
+from unlearning.review import summary
 from unlearning.settings.whole import load_params
 
 STAGES = (
@@ -77,7 +79,10 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, **params: object) -> None
 def test_every_family_runs_from_images_to_page(
     name, changes, tmp_path, monkeypatch, restored_torch
 ):
-    """Must fail if a stage knows a ResNet's parts, or a page names another network than was trained."""
+    """Must fail if a stage knows a ResNet's parts, or a page names another network than was trained.
+
+    Or if an empty `retrain.seeds` breaks a stage downstream.
+    """
     photographs(tmp_path / "photos", grey="model__mean" in changes)
     run(tmp_path, monkeypatch, model__name=name, **changes)
     figures = read_metrics("metrics/audit.json")
@@ -90,6 +95,14 @@ def test_every_family_runs_from_images_to_page(
     assert labelling.classes == tuple(COLOURS)
     for page in ("report/index.html", "report/model_card.md"):
         assert name in Path(page).read_text().replace("\\_", "_")
+    assert_words_alone(Path())
+    if changes.get("retrain__seeds") == []:
+        forget, audit = (
+            read_metrics(f"metrics/{each}.json") for each in ("evaluate_forget", "audit")
+        )
+        found = [forget["retrained"], audit["retrained"], audit["js_to_retrained"]]
+        assert found == ["no reference"] * 3
+        assert "no reference" in summary.table(summary.read(Path()))
 
 
 def test_a_model_goes_out_and_comes_back_as_given_weights(tmp_path, monkeypatch, restored_torch):
@@ -97,7 +110,8 @@ def test_a_model_goes_out_and_comes_back_as_given_weights(tmp_path, monkeypatch,
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):
         photographs(folder / "photos")
-    run(first, monkeypatch, original__epochs=3)
+    knobs = {"model__name": "timm/test_resnet", "original__epochs": 3}
+    run(first, monkeypatch, **knobs)
     order = ["elephant", "cat", "dog"]
     mine = load_params().model.model_copy(update={"classes": order})
     export.export(Path("models/original.safetensors"), tmp_path / "mine.pth", mine)
@@ -110,7 +124,7 @@ def test_a_model_goes_out_and_comes_back_as_given_weights(tmp_path, monkeypatch,
         "retrain__seeds": [],
         "retrain__weights": [str(tmp_path / f"{seed}.pth") for seed in (1, 2)],
     }
-    run(second, monkeypatch, original__epochs=3, **given, **references)
+    run(second, monkeypatch, **knobs, **given, **references)
     for name in ("original", "unlearned", "retrained/1", "retrained/2"):
         ours, theirs = (
             weights.load_classifier(folder / f"models/{name}.safetensors")[0].state_dict()

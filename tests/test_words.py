@@ -1,6 +1,9 @@
 """The words that may stand in metrics/: few, short, each once."""
 
+import json
 from enum import StrEnum
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +22,22 @@ def word_kinds() -> list[type[StrEnum]]:
         for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, StrEnum) and kind is not StrEnum
     ]
+
+
+def strings(values: Any) -> set[str]:
+    """Return every text among a metrics file's values, names left out."""
+    if isinstance(values, dict):
+        return set().union(*map(strings, values.values()))
+    return {values} if isinstance(values, str) else set()
+
+
+def assert_words_alone(root: Path) -> None:
+    """Assert that every text in a run's metrics is one of the words."""
+    allowed = {word for kind in word_kinds() for word in kind}
+    files = list((root / "metrics").glob("*.json"))
+    assert files
+    for path in files:
+        assert strings(json.loads(path.read_text())) <= allowed, path.name
 
 
 def test_words_are_short_and_mean_one_thing():
