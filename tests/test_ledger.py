@@ -100,6 +100,17 @@ def test_the_ledger_names_what_was_covered(tmp_path):
     )
 
 
+@pytest.mark.parametrize("accuracy", [1e308, -0.1, "0.5 of them", None])
+def test_a_ledger_that_holds_no_accuracies_is_refused(tmp_path, accuracy):
+    """Must fail if what a person wrote there becomes a figure, or a crash where figures are written."""
+    request.write(Request(("a",), accuracy_before={"b": 0.5}), tmp_path / "001.json")
+    assert request.read(tmp_path / "001.json").accuracy_before == {"b": 0.5}
+    values = read_metrics(tmp_path / "001.json") | {"accuracy_before": {"b": accuracy}}
+    (tmp_path / "001.json").write_text(json.dumps(values))
+    with pytest.raises(UserError, match=r"001\.json is no request"):
+        request.read(tmp_path / "001.json")
+
+
 def test_a_gap_in_the_ledger_is_refused(tmp_path, monkeypatch):
     """Must fail if an earlier request is overwritten, and with it the proof of what was asked."""
     clone = make_clone(tmp_path / "clone")

@@ -6,8 +6,9 @@ Nobody derives it from which images have which role: of a request for single ima
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from unlearning.base.errors import UserError, choices, nearest
 from unlearning.base.files import read_metrics, write_metrics
@@ -42,7 +43,7 @@ class Request:
     classes: tuple[str, ...] = ()
     images: Images | None = None
     earlier: tuple["Request", ...] = ()
-    accuracy_before: Mapping[str, float] = field(default_factory=dict)
+    accuracy_before: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = field(default_factory=dict)
 
     def labels(self, classes: Sequence[str]) -> list[int]:
         """Return the places of the classes to be forgotten among a classifier's, in order; none for images."""
