@@ -36,9 +36,8 @@ from unlearning.settings.game import GameParams
 from unlearning.settings.whole import load_params
 from unlearning.sources.folder import DRAWN
 
-OF_A_TRAINING = (
-    1000  # images at least: what comes before and after counts as in a run of many epochs
-)
+# Images at least, so that what comes before and after a training counts as in a run of many epochs.
+OF_A_TRAINING = 1000
 ARTICLE = {"recipe": "article", "lr": 0.001, "batch_size": 64, "epochs": 5}
 
 Loop = Iterator[int]  # yields how many images each step took

@@ -31,7 +31,6 @@ from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table
 from unlearning.check import cautions, forecast, possible
 from unlearning.models import weights
-from unlearning.review import summary
 from unlearning.settings.whole import load_params
 
 STAGES = (
@@ -79,10 +78,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, **params: object) -> None
 def test_every_family_runs_from_images_to_page(
     name, changes, tmp_path, monkeypatch, restored_torch
 ):
-    """Must fail if a stage knows a ResNet's parts, or a page names another network than was trained.
-
-    Or if an empty `retrain.seeds` breaks a stage downstream.
-    """
+    """Must fail if a stage knows a ResNet's parts, or a page names another network than was trained."""
     photographs(tmp_path / "photos", grey="model__mean" in changes)
     run(tmp_path, monkeypatch, model__name=name, **changes)
     figures = read_metrics("metrics/audit.json")
@@ -96,13 +92,6 @@ def test_every_family_runs_from_images_to_page(
     for page in ("report/index.html", "report/model_card.md"):
         assert name in Path(page).read_text().replace("\\_", "_")
     assert_words_alone(Path())
-    if changes.get("retrain__seeds") == []:
-        forget, audit = (
-            read_metrics(f"metrics/{each}.json") for each in ("evaluate_forget", "audit")
-        )
-        found = [forget["retrained"], audit["retrained"], audit["js_to_retrained"]]
-        assert found == ["no reference"] * 3
-        assert "no reference" in summary.table(summary.read(Path()))
 
 
 def test_a_model_goes_out_and_comes_back_as_given_weights(tmp_path, monkeypatch, restored_torch):

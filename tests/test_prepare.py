@@ -379,9 +379,9 @@ def test_real_photographs_are_prepared_without_complaint(tmp_path, folder, image
             "real photographs are in no package: UNLEARNING_REAL_DATA names no folder of them"
         )
     root = Path(os.environ["UNLEARNING_REAL_DATA"]) / folder
-    counts = pack(root, tmp_path, image_size=size)
-    assert (counts["images"], counts["skipped"]) == (images, 0)
-    assert len(counts["classes"]) == 10
+    params = data_params(image_size=size)
+    tally = packing.pack(list_images(params, root), root, params, tmp_path)
+    assert (tally.images, tally.skipped, len(tally.classes)) == (images, 0, 10)
 
 
 def test_deep_greyscale_is_shown_by_one_rule_from_the_pictures_to_the_weights(tmp_path):
