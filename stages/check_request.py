@@ -10,7 +10,7 @@ data/request.json (what is to be forgotten), data/source.json (what the folder h
 of given weights). Run: `dvc repro check_request`.
 """
 
-from unlearning.base import progress, stage
+from unlearning.base import progress, stage, waiting
 from unlearning.base.files import write_metrics
 from unlearning.check import asked, possible
 from unlearning.data import request
@@ -27,6 +27,8 @@ def main() -> None:
     if remark := cost.remark(
         params.game, sizes, params.original.recipe(sizes.forget + sizes.retain)
     ):
+        progress.say(f"check_request: {remark}")
+    if remark := waiting.remark():
         progress.say(f"check_request: {remark}")
     for remark in listing.remarks(params.data):
         progress.say(f"check_request: {remark}")

@@ -22,7 +22,7 @@ def main() -> None:
     if params.source == "synthetic":
         pack.draw_tree(params, root)
     else:
-        pack.empty_tree(DRAWN)
+        pack.draw_nothing(DRAWN)
     listed = listing.list_images(params)
 
     packed = pack.pack(listed, root, params, out=Path("data"))

@@ -48,8 +48,7 @@ def main() -> None:
 
     for folder, holds in FOLDERS.items():
         Path(folder).mkdir(parents=True, exist_ok=True)
-        # DVC warns of an output that is an empty folder.
-        Path(folder, "README").write_text(f"{holds}\n")
+        files.note(folder, holds)
     with resume.session("retrain", device) as session:
 
         def keep(model: Classifier, name: str) -> None:

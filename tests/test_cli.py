@@ -12,7 +12,7 @@ from test_predict import save_pictures
 
 from unlearning import cli, predict
 from unlearning.audit import calibration
-from unlearning.base import hardware
+from unlearning.base import cores
 from unlearning.base.files import write_metrics, write_rows
 from unlearning.observe import record
 
@@ -24,7 +24,7 @@ def run(monkeypatch, capsys):
     """Return a function that runs the command: exit code, stdout, stderr."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(hardware, "available_cores", lambda: 1)
+        monkeypatch.setattr(cores, "available", lambda: 1)
         monkeypatch.setattr("sys.argv", ["unlearning", *map(str, arguments)])
         with pytest.raises(SystemExit) as caught:
             cli.main()

@@ -20,8 +20,10 @@ from stages import (
     split_dataset,
     train_original,
 )
+from unlearning.base import cores, shards
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table
+from unlearning.base.shards import Shards
 from unlearning.data import copies, dataset
 from unlearning.data.dataset import Dataset
 from unlearning.settings.forget import ForgetParams
@@ -293,8 +295,24 @@ def test_the_hash_sees_both_directions():
     """Must fail if rows or columns are left out, or compared twice."""
     ramp = np.broadcast_to(np.arange(0, 256, 4, dtype=np.uint8)[:, None, None], (SIDE, SIDE, 3))
     images = np.stack([ramp, ramp.transpose(1, 0, 2)])
-    bits = np.unpackbits(copies._hashes(images, [0, 1]).view(np.uint8), axis=1)
+    bits = np.unpackbits(copies.hashes(images, [0, 1]).view(np.uint8), axis=1)
     neighbours = bits[:, copies.FREQUENCIES**2 :][:, : 2 * copies.NEIGHBOURS**2]
     along, across = np.split(neighbours, 2, axis=1)
     assert along.mean(axis=1).tolist() == [0, 1]
     assert across.mean(axis=1).tolist() == [1, 0]
+
+
+def test_many_are_hashed_by_several_processes_as_by_one(tmp_path, monkeypatch):
+    """Must fail if the order is lost between processes, or which of them are mirrored."""
+    images = np.random.default_rng(0).integers(0, 256, (10, SIDE, SIDE, 3), dtype=np.uint8)
+    with shards.writer(tmp_path / "images", SIDE) as out:
+        for number, image in enumerate(images):
+            out.add(image.tobytes(), f"{number:064x}")
+    rows = [7, 0, 9, 3, 1, 1, 8]
+    alone = [copies.hashes(images, rows, mirror) for mirror in (False, True)]
+    assert (alone[0] != alone[1]).any()
+
+    monkeypatch.setattr(cores, "available", lambda: 2)
+    monkeypatch.setattr(copies, "HASHED_AT_ONCE", 2)
+    together = [copies.hashes(Shards(tmp_path / "images"), rows, m) for m in (False, True)]
+    assert np.array_equal(alone, together)

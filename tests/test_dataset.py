@@ -7,6 +7,7 @@ from PIL import Image
 from test_split import assign
 from test_tree import data_params
 
+from unlearning.base import cores
 from unlearning.base.files import read_table, write_table
 from unlearning.data import request
 from unlearning.data.dataset import crop_and_flip, load, scaled, shuffled_batches
@@ -29,7 +30,7 @@ def seeded(seed: int) -> torch.Generator:
 
 def test_load_reads_what_the_stages_before_it_wrote(tmp_path, monkeypatch):
     """Must fail if rows of the two tables are paired by place, or labels are not in order of names."""
-    monkeypatch.setattr(pack, "_cores", lambda: 1)
+    monkeypatch.setattr(cores, "available", lambda: 1)
     pictures = random_pixels(18).numpy()
     for number, pixels in enumerate(pictures):
         path = tmp_path / "photos" / "zcb"[number % 3] / f"{number}.png"

@@ -11,7 +11,7 @@ import yaml
 from tiny_project import ROOT, run
 
 from unlearning.base.errors import UserError
-from unlearning.base.files import read_table
+from unlearning.base.files import NOTE, read_table
 from unlearning.base.stage import alone
 from unlearning.data import request
 from unlearning.data.request import Images, Request
@@ -71,6 +71,7 @@ def test_what_may_be_removed_is_gone_to_the_last_byte(clone, tmp_path):
     shown = run(clone, "unlearning", "erase")
     assert (digests(clone), digests(tmp_path / "remote")) == before
     assert "nothing was removed" in shown and "DVC remote storage" in shown
+    assert "models/controls" not in shown  # where a note lies alone
 
     run(clone, "unlearning", "erase", "--yes")
     assert holding(clone, images[is_wanted], files) == []
@@ -167,6 +168,25 @@ def test_what_a_run_holds_follows_from_the_role_the_images_had(tmp_path, role, h
     assert cache.held(Wanted(frozenset({"c"}), frozenset(), frozenset())) == (
         set() if role else found
     )
+
+
+def test_a_note_is_nothing_that_a_folder_holds(tmp_path):
+    """Must fail if the note in a folder counts, or the models beside it do not."""
+    root = tmp_path / "root"
+    cache = hand_made(root, "forget")
+    lock = yaml.safe_load((root / "dvc.lock").read_text())
+    for path, names in (("models/controls", [NOTE]), ("models/init", [NOTE, "generator"])):
+        listed = json.dumps([{"md5": f"{name} of {path}", "relpath": name} for name in names])
+        digest = hashlib.md5(listed.encode()).hexdigest() + ".dir"
+        file = cache.path / digest[:2] / digest[2:]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(listed)
+        (entry,) = [each for each in lock["stages"]["all"]["outs"] if each["path"] == path]
+        entry["md5"] = digest
+    (root / "dvc.lock").write_text(yaml.safe_dump(lock))
+    found = cache.held(Wanted(frozenset({"a"}), frozenset(), frozenset()))
+    assert {each for each in found if " of " in each} == {"generator of models/init"}
+    assert [each for each in found if each.endswith(".dir")] == [digest]
 
 
 def test_a_run_of_another_branch_or_a_commit_long_undone_counts(tmp_path):

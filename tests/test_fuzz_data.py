@@ -18,6 +18,7 @@ from test_prepare import contents, photos
 from test_split import assign
 from test_tree import data_params
 
+from unlearning.base import cores
 from unlearning.base.errors import UserError
 from unlearning.base.files import atomic, read_table, write_table
 from unlearning.base.shards import Shards
@@ -93,7 +94,7 @@ def test_the_wrong_suffix_changes_nothing(tmp_path, suffix):
 
 def test_links_out_of_the_folder_are_read_as_pictures_and_never_written(tmp_path, monkeypatch):
     """Must fail if a link's target is changed, its text is shown, or one to nowhere ends the run."""
-    monkeypatch.setattr(pack, "_cores", lambda: 1)
+    monkeypatch.setattr(cores, "available", lambda: 1)
     root, elsewhere = photos(tmp_path / "photos"), photos(tmp_path / "elsewhere")
     (elsewhere / "secret.txt").write_text("the secret")
     before = contents(elsewhere)
@@ -131,7 +132,7 @@ def test_nothing_is_written_through_a_link(tmp_path):
         temporary.write_text("new")
     (project / "animals").symlink_to(outside)
     with pytest.raises(OSError, match=r"exists|Not a directory"):
-        pack.empty_tree(project / "animals")
+        pack.draw_nothing(project / "animals")
     assert contents(outside) == before
     assert (project / "a.csv").read_text() == "new"
 
@@ -141,7 +142,7 @@ def packed(tmp_path_factory) -> Path:
     """Return a folder such as data/ of two classes."""
     folder = tmp_path_factory.mktemp("packed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pack, "_cores", lambda: 1)
+        patch.setattr(cores, "available", lambda: 1)
         root = photos(folder / "photos", classes=("cat", "cow", "dog"))
         params = data_params(path=str(root), image_size=32)
         pack.pack(list_images(params, root), root, params, folder)

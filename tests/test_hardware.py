@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unlearning.base import hardware, waiting
+from unlearning.base import cores, hardware, waiting
 from unlearning.base.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("restored_torch")
@@ -90,7 +90,7 @@ def test_a_forward_pass_runs_in_the_chosen_precision(precision, dtype):
 
 def test_all_usable_cores_work_with_deterministic_kernels(monkeypatch):
     """Must fail if the number of threads or the kernels are left to chance."""
-    monkeypatch.setattr(hardware, "available_cores", lambda: 3)
+    monkeypatch.setattr(cores, "available", lambda: 3)
     hardware.choose("cpu")
     assert torch.get_num_threads() == 3
     assert torch.are_deterministic_algorithms_enabled()

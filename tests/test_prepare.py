@@ -3,12 +3,7 @@
 import hashlib
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 import tracemalloc
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +15,7 @@ from test_settings import write_params
 from test_tree import data_params
 
 from stages import prepare_data
+from unlearning.base import cores
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table, write_table
 from unlearning.base.shards import Shards
@@ -57,11 +53,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "_cores", lambda: 1)
+    monkeypatch.setattr(cores, "available", lambda: 1)
 
 
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "_cores", lambda: 2)
+    monkeypatch.setattr(cores, "available", lambda: 2)
 
 
 def test_rows_are_the_decoded_files_in_listed_order(tmp_path):
@@ -178,10 +174,10 @@ def test_the_number_of_processes_does_not_show(tmp_path, monkeypatch):
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-@pytest.mark.parametrize("cores", [1, 2])
-def test_memory_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch, cores):
+@pytest.mark.parametrize("count", [1, 2])
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch, count):
     """Must fail if the pixels of all images are held at once."""
-    monkeypatch.setattr(packing, "_cores", lambda: cores)
+    monkeypatch.setattr(cores, "available", lambda: count)
     monkeypatch.setattr(packing, "CHUNK_BYTES", 2 * 64 * 64 * 3)
 
     def peak(per_class: int) -> int:
@@ -197,70 +193,6 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch, c
     growth = peak(130) - peak(30)
     pixels = 2 * 100 * 64 * 64 * 3
     assert growth < pixels / 4
-
-
-def touch_and_return(number: int, folder: Path) -> int:
-    time.sleep(0.02 * (number % 3))
-    (folder / str(number)).touch()
-    return number
-
-
-def test_few_jobs_are_under_way_and_results_keep_their_order(tmp_path, monkeypatch):
-    """Must fail if all jobs are handed over at once: a slow disk would fill the memory."""
-    two_cores(monkeypatch)
-    results = packing._on_all_cores(partial(touch_and_return, folder=tmp_path), range(60), chunk=3)
-    assert next(results) == 0
-    time.sleep(0.5)
-    assert len(list(tmp_path.iterdir())) <= 4 * 3
-    assert list(results) == list(range(1, 60))
-
-
-def fail_at_seven(number: int) -> int:
-    if number == 7:
-        raise RuntimeError("seven")
-    return number
-
-
-def test_a_bug_in_a_worker_is_raised_here(monkeypatch):
-    """Must fail if a worker's exception is swallowed."""
-    two_cores(monkeypatch)
-    with pytest.raises(RuntimeError, match="seven"):
-        list(packing._on_all_cores(fail_at_seven, range(20), chunk=2))
-
-
-ENDLESS = """
-import multiprocessing, os, sys, time
-from unlearning.sources import pack
-
-if __name__ == "__main__":
-    pack._cores = lambda: 2
-    results = pack._on_all_cores(abs, range(10_000), chunk=1)
-    next(results)
-    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
-    time.sleep(60)
-"""
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def test_a_killed_run_leaves_no_workers(tmp_path):
-    """Must fail if workers wait for ever for a parent that is gone."""
-    script = tmp_path / "endless.py"
-    script.write_text(ENDLESS)
-    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE) as parent:
-        assert parent.stdout is not None
-        workers = [int(pid) for pid in parent.stdout.readline().split()]
-        parent.send_signal(signal.SIGKILL)
-    assert len(workers) == 2
-    deadline = time.monotonic() + 5
-    while any(map(is_running, workers)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(is_running, workers))
 
 
 def noise(species: str, rng: np.random.Generator) -> Image.Image:

@@ -24,11 +24,24 @@ def readings(busy: int, idle: int) -> list[str]:
     return [STATISTICS.format(**each) for each in (start, end)]
 
 
+def used(monkeypatch: pytest.MonkeyPatch, busy: int, cores: tuple[int, ...] = (0, 1)) -> None:
+    """Let others be seen to use so many tenths of core 0, and all of core 2."""
+
+    class Statistics:
+        texts = readings(busy, 10 - busy)
+
+        def read_text(self, encoding: str) -> str:
+            return self.texts.pop(0)
+
+    monkeypatch.setattr(waiting, "STATISTICS", Statistics())
+    monkeypatch.setattr(waiting.os, "sched_getaffinity", lambda _: set(cores), raising=False)
+
+
 def test_ticks_match_hand_values():
     """Must fail if waiting for a disk is busy, the sum of all cores a core, or a foreign core ours."""
     assert ticks(readings(0, 0)[0], {0, 1}) == {0: (126, 80), 1: (225, 500)}
     before, after = (ticks(text, {0, 1}) for text in readings(6, 4))
-    assert taken(before, after) == pytest.approx(0.6)
+    assert taken(before, after) == pytest.approx({0: 0.6, 1: 0.0})
 
 
 @pytest.mark.parametrize(
@@ -51,16 +64,30 @@ def test_the_policy_follows_the_machine_unless_a_person_has_chosen(
     (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
     monkeypatch.setattr(waiting, "CPU", tmp_path / "cpuinfo")
 
-    class Statistics:
-        texts = readings(busy, 10 - busy)
-
-        def read_text(self, encoding: str) -> str:
-            return self.texts.pop(0)
-
-    monkeypatch.setattr(waiting, "STATISTICS", Statistics())
-    monkeypatch.setattr(waiting.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    used(monkeypatch, busy)
     settle(environment)
     assert environment.get("OMP_WAIT_POLICY") == policy
+
+
+@pytest.mark.parametrize(
+    ("busy", "cores", "said", "advised"),
+    [
+        (4, (0, 1), None, None),
+        (9, (0, 1), "0.9 of 2 cores", "--cpu-list 1 "),
+        (4, (0, 1, 2), "1.4 of 3 cores", "--cpu-list 0,1 "),
+        (9, (0, 1, 2), "1.9 of 3 cores", "--cpu-list 1 "),
+        (9, (0, 2), "1.9 of 2 cores", None),
+    ],
+)
+def test_a_person_hears_which_cores_others_leave(monkeypatch, busy, cores, said, advised):
+    """Must fail if an idle machine is warned of, or cores are advised that others use, or none."""
+    used(monkeypatch, busy, cores)
+    remark = waiting.remark()
+    if said is None:
+        assert remark is None
+        return
+    assert remark is not None and said in remark
+    assert advised in remark if advised else "taskset" not in remark
 
 
 def test_without_statistics_nothing_is_set(monkeypatch, tmp_path):
@@ -70,6 +97,7 @@ def test_without_statistics_nothing_is_set(monkeypatch, tmp_path):
     environment: dict[str, str] = {}
     settle(environment)
     assert environment == {}
+    assert waiting.remark() is None
 
 
 def test_it_is_settled_before_torch_is_loaded_and_for_stages_alone():

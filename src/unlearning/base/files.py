@@ -20,6 +20,7 @@ from unlearning.base.errors import UserError
 from unlearning.base.reading import read_bytes, refuse_conflict
 
 DIGITS = 4
+NOTE = "README"
 MOST_BYTES = 2**26  # of a metrics file; a thousand classes need less than one million
 # What a person can mend: no space, no quota, too large for the limit, no permission, read-only.
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
@@ -65,6 +66,11 @@ def whole_folder(path: Path | str) -> Iterator[Path]:
             temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def note(folder: Path | str, holds: str) -> None:
+    """Say in a file what the folder is there to hold: DVC warns of an output that is an empty folder."""
+    Path(folder, NOTE).write_text(f"{holds}\n", encoding="utf-8")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from unlearning.base import cores
 from unlearning.base.errors import UserError
 from unlearning.base.waiting import cpu_multiplies_bf16
 
@@ -38,7 +39,7 @@ def choose(
             "params.yaml: device is 'cuda', but no CUDA GPU is usable here: use auto or cpu"
         )
     kind = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    torch.set_num_threads(available_cores())
+    torch.set_num_threads(cores.available())
     # cuBLAS needs a fixed workspace to add up in a fixed order; read at its first call.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
@@ -54,8 +55,3 @@ def native_bf16(kind: str) -> bool:
     if kind == "cuda":
         return torch.cuda.get_device_capability() >= (8, 0)
     return cpu_multiplies_bf16()
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))

@@ -23,10 +23,11 @@ from safetensors.torch import load as of_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from unlearning.base import cores
 from unlearning.base.errors import UserError
 from unlearning.base.files import atomic
 from unlearning.base.fingerprint import CODE, of_stage
-from unlearning.base.hardware import Hardware, available_cores
+from unlearning.base.hardware import Hardware
 from unlearning.base.progress import say
 from unlearning.base.stage import SCRATCH, is_first
 from unlearning.base.tensors import read_tensors
@@ -152,7 +153,7 @@ def session(stage: str, hardware: Hardware) -> Iterator[Session]:
     Another number of processes (`distributed`) goes on from the same.
     """
     inputs = of_stage(stage, leave_out=("distributed",))
-    machine = f"{hardware} {available_cores()} {torch.__version__}"
+    machine = f"{hardware} {cores.available()} {torch.__version__}"
     key = hashlib.sha256(f"{inputs} {machine}".encode()).hexdigest()[:16]
     scratch = scratch_folder(Path.cwd())
     if is_first():

@@ -29,6 +29,7 @@ class Shards:
 
     def __init__(self, folder: Path | str):
         """Raises: OSError; UserError if there are none, one is missing, or they are not images of one size."""
+        self._folder = folder
         self._files = sorted(Path(folder).glob("*.npy"))
         if not self._files or self._files[-1].name != _name(len(self._files) - 1):
             raise UserError(f"{folder} does not hold all images: run `dvc repro`")
@@ -39,6 +40,10 @@ class Shards:
         self._ends = np.cumsum([shape[0] for shape in shapes])
         self._image_shape = shapes[0][1:]
         self._opened = lru_cache(OPEN_AT_ONCE)(_mapped)
+
+    def __reduce__(self) -> tuple[type["Shards"], tuple[Path | str]]:
+        """Open them anew in another process."""
+        return Shards, (self._folder,)
 
     def __len__(self) -> int:
         return int(self._ends[-1])

@@ -28,15 +28,39 @@ def settle(environment: dict[str, str] | os._Environ[str] = os.environ) -> None:
     """
     if any(name in environment for name in SETTINGS) or cpu_multiplies_bf16():
         return
+    if sum(look().values()) >= BUSY:
+        environment["OMP_WAIT_POLICY"] = "passive"
+
+
+def remark() -> str | None:
+    """Return what a person can do where others use half a core or more, else None."""
+    shares = look()
+    others = sum(shares.values())
+    if others < BUSY:
+        return None
+    said = (
+        f"warning: other programs use {others:.1f} of {len(shares)} cores, and threads on all cores wait for "
+        "the busiest: training can take several times as long. End them"
+    )
+    if free := len(shares) - max(1, round(others)):
+        idle = sorted(sorted(shares, key=shares.__getitem__)[:free])
+        said += (
+            f", or leave them theirs: taskset --cpu-list {','.join(map(str, idle))} dvc repro "
+            "(with another number of threads the weights' last bits differ)"
+        )
+    return said
+
+
+def look() -> dict[int, float]:
+    """Return of each core that this process may use the share that others take of it; {} outside Linux."""
     try:
         cores = os.sched_getaffinity(0)
         before = ticks(STATISTICS.read_text(encoding="ascii"), cores)
         time.sleep(LOOKED_AT)
         after = ticks(STATISTICS.read_text(encoding="ascii"), cores)
     except (OSError, AttributeError):
-        return
-    if taken(before, after) >= BUSY:
-        environment["OMP_WAIT_POLICY"] = "passive"
+        return {}
+    return taken(before, after)
 
 
 def cpu_multiplies_bf16() -> bool:
@@ -61,10 +85,10 @@ def ticks(statistics: str, cores: Collection[int]) -> dict[int, tuple[int, int]]
     return found
 
 
-def taken(before: Ticks, after: Ticks) -> float:
-    """Return how many cores were busy between two readings; 1.5: one all the time, one half of it."""
-    shares = 0.0
+def taken(before: Ticks, after: Ticks) -> dict[int, float]:
+    """Return of each core the share of the time between two readings in which it was busy."""
+    shares = {}
     for core, (busy, idle) in after.items():
         busy, idle = busy - before[core][0], idle - before[core][1]
-        shares += busy / max(busy + idle, 1)
+        shares[core] = busy / max(busy + idle, 1)
     return shares

@@ -23,8 +23,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from unlearning.base import cores
 from unlearning.base.errors import UserError
-from unlearning.base.hardware import Hardware, available_cores
+from unlearning.base.hardware import Hardware
 from unlearning.base.stage import RANK
 
 SIZE, LOCAL, LOCAL_SIZE = "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"
@@ -91,7 +92,7 @@ def joined(
     threads, environment = torch.get_num_threads(), dict(os.environ)
     others = _started(count) if SIZE not in os.environ else []
     rank, size = int(os.environ[RANK]), int(os.environ[SIZE])
-    torch.set_num_threads(max(1, available_cores() // int(os.environ[LOCAL_SIZE])))
+    torch.set_num_threads(max(1, cores.available() // int(os.environ[LOCAL_SIZE])))
     if on_gpu:
         hardware = replace(hardware, device=torch.device("cuda", int(os.environ[LOCAL])))
         torch.cuda.set_device(hardware.device)

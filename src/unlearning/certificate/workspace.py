@@ -10,10 +10,11 @@ from typing import Any
 
 from safetensors.torch import load as of_bytes
 
+from unlearning.base import cores
 from unlearning.base.errors import UserError, choices
 from unlearning.base.files import DIGITS, read_metrics, read_table, rounded
 from unlearning.base.fingerprint import sha256
-from unlearning.base.hardware import Hardware, available_cores
+from unlearning.base.hardware import Hardware
 from unlearning.base.tensors import read_tensors
 from unlearning.certificate.record import (
     FORMAT,
@@ -77,7 +78,7 @@ def environment(machine: Hardware) -> dict[str, str]:
         "processor": platform.machine(),
         "device": machine.device.type,
         "precision": "bf16" if machine.bf16 else "fp32",
-        "threads": str(available_cores()),
+        "threads": str(cores.available()),
     }
 
 

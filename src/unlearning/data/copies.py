@@ -6,7 +6,9 @@ pixels of a tiny grey version are brighter than their neighbours. Lengths and li
 altered photographs they find, and how many pairs of different ones (docs/experiments.md).
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
 
 import imagehash
 import numpy as np
@@ -14,6 +16,7 @@ import pandas as pd
 from jaxtyping import Bool, UInt64
 from PIL import Image
 
+from unlearning.base import cores
 from unlearning.base.errors import UserError
 from unlearning.base.progress import bar
 from unlearning.base.shards import Images
@@ -24,6 +27,8 @@ HASH_WORDS = -(-(FREQUENCIES**2 + 2 * NEIGHBOURS**2) // 64)  # of 64 bits
 MOST_BITS = 56  # that may differ between a picture and its near copy
 # Compared at once: 16 MB, whatever the number of images.
 PAIRS_AT_ONCE = 2**20
+# By one process at a time: half a second of work, and fewer are not worth a second process.
+HASHED_AT_ONCE = 4096
 
 EQUAL, NEAR, MIRRORED = "equal pixels", "near copy", "near copy, mirrored"
 WITHDRAWN, KEPT = "withdrawn", "kept"
@@ -91,9 +96,10 @@ def _near(kept: pd.DataFrame, originals: pd.DataFrame, images: Images) -> pd.Dat
         return kept[:0].assign(place=0, bits=0, kind=NEAR)
     distinct = kept.drop_duplicates("pixels")
     # A mirrored copy: of an image to forget the mirror image is hashed too.
-    plain, mirrored = (_hashes(images, originals["row"], mirror) for mirror in (False, True))
-    rows = bar(distinct["row"], len(distinct), "images compared with those to forget")
-    others = _hashes(images, rows)
+    plain, mirrored = (
+        hashes(images, originals["row"].tolist(), mirror) for mirror in (False, True)
+    )
+    others = hashes(images, distinct["row"].tolist())
     places, bits = nearest(np.concatenate([plain, mirrored]), others)
     table = pd.DataFrame(
         {
@@ -121,16 +127,21 @@ def nearest(originals: Hashes, others: Hashes) -> tuple[np.ndarray, np.ndarray]:
     return places, bits
 
 
-def _hashes(images: Images, rows: Iterable[int], mirror: bool = False) -> Hashes:
-    """Return the hashes of these images, or of their mirror images."""
-    hashed = []
-    for row in rows:
-        picture = Image.fromarray(images[row][:, ::-1] if mirror else images[row])
-        parts = (
-            imagehash.phash(picture, FREQUENCIES),
-            imagehash.dhash(picture, NEIGHBOURS),
-            imagehash.dhash_vertical(picture, NEIGHBOURS),
-        )
-        packed = np.packbits(np.concatenate([part.hash.ravel() for part in parts])).tobytes()
-        hashed.append(packed.ljust(HASH_WORDS * 8, b"\0"))
-    return np.frombuffer(b"".join(hashed), dtype=np.uint64).reshape(-1, HASH_WORDS)
+def hashes(images: Images, rows: Sequence[int], mirror: bool = False) -> Hashes:
+    """Return the hashes of these images, or of their mirror images; of many on all cores."""
+    work = partial(_hash, images=images, mirror=mirror)
+    found = cores.each(work, rows, HASHED_AT_ONCE)
+    with closing(found):
+        hashed = b"".join(bar(found, len(rows), "images hashed to find copies"))
+    return np.frombuffer(hashed, dtype=np.uint64).reshape(-1, HASH_WORDS)
+
+
+def _hash(row: int, images: Images, mirror: bool) -> bytes:
+    picture = Image.fromarray(images[row][:, ::-1] if mirror else images[row])
+    parts = (
+        imagehash.phash(picture, FREQUENCIES),
+        imagehash.dhash(picture, NEIGHBOURS),
+        imagehash.dhash_vertical(picture, NEIGHBOURS),
+    )
+    packed = np.packbits(np.concatenate([part.hash.ravel() for part in parts])).tobytes()
+    return packed.ljust(HASH_WORDS * 8, b"\0")

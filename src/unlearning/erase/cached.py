@@ -16,6 +16,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from unlearning.base.errors import UserError
+from unlearning.base.files import NOTE
 from unlearning.erase.wanted import COVERED, RETAIN, SAMPLES, SPLIT, Wanted, tables
 from unlearning.review import git
 
@@ -165,10 +166,10 @@ def _reached(remote: str) -> Iterator[None]:
 
 
 def _listed(folder: bytes) -> list[str]:
-    """Return the hashes of the files in a folder, by the list that DVC keeps of it."""
+    """Return the hashes of the files in a folder, by the list that DVC keeps of it; a note is none."""
     try:
-        return [entry["md5"] for entry in json.loads(folder)]
-    except (ValueError, TypeError, KeyError):
+        return [entry["md5"] for entry in json.loads(folder) if entry.get("relpath") != NOTE]
+    except (ValueError, TypeError, KeyError, AttributeError):
         return []
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import yaml
 
 from unlearning.base.errors import UserError, choices
+from unlearning.base.files import NOTE
 from unlearning.base.shards import Shards
 from unlearning.base.stage import SCRATCH, alone
 from unlearning.data import request
@@ -306,7 +307,9 @@ def _files(path: Path) -> list[Path]:
         return sorted(
             file
             for file in path.rglob("*")
-            if (file.is_file() or file.is_symlink()) and file.suffix != LOCK_FILE
+            if (file.is_file() or file.is_symlink())
+            and file.suffix != LOCK_FILE
+            and file.name != NOTE
         )
     return _existing([path])
 

@@ -7,24 +7,19 @@ some hundred bytes per image for its name and its digest.
 import csv
 import hashlib
 import io
-import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from unlearning.base import shards
+from unlearning.base import cores, shards
 from unlearning.base.errors import UserError
-from unlearning.base.files import atomic, whole_folder
+from unlearning.base.files import atomic, note, whole_folder
 from unlearning.base.fingerprint import sha256
 from unlearning.base.progress import bar
 from unlearning.settings.data import DataParams
@@ -39,9 +34,6 @@ from unlearning.sources.listed import Listed
 COLUMNS = ["id", "path", "sha256", "pixels", "class"]
 JPEG_QUALITY = 90
 CHUNK_BYTES = 2**21  # of pixels, handed over at once: enough to hide the cost of the hand-over
-
-Job = TypeVar("Job")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -115,15 +107,15 @@ def draw_tree(params: DataParams, root: Path) -> None:
     with whole_folder(root) as folder:
         for name in species:
             (folder / name).mkdir()
-        drawn = _on_all_cores(partial(_draw, folder=folder, seed=params.seed), jobs, chunk=8)
+        drawn = cores.each(partial(_draw, folder=folder, seed=params.seed), jobs, chunk=8)
         with closing(drawn):
             deque(bar(drawn, len(jobs), "images drawn"), maxlen=0)
 
 
-def empty_tree(root: Path) -> None:
-    """Leave no picture at `root`, but a line of text: DVC warns of an output that is an empty folder."""
+def draw_nothing(root: Path) -> None:
+    """Leave a note at `root` in place of pictures."""
     with whole_folder(root) as folder:
-        (folder / "README").write_text("The animals that `data.source: synthetic` draws.\n")
+        note(folder, "The animals that `data.source: synthetic` draws.")
 
 
 def pack(listed: Sequence[Listed], root: Path, params: DataParams, out: Path) -> Tally:
@@ -146,7 +138,7 @@ def pack(listed: Sequence[Listed], root: Path, params: DataParams, out: Path) ->
     tally = Tally(size, dict.fromkeys(names, 0), depth)
     rule = [] if depth == PLAIN else [depth.dumps()]
     is_split = any(image.subset for image in listed)
-    reading = _on_all_cores(partial(_read, size=size, depth=depth), jobs, chunk)
+    reading = cores.each(partial(_read, size=size, depth=depth), jobs, chunk)
     with (
         shards.writer(out / "images", size) as images,
         atomic(out / "samples.csv") as samples_file,
@@ -187,7 +179,7 @@ def pack(listed: Sequence[Listed], root: Path, params: DataParams, out: Path) ->
 
 def _depth(files: list[Path]) -> Depth:
     """Return which values are black and white in all deep greyscale; of other files the header is read."""
-    found = _on_all_cores(span, files, chunk=256)
+    found = cores.each(span, files, chunk=256)
     with closing(found):
         return Depth.of(each for each in found if each is not None)
 
@@ -246,53 +238,3 @@ def _table(path: Path, columns: list[str]) -> Iterator[Callable[[list[Any]], Any
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow(columns)
         yield writer.writerow
-
-
-def _on_all_cores(
-    work: Callable[[Job], Result], jobs: Sequence[Job], chunk: int
-) -> Generator[Result, None, None]:
-    """Yield `work(job)` for each job, in order; two chunks per core are under way at most.
-
-    Workers are forked from a server that has only imported this module, not from this process: a
-    fork copies the locks that other threads hold.
-    """
-    starts = range(0, len(jobs), chunk)
-    workers = min(_cores(), len(starts))
-    if workers < 2:
-        yield from map(work, jobs)
-        return
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload([__name__])
-    under_way: deque[Future[list[Result]]] = deque()
-    with ProcessPoolExecutor(workers, server, initializer=_live_with_the_parent) as pool:
-        try:
-            for start in starts:
-                under_way.append(pool.submit(_each, work, jobs[start : start + chunk]))
-                if len(under_way) == 2 * workers:
-                    yield from under_way.popleft().result()
-            while under_way:
-                yield from under_way.popleft().result()
-        finally:
-            for future in under_way:
-                future.cancel()
-
-
-def _each(work: Callable[[Job], Result], jobs: Sequence[Job]) -> list[Result]:
-    return [work(job) for job in jobs]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
-def _live_with_the_parent() -> None:
-    """Leave Ctrl-C to the parent, and end when it ends: else a killed run leaves idle workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
