@@ -122,6 +122,7 @@ def test_the_articles_words_praise_what_ours_call_damage():
         "chance": 1 / 9,
         "test_accuracy": 0.11,
         "original": {"test_accuracy": 0.95},
+        "retrained": "no reference",
     }
     assert of_metrics(forget, retain) == {
         "assessment": Verdict.DAMAGED,
@@ -135,6 +136,8 @@ def test_the_articles_words_praise_what_ours_call_damage():
     )
     before = retain | {"test_accuracy": 0.95, "before_first_request": {"test_accuracy": 0.98}}
     assert of_metrics(forget, before)["assessment"] == Verdict.DAMAGED
+    as_retrained = before | {"retrained": {"test_accuracy": 0.97}}
+    assert of_metrics(forget, as_retrained)["assessment"] == Verdict.FORGOTTEN_AND_KEPT
 
 
 @pytest.mark.parametrize(
@@ -153,3 +156,22 @@ def test_after_other_requests_what_is_kept_is_held_against_the_first_model(retai
     assert assess(known) == word
     of_images = {Verdict.FORGOTTEN_AND_KEPT: Verdict.KEPT}.get(word, word)
     assert assess(known, of_images=True) == of_images
+
+
+@pytest.mark.parametrize(
+    ("retain", "retrained", "word"),
+    [
+        (0.87, 0.89, Verdict.FORGOTTEN_AND_KEPT),  # the original has 0.90
+        (0.86, 0.89, Verdict.DAMAGED),
+        (0.88, 0.95, Verdict.FORGOTTEN_AND_KEPT),  # what others gain is no demand
+        (0.87, 0.95, Verdict.DAMAGED),
+    ],
+)
+def test_what_retrained_models_lose_as_well_is_no_damage(retain, retrained, word):
+    """Must fail if a model retrained on fewer images is called damaged, or one must gain what others did."""
+    known = Accuracies(0.0, retain, 0.9, 0.9, 40, 200, CHANCE, retrained_retain=retrained)
+    assert assess(known) == word
+    first = Accuracies(
+        0.0, retain, 0.9, 0.8, 40, 200, CHANCE, retain_before=0.9, retrained_retain=retrained
+    )
+    assert assess(first) == word

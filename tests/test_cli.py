@@ -186,7 +186,8 @@ def test_the_summary_shows_before_after_and_retrained(run, tmp_path):
     assert lines[2].split()[-5:] == ["0.951", "0.931", "0.012", "(spread", "0.000)"]
     assert lines[3] == "cost: 9.1% of the arithmetic of one retraining, 768 image passes"
     assert lines[4:] == [
-        "assessment: forgotten and kept: forget accuracy 0.000, retain accuracy 0.931 (original 0.951)",
+        "assessment: forgotten and kept: forget accuracy 0.000, retain accuracy 0.931 (original 0.951, "
+        "retrained 0.012)",
         "verdict of the audit: forgotten and kept by the output, but told apart from retraining: 1 of 2 "
         "decisive figures lie further from 1 retrained models than one more would: Auditor's AUC (outputs) "
         "(in trials on other data the audit told apart 4% of retrained models and 95% of originals and edited "

@@ -14,13 +14,23 @@ def test_one_retraining_is_all_retain_images_in_every_epoch(make_original):
 
 
 @pytest.mark.parametrize(
-    ("retain", "passes"),
-    # 5 epochs: a tenth of 1,000 images' retraining, 24 steps of 16, no more than 600.
-    [(1000, 500), (100, 384), (10_000, 600), (10_000_000, 600)],
+    ("share", "retain", "passes"),
+    [
+        # 5 epochs: a tenth of 1,000 images' retraining; 24 steps of 16.
+        (0.1, 1000, 500),
+        (0.1, 100, 384),
+        (0.1, 10_000_000, 5_000_000),
+        # 33 times the root of 10,000 and of 1,000,000 image passes; half of 2,000; the most; 24 steps.
+        ("auto", 2000, 3300),
+        ("auto", 200_000, 33_000),
+        ("auto", 400, 1000),
+        ("auto", 10_000_000, 50_000),
+        ("auto", 100, 384),
+    ],
 )
-def test_the_game_takes_its_share_within_bounds(make_game, make_original, retain, passes):
-    """Must fail if the game grows with the data without end, or shrinks below what the kept classes need."""
-    game = make_game(cost=0.1, batch_size=16, most_passes=600)
+def test_the_game_takes_its_share_within_bounds(make_game, make_original, share, retain, passes):
+    """Must fail if `auto` grows as the data do or without end, or a game is too short."""
+    game = make_game(cost=share, batch_size=16)
     assert cost.passes(game, Sizes(10, retain), make_original(epochs=5)) == passes
 
 

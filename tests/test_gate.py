@@ -27,7 +27,11 @@ LIMITS: dict[str, Any] = {
 # Every figure exactly at its limit.
 METRICS: dict[str, dict[str, Any]] = {
     "evaluate_forget": {"test_accuracy": 0.02, "train_accuracy": 0.02},
-    "evaluate_retain": {"test_accuracy": 0.89, "original": {"test_accuracy": 0.92}},
+    "evaluate_retain": {
+        "test_accuracy": 0.89,
+        "original": {"test_accuracy": 0.92},
+        "retrained": {"test_accuracy": 0.93},
+    },
     "adversarial_train": {"cost_ratio": 0.5},
     "audit": {
         "request": "classes",
@@ -82,6 +86,26 @@ def test_after_other_requests_the_loss_is_since_the_first(tmp_path):
     (tmp_path / "evaluate_retain.json").write_text(json.dumps(retain))
     assert outcomes(tmp_path)["retain_loss"] == "broken"
     assert outcomes(tmp_path, retain_loss=0.04)["retain_loss"] == "kept"
+
+
+@pytest.mark.parametrize(
+    ("retrained", "limit", "outcome"),
+    [
+        ({"test_accuracy": 0.91}, 0.02, "kept"),
+        ({"test_accuracy": 0.91}, 0.019, "broken"),
+        ({"test_accuracy": 0.95}, 0.029, "broken"),
+        ("no reference", 0.03, "kept"),
+        ("no reference", 0.029, "broken"),
+    ],
+)
+def test_what_retrained_models_lose_as_well_is_not_held_against_the_model(
+    tmp_path, retrained, limit, outcome
+):
+    """Must fail if what the request itself costs breaks the limit, or what others gained does."""
+    write(tmp_path)
+    retain = METRICS["evaluate_retain"] | {"retrained": retrained}
+    (tmp_path / "evaluate_retain.json").write_text(json.dumps(retain))
+    assert outcomes(tmp_path, retain_loss=limit)["retain_loss"] == outcome
 
 
 def test_a_figure_at_its_limit_is_kept(tmp_path):

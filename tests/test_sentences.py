@@ -28,7 +28,8 @@ TREE: dict[str, Any] = {
         "assessment": Verdict.FORGOTTEN_AND_KEPT, "article_assessment": Band.PARTIAL,
     },
     "evaluate_retain": {
-        "images": 333, "test_accuracy": 0.901, "original": {"test_accuracy": 0.907}, "chance": 0.1111
+        "images": 333, "test_accuracy": 0.901, "original": {"test_accuracy": 0.907}, "chance": 0.1111,
+        "retrained": {"test_accuracy": 0.91},
     },
     "adversarial_train": {
         "cost_ratio": 0.04, "cost_assessment": Cost.CHEAPER, "warnings": GameWarning.NONE,
@@ -197,6 +198,16 @@ def test_what_was_not_measured_is_named_by_its_level():
 def test_what_is_no_success_says_why(word, said):
     """Must fail if a figure is another file's, or a verdict's is not the worst class's."""
     assert verdict_of(tree(word)) == said
+
+
+def test_a_loss_is_told_with_the_retrained_models_that_it_is_held_against():
+    """Must fail if a model is called damaged without the lower accuracy that it fell short of."""
+    changed = tree(Verdict.DAMAGED)
+    for retrained, ends in ((0.9, "(original 0.907, retrained 0.900)"), (0.95, "(original 0.907)")):
+        changed["evaluate_retain"]["retrained"] = {"test_accuracy": retrained}
+        assert verdict_of(changed).endswith(ends)
+    changed["evaluate_retain"]["retrained"] = "no reference"
+    assert verdict_of(changed).endswith("(original 0.907)")
 
 
 @pytest.mark.parametrize("word", Verdict)

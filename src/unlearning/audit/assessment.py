@@ -2,8 +2,9 @@
 
 Forgotten: the unlearned model's accuracy on forget images is at most 0.02. Kept: its retain accuracy is at most
 0.02 below the original's; where other requests came before, below that of the model which the first of them was
-asked of: so small losses do not add up, and what the last game happened to gain may go again. Before either
-counts, the images must be able to tell:
+asked of: so small losses do not add up, and what the last game happened to gain may go again. Where retrained
+models have less than that, below theirs: a tenth of the training images gone costs accuracy by itself, and a
+model retrained without them is not a damaged one. Before either counts, the images must be able to tell:
 
 - the original knows the kept classes: its retain accuracy beats always naming the largest of them, by an
   exact binomial test at 5 %;
@@ -35,7 +36,8 @@ class Accuracies:
 
     `chance`: the retain accuracy of always naming the kept class with the most test images. `back`: of a
     request for single images, the accuracy on the class that is known best of those forgotten by earlier ones.
-    `retain_before`: retain accuracy before the first of several requests.
+    `retain_before`: retain accuracy before the first of several requests. `retrained_retain`: mean of the
+    retrained models, if there are any.
     """
 
     forget: float
@@ -47,11 +49,14 @@ class Accuracies:
     chance: float
     back: float = 0.0
     retain_before: float | None = None
+    retrained_retain: float | None = None
 
     @property
     def is_kept(self) -> bool:
         """Return whether the kept classes are known as before, or nearly."""
         before = self.original_retain if self.retain_before is None else self.retain_before
+        if self.retrained_retain is not None:
+            before = min(before, self.retrained_retain)
         return self.retain >= before - RETAIN_LOSS_BELOW
 
 
@@ -63,6 +68,7 @@ def of_metrics(
     The article's score decides alone, retain images are not looked at (A18).
     """
     key = "train_accuracy" if of_images else "test_accuracy"
+    retrained = retain["retrained"]  # a word where there are none
     accuracies = Accuracies(
         forget=forget[key],
         retain=retain["test_accuracy"],
@@ -72,6 +78,7 @@ def of_metrics(
         retain_images=retain["images"],
         chance=retain["chance"],
         retain_before=retain.get("before_first_request", {}).get("test_accuracy"),
+        retrained_retain=retrained["test_accuracy"] if isinstance(retrained, Mapping) else None,
     )
     return {
         "assessment": assess(accuracies, of_images=of_images),

@@ -200,7 +200,8 @@ def table(found: Mapping[str, Figure], judged: Readings) -> list[dict[str, Any]]
 
 
 def _accuracies(found: Mapping[str, Figure], observed: Observed, subject: str) -> Accuracies:
-    retain, sample = found["retain_accuracy"].values.subjects, observed.sample
+    accuracies, sample = found["retain_accuracy"].values, observed.sample
+    retain, retrained = accuracies.subjects, mean_of_references(accuracies)
     kept = sample.labels[sample.rows("retain", "test")]
     return Accuracies(
         forget=worst_forget_accuracy(observed, subject),
@@ -212,6 +213,7 @@ def _accuracies(found: Mapping[str, Figure], observed: Observed, subject: str) -
         chance=np.bincount(kept).max() / len(kept),
         back=_back(observed.models.subjects[subject], sample),
         retain_before=sample.retain_before,
+        retrained_retain=None if isinstance(retrained, Unmeasured) else retrained,
     )
 
 

@@ -3,7 +3,8 @@
 PyTorch's threads meet at the end of every operation. OpenMP lets the first to arrive spin for a while, which
 is fastest on an idle machine; beside another busy program it spins away the time that the last one needs.
 Where the CPU multiplies bf16 an operation is so short that waking a sleeper costs more: there it always spins.
-The number of threads stays the same: with another one sums are added in another order, and bytes differ.
+The number of threads stays the same: with another one sums are added in another order, and bytes differ. What a
+person can do about others (`remark`) is said once, before the first stage.
 Measured in docs/experiments.md. Imports no torch: OpenMP reads its environment once, when torch is loaded.
 """
 

@@ -27,7 +27,7 @@ HASH_WORDS = -(-(FREQUENCIES**2 + 2 * NEIGHBOURS**2) // 64)  # of 64 bits
 MOST_BITS = 56  # that may differ between a picture and its near copy
 # Compared at once: 16 MB, whatever the number of images.
 PAIRS_AT_ONCE = 2**20
-# By one process at a time: half a second of work, and fewer are not worth a second process.
+# By one process at a time: about a second of work, and fewer are not worth a second process.
 HASHED_AT_ONCE = 4096
 
 EQUAL, NEAR, MIRRORED = "equal pixels", "near copy", "near copy, mirrored"

@@ -14,8 +14,12 @@ on these images again only memorises them anew (docs/experiments.md). So
   auditor of `shared/members.py`, must not tell the one from the other; `discriminator`, the article's, must
   take the outputs of those trained on for the original's of retain images.
 
+Only through its adversary does a forget image reach the generator: no label and no target names it, and it
+passes apart from retain images, normalised by what batch normalisation gathered from these. Without an
+adversary the game is the same whatever the forget images show.
+
 The discriminator learns in the second half whichever is chosen: it keeps the article's score. The length of the
-game follows from `cost`, the share of one retraining's arithmetic that it may take.
+game follows from `cost`, the share of one retraining's arithmetic that it may take (`shared/cost.py`).
 
 What lies below layer 1 (of a ResNet-18 its stem and first residual stage) is left as it is: there is no memory
 in it. After the game the outputs of whole classes that are to be forgotten are retired (`models/head.py`): what
@@ -86,7 +90,9 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     original = copy.deepcopy(original).to(hardware.device).eval()
     generator = copy.deepcopy(run.players.generator).to(hardware.device)
     discriminator = copy.deepcopy(run.players.discriminator).to(hardware.device).train()
-    _learn_above_layer_1(generator)
+    generator.requires_grad_(False)
+    for part in generator.learned_parts:
+        part.requires_grad_()
     known = Known.of(data, run.seed)
     auditor = Auditor(
         (ODDS,) if data.request.images else DEEP,
@@ -116,30 +122,28 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     for number, chunk in enumerate(rounds, start=finished + 1):
         monitor = Monitor(len(data.classes))
         for step in chunk:
-            meets_adversary = len(step.known) > 0
-            if meets_adversary and not auditor.has_looked:
-                auditor.look(generator, data, known, hardware)
-                _learn_above_layer_1(generator)
-            # One pass of the generator for all: R retain images first, then K of which the auditor knows.
-            pixels = crop_and_flip(data.pixels(step.retain), draws)
-            pixels = torch.cat([pixels, data.pixels(known.images[step.known])])
-            images = scaled(pixels, hardware.device)
-            sizes = [len(step.retain), len(step.known)]
+            images = scaled(crop_and_flip(data.pixels(step.retain), draws), hardware.device)
+            _normalise_by_batches(generator)
             with hardware.autocast():
-                found = generator.look(images, DEEP)
-            retain_logits, known_logits = found[LOGITS].split(sizes)
+                retain_logits = generator(images).float()
 
             adversarial_loss = retain_logits.new_zeros(())
-            if meets_adversary:
+            if len(step.known):
+                # Normalised as retain images left it: so whoever looks for members finds them afterwards.
+                generator.eval()
+                if not auditor.has_looked:
+                    auditor.look(generator, data, known, hardware)
                 places = step.known.to(hardware.device)
-                of_known = {layer: values[sizes[0] :] for layer, values in found.items()}
-                views = auditor.seen(of_known, known.labels[step.known])
+                known_images = scaled(data.pixels(known.images[step.known]), hardware.device)
+                with hardware.autocast():
+                    found = generator.look(known_images, DEEP)
+                views = auditor.seen(found, known.labels[step.known])
                 advantage = auditor.advantage(views, places)
                 # The discriminator's step (A8): the original's outputs on retain images are real, as many
                 # of them as the generator's on members, which are fake.
-                forget_logits = known_logits[places < known.members]
+                forget_logits = found[LOGITS][places < known.members]
                 with torch.no_grad(), hardware.autocast():
-                    real_logits = original(images[: sizes[0]][: len(forget_logits)])
+                    real_logits = original(images[: len(forget_logits)])
                 real = discriminator(real_logits.float())
                 fake = discriminator(forget_logits.detach())
                 player_loss = discriminator_loss(real, fake)
@@ -223,8 +227,8 @@ def _besides(batch_size: int) -> tuple[int, int]:
     return max(1, batch_size // MEMBERS_SHARE), max(1, batch_size // UNSEEN_SHARE)
 
 
-def _learn_above_layer_1(generator: Classifier) -> None:
-    """Let the parts above layer 1 learn, and normalise by batches; the rest stays as it is."""
-    generator.requires_grad_(False).eval()
+def _normalise_by_batches(generator: Classifier) -> None:
+    """Put the parts above layer 1 into training mode; the rest keeps the statistics that it has."""
+    generator.eval()
     for part in generator.learned_parts:
-        part.requires_grad_().train()
+        part.train()

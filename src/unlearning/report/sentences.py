@@ -211,10 +211,13 @@ def _outcome(metrics: Metrics, word: Verdict, forget: float, retain: float) -> s
         chance = metrics.number("evaluate_retain", "chance")
         naming_one = f"that of always naming one class {chance:.3f}"
         return f"{begin}: its retain accuracy is {known:.3f}, {naming_one}"
-    against = f"original {known:.3f}"
+    against, asked = f"original {known:.3f}", known
     if "before_first_request" in metrics.items("evaluate_retain"):
-        first = metrics.number("evaluate_retain", "before_first_request", "test_accuracy")
-        against += f", before the first request {first:.3f}"
+        asked = metrics.number("evaluate_retain", "before_first_request", "test_accuracy")
+        against += f", before the first request {asked:.3f}"
+    retrained = metrics.get("evaluate_retain", "retrained", "test_accuracy")
+    if isinstance(retrained, float) and retrained < asked:
+        against += f", retrained {retrained:.3f}"
     figures = f"forget accuracy {forget:.3f}, retain accuracy {retain:.3f} ({against})"
     if word == Verdict.TOO_FEW_IMAGES:
         images = [

@@ -83,15 +83,20 @@ def check(folder: Path, limits: GateParams) -> list[Check]:
             forget.figure("train_accuracy"),
             audit.figure("worst_forget_accuracy"),
         )
-    before, model = "original", "the original"
+    before, model = retain.figure("original", "test_accuracy"), "the original"
     if "before_first_request" in retain.values:
-        before, model = "before_first_request", "the model before the first request"
+        before = retain.figure("before_first_request", "test_accuracy")
+        model = "the model before the first request"
+    retrained = retain.figure("retrained", "test_accuracy")
+    if isinstance(before, float) and isinstance(retrained, float) and retrained < before:
+        # What the request itself costs is no damage.
+        before, model = retrained, "retrained models"
     checks = [
         Check("forget_accuracy", about, accuracy, limits.forget_accuracy),
         Check(
             "retain_loss",
             f"retain test accuracy lost against {model}",
-            _difference(retain.figure(before, "test_accuracy"), retain.figure("test_accuracy")),
+            _difference(before, retain.figure("test_accuracy")),
             limits.retain_loss,
         ),
         Check(

@@ -4,7 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from unlearning.settings.types import Count, NonNegative, Number, Positive, Section, Seed
+from unlearning.settings.types import (
+    Count,
+    NonNegative,
+    Number,
+    Positive,
+    Section,
+    Seed,
+    ShareOrAuto,
+)
 
 
 class GameParams(Section):
@@ -13,8 +21,7 @@ class GameParams(Section):
     recipe: Literal["adversarial", "article"]
     seed: Seed
     lr: Positive
-    cost: Annotated[Number, Field(gt=0, le=1)]
-    most_passes: Count
+    cost: ShareOrAuto
     noise: Annotated[Number, Field(ge=0, le=1)]
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]

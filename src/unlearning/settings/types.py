@@ -31,6 +31,15 @@ def _auto_or(least: int, most: int | None = None) -> Callable[[object], object]:
     return take
 
 
+def _auto_or_share(value: object) -> object:
+    """Return `auto`, or a number above 0 and at most 1."""
+    value = _exponent_to_float(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value == AUTO or (is_number and 0 < value <= 1):  # type: ignore[operator]
+        return value
+    raise ValueError("it must be auto or a number above 0 and at most 1")
+
+
 def _exponent_to_float(value: object) -> object:
     """Turn '1e-05' into a number: PyYAML reads an exponent without a dot as a string."""
     if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
@@ -48,6 +57,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 ImageSize = Annotated[int, Field(ge=32, le=1024)]
 ImageSizeOrAuto = Annotated[int | Literal["auto"], PlainValidator(_auto_or(32, 1024))]
 CountOrAuto = Annotated[int | Literal["auto"], PlainValidator(_auto_or(1))]
+ShareOrAuto = Annotated[float | Literal["auto"], PlainValidator(_auto_or_share)]
 BatchSizeOrAuto = Annotated[int | Literal["auto"], PlainValidator(_auto_or(2))]
 Name = Annotated[str, AfterValidator(composed)]
 

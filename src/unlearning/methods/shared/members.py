@@ -86,8 +86,8 @@ class Auditor:
         return bool(self._rows)
 
     def look(self, generator: Classifier, data: Dataset, known: Known, hardware: Hardware) -> None:
-        """Fill the bank with what the generator makes of these images; it is left in evaluation mode."""
-        found = forward(generator.eval(), data, known.images, hardware, DEEP)
+        """Fill the bank with what the generator makes of these images in evaluation mode."""
+        found = forward(generator, data, known.images, hardware, DEEP)
         seen = self.seen(found, known.labels)
         self._rows = {layer: rows.to(hardware.device) for layer, rows in seen.items()}
 
