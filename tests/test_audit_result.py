@@ -283,6 +283,24 @@ def test_the_verdict_follows_what_was_known_before_the_first_request(views):
     assert verdicts[0] == "failed: others damaged" and verdicts[1] != verdicts[0]
 
 
+def test_the_verdict_forgives_what_retrained_models_lose_as_well(views):
+    """Must fail if the audit holds the kept classes against the original alone."""
+    sample = views.sample
+    shown = looks(sample)
+    lost = sample.rows("retain", "test")[::10]
+    shown[lost] = (shown[lost] + 1) % ELEPHANT
+    poor = [
+        replace(observation(sample, seed, shown, shown), curves=curves_of(fast=False))
+        for seed in (3, 4, 5)
+    ]
+    subjects = {**views.models.subjects, UNLEARNED: poor[0]}
+    verdicts = []
+    for references in (views.models.references, {"0": poor[1], "1": poor[2]}):
+        judged = replace(views, models=Panel(subjects, references))
+        verdicts.append(judged_metrics(figures_of(judged), judged)["verdict"])
+    assert verdicts[0] == "failed: others damaged" and verdicts[1] != verdicts[0]
+
+
 def test_the_order_of_the_images_changes_no_output_figure(views):
     """Must fail if rows of one model are matched with other rows of another."""
     order = np.random.default_rng(5).permutation(len(views.sample.labels))

@@ -297,7 +297,7 @@ def test_each_adversary_reaches_the_generator(adversary, players, make_data, mak
 
 @pytest.mark.parametrize(("adversary", "same"), [("none", True), ("members", False)])
 def test_forget_images_reach_the_generator_through_its_adversary_alone(
-    adversary, same, trained, make_data, make_game, cpu
+    adversary, same, knowing, make_data, make_game, cpu
 ):
     """Must fail if batch normalisation takes them into its statistics, or a loss sees them."""
     data = make_data({"cat": 6, "dog": 6, "elephant": 6, "horse": 6}, held_out=5)
@@ -305,7 +305,7 @@ def test_forget_images_reach_the_generator_through_its_adversary_alone(
     images = data.images.copy()
     images[forget] = 255 - images[forget]
     params = make_game(adversary=adversary, batch_size=8)
-    players = methods.load("adversarial").init_players(trained, params.seed, params.noise)
+    players = methods.load("adversarial").init_players(knowing, params.seed, params.noise)
     first, second = (
         weights(play("adversarial", players, shown, params, cpu).generator)
         for shown in (data, dataclasses.replace(data, images=images))
