@@ -13,14 +13,12 @@ Run: `dvc repro retrain`.
 
 from pathlib import Path
 
-from unlearning.base import files, hardware, progress, resume, stage
-from unlearning.base.world import joined
+from unlearning.base import files, hardware, resume, stage
+from unlearning.base.stage import is_first
 from unlearning.data import dataset
 from unlearning.models import foreign, weights
-from unlearning.models.classifier import Classifier
-from unlearning.models.forward import accuracy, predict_logits
-from unlearning.models.panel import SAME_RECIPE, START
-from unlearning.models.train import train
+from unlearning.models.panel import START
+from unlearning.models.references import Plan, Reference, train_references, validation_accuracy
 from unlearning.settings.distributed import DistributedParams
 from unlearning.settings.load import load
 from unlearning.settings.machine import MachineParams
@@ -28,6 +26,7 @@ from unlearning.settings.model import ModelParams
 from unlearning.settings.original import OriginalParams
 from unlearning.settings.retrain import RetrainParams
 
+DATA = "data"
 FOLDERS = {
     "models/retrained": "Models retrained without the forget images, one per seed (`retrain.seeds`).",
     "models/controls": "Controls, where the original was not trained here or began with given weights.",
@@ -36,66 +35,41 @@ FOLDERS = {
 
 def main() -> None:
     params, machine = load(ModelParams), load(MachineParams)
-    references, parallel = load(RetrainParams), load(DistributedParams)
+    given = load(RetrainParams)
     device = hardware.choose(machine.device, machine.precision)
-    images = dataset.load("data")
-    everything = images.select(subset="train")
-    recipe = load(OriginalParams).recipe(len(everything))
-    retain = images.select(role="retain", subset="train")
-    validation = images.select(role="retain", subset="validation")
-    curve = progress.Curve("retrain")
+    images = dataset.load(DATA)
+    recipe = load(OriginalParams).recipe(len(images.select(subset="train")))
     accuracies = {}
 
     for folder, holds in FOLDERS.items():
         Path(folder).mkdir(parents=True, exist_ok=True)
         files.note(folder, holds)
     with resume.session("retrain", device) as session:
-
-        def keep(model: Classifier, name: str) -> None:
-            logits = predict_logits(model, images, validation, device)
-            accuracies[name] = accuracy(logits, images.labels[validation])
-            path = f"models/retrained/{name}.safetensors"
+        for number, file in enumerate(given.weights, start=1):
+            model = foreign.load_classifier(file, "retrain.weights", params, images.labelling)
+            accuracies[str(number)] = validation_accuracy(model, images, device)
+            path = f"models/retrained/{number}.safetensors"
             weights.save(model, images.labelling, path, session.fingerprint)
-
-        for number, file in enumerate(references.weights, start=1):
-            keep(
-                foreign.load_classifier(file, "retrain.weights", params, images.labelling),
-                str(number),
-            )
-        trainings = [(seed, retain, str(seed)) for seed in references.seeds]
-        if params.weights and references.seeds and not images.request.earlier:
+        references = [Reference(seed) for seed in given.seeds]
+        if params.weights and references and not images.request.earlier:
             # The original has a recipe of its own: what ours makes of all images tells both apart from memory.
-            trainings.append((references.seeds[0], everything, SAME_RECIPE))
-        processes = parallel.processes if trainings else 1
-        with joined(processes, recipe.batch_size, device) as (world, own_device):
-            for seed, trained_on, name in trainings:
-                model = train(
-                    foreign.new_model(params, images, seed),
-                    images,
-                    trained_on,
-                    recipe,
-                    seed,
-                    own_device,
-                    progress.silent if name == SAME_RECIPE else curve.tagged(seed=seed),
-                    session.checkpoint(name),
-                    world,
-                )
-                if not world.is_first:
-                    continue
-                if name == SAME_RECIPE:
-                    path = f"models/controls/{name}.safetensors"
-                    weights.save(model, images.labelling, path, session.fingerprint)
-                else:
-                    keep(model, name)
-        if not world.is_first:
+            references.append(Reference(given.seeds[0], is_control=True))
+        plan = Plan(DATA, params, recipe, machine, session)
+        made = train_references(plan, references, images, device, load(DistributedParams).processes)
+        if not is_first():
             return
+        rows = []
+        for reference, each in zip(references, made, strict=True):
+            if each and not reference.is_control:
+                accuracies[reference.name] = each.validation_accuracy
+                rows += each.losses
 
         if params.start:
             path = f"models/controls/{START}.safetensors"
             begun = foreign.new_model(params, images, recipe.seed).eval()
             weights.save(begun, images.labelling, path, session.fingerprint)
 
-        files.write_series("plots/retrain.csv", curve.rows, columns=("seed", "epoch", "loss"))
+        files.write_series("plots/retrain.csv", rows, columns=("seed", "epoch", "loss"))
         files.write_metrics("metrics/retrain.json", {"validation_accuracy": accuracies})
 
 

@@ -132,15 +132,20 @@ class Rows:
         self.rows.append(values)
 
 
-def tiny_network(seed: int, class_count: int = len(COLOURS)) -> Classifier:
+def tiny_network(
+    seed: int, class_count: int = len(COLOURS), dropout: float | None = None
+) -> Classifier:
     """Return a small network with batch normalisation and a ResNet's names that can stand in for ResNet-18."""
+    drops = () if dropout is None else (nn.Dropout(dropout),)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         # No bias: batch normalisation takes it out, and Adam would blow up the noise of its gradient.
         convolution = nn.Conv2d(3, 8, 4, stride=4, bias=False)
         layers = OrderedDict(
             layer2=nn.Sequential(convolution, nn.BatchNorm2d(8), nn.ReLU()),
-            layer3=nn.Sequential(nn.Conv2d(8, 8, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU()),
+            layer3=nn.Sequential(
+                nn.Conv2d(8, 8, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), *drops
+            ),
             avgpool=nn.AdaptiveAvgPool2d(1),
             flatten=nn.Flatten(),
             fc=nn.Linear(8, class_count),

@@ -235,6 +235,11 @@ def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu
     assert any(line.startswith("not measured: membership: it takes 10") for line in lines)
     assert not any("no retrained model" in line for line in lines)
     assert not any("auditor" in line for line in lines)
+    monkeypatch.setattr(
+        forecast, "is_faster_at_once", lambda count, passes, *_: count == 3 and passes == 720
+    )
+    found = forecast.forecast(params, counts, cpu, speed_of=lambda *_: 50.0)
+    assert found.seconds["retrained models"] == pytest.approx(3 * 240 / 50 / forecast.AT_ONCE)
 
 
 @pytest.mark.parametrize(

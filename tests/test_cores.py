@@ -1,15 +1,18 @@
 """Jobs on all cores: in order, few at once, their faults raised here, no worker left behind."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from unlearning.base import cores
+from unlearning.base.errors import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +45,135 @@ def test_a_bug_in_a_worker_is_raised_here():
     """Must fail if a worker's exception is swallowed."""
     with pytest.raises(RuntimeError, match="seven"):
         list(cores.each(fail_at_seven, range(20), chunk=2))
+
+
+ONE_CORE = os.cpu_count() == 1
+
+
+@pytest.fixture
+def whole_machine() -> Iterator[set[int]]:
+    """Give this process all cores, which tests at once have not."""
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    yield os.sched_getaffinity(0)
+    os.sched_setaffinity(0, own)
+
+
+def own_cores(name: str, tell: cores.Tell) -> tuple[str, set[int]]:
+    tell(name)
+    if name == "job 0":
+        time.sleep(0.5)
+    return name, os.sched_getaffinity(0)
+
+
+def test_long_jobs_share_the_cores_and_what_they_tell_is_heard(whole_machine):
+    """Must fail if two take the same core, one is left idle, a job is lost, or results lose their order."""
+    machine, heard = whole_machine, []
+    jobs = [f"job {number}" for number in range(len(machine) + 1)]
+    found = cores.at_once(own_cores, jobs, heard.append)
+    assert [name for name, _ in found] == jobs
+    assert sorted(heard) == sorted(jobs)
+    assert sorted(core for _, own in found[:-1] for core in own) == sorted(machine)
+    assert found[-1][1] == machine  # alone in the end
+    assert os.sched_getaffinity(0) == machine
+
+
+def fail_or_wait(job: str, tell: cores.Tell) -> None:
+    tell(os.getpid())
+    if job == "fails":
+        time.sleep(0.5)
+        raise UserError("it cannot be")
+    if job == "dies":
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+@pytest.mark.skipif(ONE_CORE, reason="one core does one job at a time")
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        ("fails", "it cannot be"),
+        ("dies", r"process 2 of 2 ended .*exit code -9.*run the same command"),
+    ],
+)
+def test_one_long_job_that_ends_early_ends_all(job, words, whole_machine):
+    """Must fail if the others are waited for, live on, or a kill goes unnoticed."""
+    workers, began = [], time.monotonic()
+    with pytest.raises(UserError, match=words):
+        cores.at_once(fail_or_wait, ["waits", job], workers.append)
+    assert time.monotonic() - began < 30
+    assert len(workers) == 2 and not any(map(is_running, workers))
+
+
+def has_a_bug(job: int, tell: cores.Tell) -> None:
+    raise RuntimeError("seven")
+
+
+def test_a_bug_in_a_long_job_is_raised_here_and_says_where_it_was():
+    """Must fail if the place of a bug is lost on the way."""
+    with pytest.raises(RuntimeError, match=r"in has_a_bug\n(.*\n)*RuntimeError: seven"):
+        cores.at_once(has_a_bug, [1], print)
+
+
+INTERRUPTED = """
+import multiprocessing, os, time
+from unlearning.base import cores
+
+def wait(job, tell):
+    tell(os.getpid())
+    time.sleep(60)
+
+if __name__ == "__main__":
+    cores.at_once(wait, [1], lambda pid: print(pid, flush=True))
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_long_jobs_end_with_the_run(how, tmp_path):
+    """Must fail if Ctrl-C waits for a training to end, or a killed run leaves it at work."""
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED)
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        parent.send_signal(how)
+        parent.wait(timeout=20)
+    deadline = time.monotonic() + 5
+    while is_running(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(worker)
+
+
+STARTING = """
+import sys, time
+from unlearning.base import cores, errors
+
+def never(job, tell):
+    pass
+
+if __name__ == "__main__":
+    print("begun", flush=True)
+    errors.run(lambda: cores.at_once(never, [1], print))
+else:
+    time.sleep(3)  # where work is found, which takes as long as PyTorch takes to load
+"""
+
+
+def test_ctrl_c_before_a_job_has_begun_is_one_line(tmp_path):
+    """Must fail if what has not started is ended, or the server of processes says something of its own."""
+    script = tmp_path / "starting.py"
+    script.write_text(STARTING)
+    run = subprocess.Popen(
+        [sys.executable, str(script)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+    assert run.stdout is not None and run.stdout.readline() == "begun\n"
+    time.sleep(1.5)
+    os.killpg(run.pid, signal.SIGINT)  # as a terminal does
+    assert run.communicate(timeout=20)[1] == "interrupted\n"
+    assert run.returncode == 130
 
 
 ENDLESS = """

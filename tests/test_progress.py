@@ -1,5 +1,6 @@
 """A person is told how far the work is, in plain lines where there is no terminal."""
 
+from unlearning.base import progress
 from unlearning.base.progress import Curve, bar, meter, silent
 
 
@@ -25,14 +26,29 @@ def test_reports_take_whole_numbers_as_the_library_gives_them(capsys):
 def test_without_a_terminal_there_is_a_line_a_minute(capsys, monkeypatch):
     """Must fail if every item makes a line, what an earlier run did counts as speed, or the end is not told."""
     monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
-    now = iter([0.0, 30.0, 61.0, 100.0, 122.0, 150.0, 150.0])
-    with meter(1000, "images", already=400, clock=lambda: next(now)) as advance:
+    now = iter([0.0, 1.0, 30.0, 61.0, 100.0, 122.0, 150.0, 150.0])
+    with meter(1000, "images", clock=lambda: next(now)) as advance:
+        advance(400, earlier=True)
         for count in (100, 83, 100, 200, 117):
             advance(count)
     assert capsys.readouterr().out.splitlines() == [
         "583/1,000 images, 3 a second, about 2 min left",
         "883/1,000 images, 3.96 a second, about 30 s left",
         "1,000/1,000 images in 2 min",
+    ]
+
+
+def test_what_begins_late_has_no_rate_yet(capsys, monkeypatch):
+    """Must fail if a minute in which nothing was done ends in a division by zero."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
+    now = iter([0.0, 61.0, 62.0, 64.0, 64.0])
+    with meter(1000, "images", clock=lambda: next(now)) as advance:
+        advance(0)
+        advance(100, earlier=True)
+        advance(128)
+    assert capsys.readouterr().out.splitlines() == [
+        "228/1,000 images, 2 a second, about 6 min left",
+        "228/1,000 images in 64 s",
     ]
 
 
@@ -51,6 +67,20 @@ def test_on_a_terminal_a_bar_says_no_lines(capsys, monkeypatch):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "5/5" in captured.err or "4/5" in captured.err or "0/5" in captured.err
-    with meter(10, "images", already=5) as advance:
+    with meter(10, "images") as advance:
+        advance(5, earlier=True)
         advance(5)
     assert "5/10" in capsys.readouterr().err
+
+
+def test_who_works_for_another_process_tells_it_all(capsys, monkeypatch):
+    """Must fail if two processes write to one terminal, or what an earlier run did is not counted."""
+    monkeypatch.setattr(progress, "_listener", None)
+    heard: list[str | progress.Done] = []
+    progress.tell(heard.append)
+    Curve("retrain").tagged(seed=2)(epoch=1, loss=0.5)
+    with meter(10, "images") as advance:
+        advance(4, earlier=True)
+        advance(6)
+    assert heard == ["retrain: seed 2 epoch 1 loss 0.5", (4, True), (6, False)]
+    assert capsys.readouterr() == ("", "")

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import play, resnet
+from conftest import play, resnet, tiny_network
 
 from unlearning import methods
 from unlearning.base import resume
@@ -19,6 +19,7 @@ from unlearning.base.resume import Checkpoint, scratch_folder
 from unlearning.base.stage import alone
 from unlearning.methods.shared.game import Players
 from unlearning.models import train as training
+from unlearning.models.classifier import Classifier
 from unlearning.models.discriminator import new_discriminator
 from unlearning.models.train import train
 
@@ -44,21 +45,30 @@ def same_tensors(first: torch.nn.Module, second: torch.nn.Module) -> bool:
     return all(torch.equal(left, right) for left, right in pairs)
 
 
+@pytest.mark.parametrize("dropout", [None, 0.5])
 def test_a_killed_training_ends_with_the_same_weights_and_curve(
-    data, make_original, cpu, rows, tmp_path
+    dropout, data, make_original, cpu, rows, tmp_path
 ):
-    """Must fail if weights, moments, learning rate, batch statistics or random numbers are not taken up."""
+    """Must fail if weights, moments, learning rate, batch statistics or random numbers are not taken up.
+
+    What dropout draws follows from the seed, not from what this process drew before.
+    """
+
+    def begun() -> Classifier:
+        torch.rand(1)
+        return resnet(4, 0) if dropout is None else tiny_network(0, dropout=dropout)
+
     images, params = data.select(subset="train"), make_original(epochs=4)
-    whole = train(resnet(4, 0), data, images, params, 3, cpu, rows)
+    whole = train(begun(), data, images, params, 3, cpu, rows)
     checkpoint = Checkpoint(tmp_path / "state.safetensors")
     for killed_at in (
         2,
         4,
     ):  # in its second epoch; then in its fourth, having gone on from the first
         with pytest.raises(KilledError):
-            train(resnet(4, 0), data, images, params, 3, cpu, KilledAt(killed_at), checkpoint)
+            train(begun(), data, images, params, 3, cpu, KilledAt(killed_at), checkpoint)
     report = type(rows)()
-    resumed = train(resnet(4, 0), data, images, params, 3, cpu, report, checkpoint)
+    resumed = train(begun(), data, images, params, 3, cpu, report, checkpoint)
     assert same_tensors(resumed, whole)
     assert report.rows == rows.rows
 
@@ -86,12 +96,14 @@ def test_of_short_epochs_not_each_is_kept(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("recipe", methods.names())
+@pytest.mark.parametrize("dropout", [None, 0.5])
 def test_a_killed_game_ends_with_the_same_networks_and_curve(
-    recipe, data, make_game, make_network, cpu, rows, tmp_path
+    recipe, dropout, data, make_game, make_network, cpu, rows, tmp_path
 ):
-    """Must fail if a player, its moments, its rate or the drawn mixtures are not taken up."""
+    """Must fail if a player, its moments, its rate, the drawn mixtures or dropout's draws are not taken up."""
     params = make_game(epochs=3, batch_size=4, lr=0.001)
-    players = Players(make_network(1), make_network(0), new_discriminator(4, seed=2))
+    generator, original = (make_network(seed, dropout=dropout) for seed in (1, 0))
+    players = Players(generator, original, new_discriminator(4, seed=2))
     whole = play(recipe, players, data, params, cpu, rows)
     checkpoint = Checkpoint(tmp_path / "state.safetensors")
     in_the_last_epoch = len(rows.rows)

@@ -1,15 +1,24 @@
-"""Work on all cores of the machine: how many there are, and many small jobs in processes of their own."""
+"""Work on all cores of the machine: how many there are, many small jobs, and a few long ones at once."""
 
 import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
-from typing import TypeVar
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
 
+from unlearning.base.errors import UserError
+
+# What a process that does a long job sends.
+TOLD, DONE, RAISED = "told", "done", "raised"
+MEMORY = ". If memory was short: taskset --cpu-list 0 dvc repro works on one at a time"
+Tell = Callable[[Any], object]
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -32,9 +41,7 @@ def each(
     if workers < 2:
         yield from map(work, jobs)
         return
-    server = multiprocessing.get_context("forkserver")
-    function = work.func if isinstance(work, partial) else work
-    server.set_forkserver_preload([function.__module__])
+    server = _server(work)
     under_way: deque[Future[list[Result]]] = deque()
     with ProcessPoolExecutor(workers, server, initializer=_live_with_the_parent) as pool:
         try:
@@ -47,6 +54,97 @@ def each(
         finally:
             for future in under_way:
                 future.cancel()
+
+
+def at_once(work: Callable[[Job, Tell], Result], jobs: Sequence[Job], hear: Tell) -> list[Result]:
+    """Return `work(job, tell)` of each long job, in order; as many as there are cores are under way together.
+
+    Each has a process of its own, bound to its share of the cores: there `available` says how many these are.
+    What it tells is heard here. Where one ends before its work is done, or Ctrl-C comes, all are ended.
+    Raises: a job's UserError or OSError; RuntimeError with the traceback of another; UserError if it is killed.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    results: list[Result] = []
+    for start in range(0, len(jobs), len(cores)):
+        results += _together(work, jobs[start : start + len(cores)], cores, hear)
+    return results
+
+
+def _together(
+    work: Callable[[Job, Tell], Result], jobs: Sequence[Job], cores: Sequence[int], hear: Tell
+) -> list[Result]:
+    server = _server(work)
+    ends = [len(cores) * number // len(jobs) for number in range(len(jobs) + 1)]
+    pipes: dict[Connection, int] = {}
+    workers = []
+    results: dict[int, Result] = {}
+    try:
+        for number, job in enumerate(jobs):
+            here, there = server.Pipe(duplex=False)
+            own = set(cores[ends[number] : ends[number + 1]])
+            workers.append(server.Process(target=_work, args=(work, job, own, there), daemon=True))
+            workers[number].start()
+            there.close()
+            pipes[here] = number
+        while pipes:
+            for pipe in wait(list(pipes)):
+                assert isinstance(pipe, Connection)
+                number = pipes[pipe]
+                try:
+                    kind, said = pipe.recv()
+                except (EOFError, OSError):
+                    workers[number].join()
+                    raise _ended(number, len(jobs), workers[number].exitcode) from None
+                if kind == RAISED:
+                    raise said
+                if kind == DONE:
+                    results[number] = said
+                    del pipes[pipe]
+                else:
+                    hear(said)
+    finally:
+        for worker in workers:
+            # Not one that Ctrl-C kept from starting, nor one whose number is another's by now.
+            if worker.is_alive():
+                worker.kill()
+                worker.join()
+    return [results[number] for number in range(len(jobs))]
+
+
+def _ended(number: int, count: int, exit_code: int | None) -> UserError:
+    memory = MEMORY if exit_code == -signal.SIGKILL else ""
+    return UserError(
+        f"process {number + 1} of {count} ended before its work was done (exit code {exit_code}): run the same "
+        f"command again, it goes on after the last epoch kept{memory}"
+    )
+
+
+def _work(
+    work: Callable[[Job, Tell], Result], job: Job, cores: set[int], there: Connection
+) -> None:
+    _live_with_the_parent()
+    os.sched_setaffinity(0, cores)
+    try:
+        there.send((DONE, work(job, lambda said: there.send((TOLD, said)))))
+    except (UserError, OSError) as error:
+        there.send((RAISED, error))
+    except Exception:
+        # Not the exception itself, which may not survive the journey.
+        there.send((RAISED, RuntimeError(f"in a process of its own:\n{traceback.format_exc()}")))
+
+
+def _server(work: Callable[..., Any]) -> multiprocessing.context.ForkServerContext:
+    """Return what forks processes that have only imported the module of `work`."""
+    server = multiprocessing.get_context("forkserver")
+    function = work.func if isinstance(work, partial) else work
+    server.set_forkserver_preload([function.__module__])
+    # Ctrl-C on a terminal reaches it as well: what is ignored here at its start is ignored there.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return server
 
 
 def _done(work: Callable[[Job], Result], jobs: Sequence[Job]) -> list[Result]:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from tqdm import tqdm
 
@@ -26,12 +26,43 @@ class Report(Protocol):
         """Take the values of one epoch."""
 
 
+@runtime_checkable
+class Advance(Protocol):
+    """How long work tells how far it is."""
+
+    def __call__(self, count: int, earlier: bool = False) -> object:
+        """Take how many more are done; `earlier`: by an earlier run, which says nothing of this one's speed."""
+
+
+class Done(NamedTuple):
+    """What a process that works for another tells of how far it is."""
+
+    more: int
+    earlier: bool
+
+
+_listener: Callable[[str | Done], object] | None = None
+
+
+def tell(listener: Callable[[str | Done], object]) -> None:
+    """Send lines, and how many more are done, to a listener from now on: this process works for another."""
+    global _listener
+    _listener = listener
+
+
+def ignore(count: int, earlier: bool = False) -> None:
+    """Tell nobody how many more are done."""
+
+
 def silent(**values: int | float) -> None:
     """Report nothing."""
 
 
 def say(text: str) -> None:
     r"""Write a line, or several, for a person to read; what a terminal could not show is written as \u001b."""
+    if _listener:
+        _listener(text)
+        return
     encoding = sys.stdout.encoding or "utf-8"
     shown = "\n".join(printable(line) for line in text.split("\n"))
     tqdm.write(shown.encode(encoding, "backslashreplace").decode(encoding), file=sys.stdout)
@@ -68,27 +99,40 @@ def bar(items: Iterable[Item], total: int, unit: str) -> Iterator[Item]:
 
 
 @contextmanager
-def meter(
-    total: int, unit: str, already: int = 0, clock: Callable[[], float] = time.monotonic
-) -> Iterator[Callable[[int], object]]:
+def meter(total: int, unit: str, clock: Callable[[], float] = time.monotonic) -> Iterator[Advance]:
     """Yield what is to be told how many more are done: a bar with rate and remaining time on a terminal.
 
-    Elsewhere a plain line a minute, and one at the end of what took long. `already`: done by an earlier run.
+    Elsewhere a plain line a minute, and one at the end of what took long. In a process that works for another
+    the listener hears of it.
     """
+    if _listener:
+        listener = _listener
+        yield lambda count, earlier=False: listener(Done(count, earlier))
+        return
     if sys.stderr.isatty():
-        with tqdm(total=total, initial=already, unit=f" {unit}", leave=False) as shown:
-            yield shown.update
+        with tqdm(total=total, unit=f" {unit}", leave=False) as shown:
+
+            def update(count: int, earlier: bool = False) -> None:
+                if earlier:
+                    shown.initial += count
+                    shown.n += count
+                    shown.refresh()
+                else:
+                    shown.update(count)
+
+            yield update
         return
     began = said = clock()
-    done = already
+    done = before = 0
 
-    def advance(count: int) -> None:
-        nonlocal done, said
+    def advance(count: int, earlier: bool = False) -> None:
+        nonlocal done, before, said
         done += count
+        before += count * earlier
         now = clock()
-        if now - said >= SAID_EVERY and done < total:
+        if now - said >= SAID_EVERY and before < done < total:
             said = now
-            rate = (done - already) / (now - began)
+            rate = (done - before) / (now - began)
             say(
                 f"{done:,}/{total:,} {unit}, {rate:,.3g} a second, about {duration((total - done) / rate)} left"
             )

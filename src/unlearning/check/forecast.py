@@ -19,6 +19,7 @@ from unlearning.methods.shared import cost
 from unlearning.methods.shared.members import LEAST_ROWS
 from unlearning.models import build
 from unlearning.models.classifier import Classifier
+from unlearning.models.references import is_faster_at_once
 from unlearning.observe.schedule import BUDGET
 from unlearning.observe.views import MOST_IMAGES
 from unlearning.settings.original import Recipe
@@ -34,6 +35,8 @@ DECODED_A_SECOND = 300
 FORWARD = 1 / 3
 # Small batches and the auditor: a game takes more of the clock than of arithmetic (ResNet-18 1.4 to 1.6).
 GAME_BY_CLOCK = 1.6
+# Retrained at once, each on its share of the cores, models are over so much sooner (two cores; docs/scale.md).
+AT_ONCE = 1.2
 STAGES = 12  # of the pipeline, that start a process each
 STAGE_SECONDS = 6.0  # to import PyTorch and begin
 
@@ -69,11 +72,18 @@ def forecast(
     speed = (speed_of or images_a_second)(model, recipe.batch_size, hardware)
     images = by_role(params, counts)
     total = sum(sum(images[role].values()) for role in ("forget", "retain"))
-    one = sizes.retain * recipe.epochs / speed
+    passes = sizes.retain * recipe.epochs
+    one = passes / speed
     game = cost.passes(params, sizes, recipe) / speed * GAME_BY_CLOCK
     retrained = len(params.retrain.seeds)
     # One more on all images, where the original has a recipe of its own.
     controls = int(bool(params.model.weights and retrained and not params.forget.previous))
+    trainings = retrained + controls
+    all_retrained = one * trainings
+    if is_faster_at_once(
+        trainings, passes * trainings, size, hardware, params.distributed.processes
+    ):
+        all_retrained /= AT_ONCE
     if params.recipe == "article":
         game = params.epochs * sizes.forget / speed
     models = 2 + retrained + controls + len(params.retrain.weights)
@@ -91,12 +101,12 @@ def forecast(
         size,
         recipe,
         sum(weight.numel() for weight in model.parameters()),
-        sizes.retain * recipe.epochs,
+        passes,
         speed,
         {
             "images": total / DECODED_A_SECOND / torch.get_num_threads(),
             "original": original,
-            "retrained models": one * (retrained + controls),
+            "retrained models": all_retrained,
             "game": game,
             "observation": observed,
             "start of the stages": STAGES * STAGE_SECONDS,

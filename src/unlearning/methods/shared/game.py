@@ -74,7 +74,11 @@ class Run:
     extractor_passes: int = 0
 
     def restore(self, parts: Parts, generator: torch.Generator | None = None) -> int:
-        """Put the parts back to the last epoch kept, report the rows up to it, return its number."""
+        """Put the parts back to the last epoch kept, report the rows up to it, return its number.
+
+        A game that begins seeds PyTorch's global generators: dropout draws from them.
+        """
+        torch.manual_seed(self.seed)
         finished, self.rows = self.checkpoint.restore({**parts, "work": self.work}, generator)
         for row in self.rows:
             self.report(**row)
@@ -97,6 +101,7 @@ def adam(player: nn.Module, params: GameParams) -> torch.optim.Adam:
         params.lr,
         (params.beta1, params.beta2),
         weight_decay=params.weight_decay,
+        fused=True,
     )
 
 

@@ -1,0 +1,150 @@
+"""The models that a run trains beside the original: at once, each on its share of the cores, if that is faster.
+
+A small batch does not keep several cores busy: two trainings on a core each are over sooner than one after the
+other on both (docs/scale.md).
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from jaxtyping import Int
+from torch import Tensor
+
+from unlearning.base import cores, hardware, progress
+from unlearning.base.hardware import Hardware
+from unlearning.base.progress import Curve, Done, meter, say, silent
+from unlearning.base.resume import Row, Session
+from unlearning.base.world import ALONE, SIZE, World, joined
+from unlearning.data import dataset
+from unlearning.data.dataset import Dataset
+from unlearning.models import foreign, weights
+from unlearning.models.classifier import Classifier
+from unlearning.models.forward import accuracy, predict_logits
+from unlearning.models.panel import SAME_RECIPE
+from unlearning.models.train import train
+from unlearning.settings.machine import MachineParams
+from unlearning.settings.model import ModelParams
+from unlearning.settings.original import Recipe
+
+# Pixels of all trainings' image passes from which on processes are worth their start: a minute of a ResNet-18.
+WORTH = 1e7
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A model to be trained: without the images to forget, or the control that the same recipe makes of all."""
+
+    seed: int
+    is_control: bool = False
+
+    @property
+    def name(self) -> str:
+        """Return what its checkpoint and its file are called."""
+        return SAME_RECIPE if self.is_control else str(self.seed)
+
+    @property
+    def path(self) -> str:
+        """Return where its weights belong."""
+        return f"models/{'controls' if self.is_control else 'retrained'}/{self.name}.safetensors"
+
+    def images(self, data: Dataset) -> Int[Tensor, " K"]:
+        """Return what it is trained on."""
+        return data.select(role=None if self.is_control else "retain", subset="train")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What is known of one whose weights are written: accuracy on validation images, losses by epoch."""
+
+    validation_accuracy: float
+    losses: list[Row]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all have in common. `folder`: of the data."""
+
+    folder: str
+    model: ModelParams
+    recipe: Recipe
+    machine: MachineParams
+    session: Session
+
+
+def train_references(
+    plan: Plan,
+    references: Sequence[Reference],
+    data: Dataset,
+    device: Hardware,
+    processes: int | Literal["auto"],
+) -> list[Made | None]:
+    """Train and write them; return what is known of each, in order, None in a process that only helps.
+
+    `processes`: as `world.joined`; they train one after the other together. Raises: as `train` and
+    `cores.at_once`.
+    """
+    passes = sum(plan.recipe.epochs * len(each.images(data)) for each in references)
+    if is_faster_at_once(len(references), passes, data.image_size, device, processes):
+        with meter(passes, "images") as advance:
+
+            def hear(said: str | Done) -> None:
+                if isinstance(said, str):
+                    say(said)
+                else:
+                    advance(said.more, said.earlier)
+
+            return cores.at_once(partial(_in_a_process, plan), references, hear)
+    with joined(processes if references else 1, plan.recipe.batch_size, device) as (world, own):
+        return [_train(plan, reference, data, own, world) for reference in references]
+
+
+def is_faster_at_once(
+    trainings: int, passes: int, image_size: int, device: Hardware, processes: int | Literal["auto"]
+) -> bool:
+    """Return whether trainings of so many image passes together take a process each.
+
+    Not on a GPU, which one training keeps busy, nor where several `processes` are to share each batch.
+    """
+    return (
+        device.device.type == "cpu"
+        and processes in (1, "auto")
+        and SIZE not in os.environ
+        and min(trainings, cores.available()) > 1
+        and passes * image_size**2 >= WORTH
+    )
+
+
+def _in_a_process(plan: Plan, reference: Reference, tell: cores.Tell) -> Made | None:
+    progress.tell(tell)
+    device = hardware.choose(plan.machine.device, plan.machine.precision)
+    return _train(plan, reference, dataset.load(plan.folder), device, ALONE)
+
+
+def _train(
+    plan: Plan, reference: Reference, data: Dataset, device: Hardware, world: World
+) -> Made | None:
+    curve = Curve("retrain")
+    model = train(
+        foreign.new_model(plan.model, data, reference.seed),
+        data,
+        reference.images(data),
+        plan.recipe,
+        reference.seed,
+        device,
+        silent if reference.is_control else curve.tagged(seed=reference.seed),
+        plan.session.checkpoint(reference.name),
+        world,
+    )
+    if not world.is_first:
+        return None
+    weights.save(model, data.labelling, reference.path, plan.session.fingerprint)
+    return Made(validation_accuracy(model, data, device), curve.rows)
+
+
+def validation_accuracy(model: Classifier, data: Dataset, device: Hardware) -> float:
+    """Return the accuracy on the validation images that are to be kept."""
+    validation = data.select(role="retain", subset="validation")
+    return accuracy(predict_logits(model, data, validation, device), data.labels[validation])

@@ -1,0 +1,151 @@
+"""Reference models that are trained at once: as one after the other on as many threads, stopped and resumed."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from test_any_model import photographs
+from test_copies import project, write_params
+
+from stages import check_request, prepare_data, retrain, split_dataset, train_original
+from unlearning.base import cores
+from unlearning.base.errors import UserError
+from unlearning.base.hardware import Hardware
+from unlearning.models import references
+
+KNOBS = {"model__name": "timm/test_vit", "original__epochs": 2, "retrain__seeds": [1, 2, 5]}
+MADE = ("models/retrained", "models/controls", "metrics/retrain.json", "plots/retrain.csv")
+TWO_CORES = pytest.mark.skipif(os.cpu_count() == 1, reason="one core trains one after the other")
+
+
+@pytest.fixture
+def prepared(tmp_path, monkeypatch, restored_torch) -> Iterator[Path]:
+    """Return a project whose images are split, as the current folder, with two cores of the machine."""
+    photographs(tmp_path / "photos")
+    for made in ("data", "metrics", "plots", "models"):
+        (tmp_path / made).mkdir()
+    project(tmp_path, **KNOBS)
+    monkeypatch.chdir(tmp_path)
+    for stage in (check_request, prepare_data, split_dataset):
+        stage.main()
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+    yield tmp_path
+    os.sched_setaffinity(0, own)
+
+
+def made() -> dict[str, bytes]:
+    """Return the bytes of every file that the stage wrote."""
+    files = [
+        file for place in MADE for file in (Path(place), *Path(place).glob("*")) if file.is_file()
+    ]
+    return {str(file): file.read_bytes() for file in files}
+
+
+def forget_made() -> None:
+    for place in MADE:
+        shutil.rmtree(place) if Path(place).is_dir() else Path(place).unlink()
+
+
+@TWO_CORES
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"retrain__seeds": [4, 3]},
+        {"retrain__seeds": [3], "model__weights": "models/original.safetensors"},
+    ],
+)
+def test_at_once_the_same_models_come_out_as_one_after_the_other(
+    knobs, prepared, monkeypatch, capsys
+):
+    """Must fail if seeds, images, losses or accuracies are mixed up; the control is one of two, too."""
+    if "model__weights" in knobs:
+        train_original.main()
+    write_params(prepared, **KNOBS | knobs)
+    monkeypatch.setattr(references, "WORTH", 0)
+    capsys.readouterr()
+    retrain.main()
+    said, at_once = capsys.readouterr().out, made()
+    assert sum(name.endswith(".safetensors") for name in at_once) == 2
+    assert said.count("retrain: seed 3 epoch 2 loss") == 1
+
+    forget_made()
+    monkeypatch.setattr(cores, "available", lambda: 1)
+    monkeypatch.setattr(cores, "at_once", None)
+    retrain.main()
+    assert made() == at_once
+
+
+@TWO_CORES
+def test_three_are_trained_on_two_cores_and_told_in_order(prepared, monkeypatch):
+    """Must fail if the third is forgotten, or the series follows who is first."""
+    monkeypatch.setattr(references, "WORTH", 0)
+    retrain.main()
+    rows = Path("plots/retrain.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[:2] for row in rows] == [[s, e] for s in "125" for e in "12"]
+    assert {file.stem for file in Path("models/retrained").glob("*.safetensors")} == set("125")
+
+
+@TWO_CORES
+def test_one_that_is_killed_ends_all_and_all_go_on(prepared, monkeypatch, capsys):
+    """Must fail if it goes unnoticed, another lives on, or the end is another than undisturbed."""
+    write_params(prepared, **KNOBS | {"original__epochs": 100, "retrain__seeds": [1, 2]})
+    monkeypatch.setattr(references, "WORTH", 0)
+    retrain.main()
+    undisturbed = made()
+    forget_made()
+    workers: list[psutil.Process] = []
+    waited_for = {"seed 1 epoch 2 ", "seed 2 epoch 2 "}
+
+    def hear(said: str) -> None:
+        waited_for.difference_update({start for start in waited_for if start in said})
+        if not waited_for and not workers:
+            # Children of the server that they are forked from.
+            for child in psutil.Process().children():
+                workers.extend(child.children())
+            workers[1].kill()
+
+    monkeypatch.setattr(references, "say", hear)
+    with pytest.raises(UserError, match=r"process \d of 2 ended .*If memory was short"):
+        retrain.main()
+    assert len(workers) == 2 and not psutil.wait_procs(workers, timeout=10)[1]
+
+    monkeypatch.setattr(references, "say", print)
+    capsys.readouterr()
+    retrain.main()
+    assert capsys.readouterr().out.count("going on after epoch") == 2
+    assert made() == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("change", "faster"),
+    [
+        ({}, True),
+        ({"processes": "auto"}, True),
+        ({"trainings": 1}, False),
+        ({"passes": 100}, False),
+        ({"processes": 2}, False),
+    ],
+)
+def test_when_trainings_take_a_process_each(change, faster, cpu, monkeypatch):
+    """Must fail if one training, a short one, or one that several processes share is given a process."""
+    monkeypatch.setattr(cores, "available", lambda: 2)
+    asked = {"trainings": 2, "passes": 10_000, "image_size": 64, "device": cpu, "processes": 1}
+    assert references.is_faster_at_once(**asked | change) == faster
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert not references.is_faster_at_once(**asked | change)
+    monkeypatch.delenv("WORLD_SIZE")
+    monkeypatch.setattr(cores, "available", lambda: 1)
+    assert not references.is_faster_at_once(**asked | change)
+
+
+def test_on_a_gpu_trainings_come_one_after_the_other(monkeypatch):
+    """Must fail if two share a GPU: one keeps it busy, and both must fit."""
+    monkeypatch.setattr(cores, "available", lambda: 2)
+    gpu = Hardware(torch.device("cuda"), bf16=True)
+    assert not references.is_faster_at_once(2, 10_000, 64, gpu, 1)
