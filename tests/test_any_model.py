@@ -54,6 +54,17 @@ def photographs(
             picture.save(root / name / f"{number}.png")
 
 
+def split_photographs(folder: Path, monkeypatch: pytest.MonkeyPatch, **params: object) -> None:
+    """Make the folder a project whose images are split, and the current one."""
+    photographs(folder / "photos")
+    for made in ("data", "metrics", "plots", "models"):
+        (folder / made).mkdir()
+    project(folder, **params)
+    monkeypatch.chdir(folder)
+    for stage in (check_request, prepare_data, split_dataset):
+        stage.main()
+
+
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, **params: object) -> None:
     monkeypatch.chdir(folder)
     for made in ("data", "metrics", "plots", "models", "report"):

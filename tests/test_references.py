@@ -8,10 +8,10 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from test_any_model import photographs
-from test_copies import project, write_params
+from test_any_model import split_photographs
+from test_copies import write_params
 
-from stages import check_request, prepare_data, retrain, split_dataset, train_original
+from stages import retrain, train_original
 from unlearning.base import cores
 from unlearning.base.errors import UserError
 from unlearning.base.hardware import Hardware
@@ -25,13 +25,7 @@ TWO_CORES = pytest.mark.skipif(os.cpu_count() == 1, reason="one core trains one 
 @pytest.fixture
 def prepared(tmp_path, monkeypatch, restored_torch) -> Iterator[Path]:
     """Return a project whose images are split, as the current folder, with two cores of the machine."""
-    photographs(tmp_path / "photos")
-    for made in ("data", "metrics", "plots", "models"):
-        (tmp_path / made).mkdir()
-    project(tmp_path, **KNOBS)
-    monkeypatch.chdir(tmp_path)
-    for stage in (check_request, prepare_data, split_dataset):
-        stage.main()
+    split_photographs(tmp_path, monkeypatch, **KNOBS)
     own = os.sched_getaffinity(0)
     os.sched_setaffinity(0, range(os.cpu_count() or 1))
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])

@@ -12,12 +12,11 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from test_any_model import photographs
-from test_copies import project, write_params
+from test_any_model import split_photographs
+from test_copies import write_params
 from tiny_project import ENVIRONMENT
 from torch import nn
 
-from stages import check_request, prepare_data, split_dataset
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_table
 from unlearning.base.world import World, joined
@@ -40,13 +39,7 @@ WEIGHTS = Path("models/original.safetensors")
 @pytest.fixture
 def prepared(tmp_path, monkeypatch, restored_torch) -> Path:
     """Return a project whose images are split, as the current folder."""
-    photographs(tmp_path / "photos")
-    for made in ("data", "metrics", "plots", "models"):
-        (tmp_path / made).mkdir()
-    project(tmp_path, **KNOBS)
-    monkeypatch.chdir(tmp_path)
-    for stage in (check_request, prepare_data, split_dataset):
-        stage.main()
+    split_photographs(tmp_path, monkeypatch, **KNOBS)
     return tmp_path
 
 
