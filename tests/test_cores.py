@@ -47,9 +47,6 @@ def test_a_bug_in_a_worker_is_raised_here():
         list(cores.each(fail_at_seven, range(20), chunk=2))
 
 
-ONE_CORE = os.cpu_count() == 1
-
-
 @pytest.fixture
 def whole_machine() -> Iterator[set[int]]:
     """Give this process all cores, which tests at once have not."""
@@ -89,7 +86,6 @@ def fail_or_wait(job: str, tell: cores.Tell) -> None:
     time.sleep(60)
 
 
-@pytest.mark.skipif(ONE_CORE, reason="one core does one job at a time")
 @pytest.mark.parametrize(
     ("job", "words"),
     [
@@ -97,8 +93,10 @@ def fail_or_wait(job: str, tell: cores.Tell) -> None:
         ("dies", r"process 2 of 2 ended .*exit code -9.*run the same command"),
     ],
 )
-def test_one_long_job_that_ends_early_ends_all(job, words, whole_machine):
+def test_one_long_job_that_ends_early_ends_all(job, words, monkeypatch):
     """Must fail if the others are waited for, live on, or a kill goes unnoticed."""
+    core = min(os.sched_getaffinity(0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: [core, core])
     workers, began = [], time.monotonic()
     with pytest.raises(UserError, match=words):
         cores.at_once(fail_or_wait, ["waits", job], workers.append)
