@@ -60,7 +60,7 @@ def main() -> None:
             return
         rows = []
         for reference, each in zip(references, made, strict=True):
-            if each and not reference.is_control:
+            if not reference.is_control:
                 accuracies[reference.name] = each.validation_accuracy
                 rows += each.losses
 

@@ -24,6 +24,7 @@ from unlearning.data import request, roles, split
 from unlearning.data.dataset import scaled
 from unlearning.data.request import Images, Request
 from unlearning.methods import adversarial
+from unlearning.methods.shared import adversaries
 from unlearning.methods.shared.members import ODDS, Auditor, Known
 from unlearning.models import weights
 from unlearning.models.layers import DEEP
@@ -500,7 +501,7 @@ def test_the_game_gives_its_auditor_what_shows_most(
             seen.append((tuple(layers), counts["members"], counts["unseen"]))
             super().__init__(layers, **counts)
 
-    monkeypatch.setattr(adversarial, "Auditor", Noting)
+    monkeypatch.setattr(adversaries, "Auditor", Noting)
     roles_of = data.roles.copy()
     if of_images:
         roles_of[:] = "retain"

@@ -92,7 +92,7 @@ def test_the_end_of_one_ends_all_in_one_line_and_another_number_goes_on(prepared
             break
     said, errors = stage.communicate()
     assert stage.returncode == 2
-    assert errors.startswith("error: process 1 of 2 ended") and errors.count("\n") == 1, errors
+    assert errors.startswith("error: process 2 of 2 ended") and errors.count("\n") == 1, errors
     assert not psutil.wait_procs(others, timeout=10)[1]
     said = run(prepared, original__epochs=60, distributed__processes=1)
     assert "going on after epoch" in said and "epoch 60 loss" in said

@@ -94,7 +94,9 @@ def _together(
                     kind, said = pipe.recv()
                 except (EOFError, OSError):
                     workers[number].join()
-                    raise _ended(number, len(jobs), workers[number].exitcode) from None
+                    exit_code = workers[number].exitcode
+                    hint = MEMORY if exit_code == -signal.SIGKILL else ""
+                    raise UserError(ended(number, len(jobs), exit_code) + hint) from None
                 if kind == RAISED:
                     raise said
                 if kind == DONE:
@@ -111,11 +113,11 @@ def _together(
     return [results[number] for number in range(len(jobs))]
 
 
-def _ended(number: int, count: int, exit_code: int | None) -> UserError:
-    memory = MEMORY if exit_code == -signal.SIGKILL else ""
-    return UserError(
+def ended(number: int, count: int, exit_code: int | None) -> str:
+    """Return one line about a process, counted from 0, of so many that train and is gone."""
+    return (
         f"process {number + 1} of {count} ended before its work was done (exit code {exit_code}): run the same "
-        f"command again, it goes on after the last epoch kept{memory}"
+        "command again, it goes on after the last epoch kept"
     )
 
 

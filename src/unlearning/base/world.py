@@ -148,10 +148,7 @@ def _of_another(others: list[subprocess.Popen[bytes]]) -> UserError | None:
     while others and time.monotonic() < ends:
         for rank, other in enumerate(others, start=1):
             if other.poll() is not None:
-                return UserError(
-                    f"process {rank} of {len(others) + 1} ended before its work was done (exit code "
-                    f"{other.returncode}): run the same command again, it goes on after the last epoch kept"
-                )
+                return UserError(cores.ended(rank, len(others) + 1, other.returncode))
         time.sleep(LOOKED_AT_EVERY)
     return None
 

@@ -45,15 +45,14 @@ from unlearning.data.dataset import (
     endless_batches,
     scaled,
 )
+from unlearning.methods.shared.adversaries import Adversaries
 from unlearning.methods.shared.cost import LEAST_STEPS
 from unlearning.methods.shared.flops import forward_flops, training_flops
 from unlearning.methods.shared.game import Monitor, Players, Run, adam
-from unlearning.methods.shared.losses import discriminator_loss, generator_loss
-from unlearning.methods.shared.members import ODDS, Auditor, Known
+from unlearning.methods.shared.members import Known
 from unlearning.models.classifier import Classifier
 from unlearning.models.discriminator import new_discriminator
 from unlearning.models.head import edit_head
-from unlearning.models.layers import DEEP, LOGITS
 from unlearning.models.perturb import shrink_and_perturb
 from unlearning.models.train import one_cycle, require_finite
 from unlearning.settings.game import GameParams
@@ -87,33 +86,21 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     UserError when a loss, or at the end a weight, is no longer finite.
     """
     hardware = run.hardware
-    original = copy.deepcopy(original).to(hardware.device).eval()
-    generator = copy.deepcopy(run.players.generator).to(hardware.device)
-    discriminator = copy.deepcopy(run.players.discriminator).to(hardware.device).train()
-    generator.requires_grad_(False)
+    generator = copy.deepcopy(run.players.generator).to(hardware.device).requires_grad_(False)
     for part in generator.learned_parts:
         part.requires_grad_()
     known = Known.of(data, run.seed)
-    auditor = Auditor(
-        (ODDS,) if data.request.images else DEEP,
-        members=known.members,
-        unseen=known.unseen,
-        device=hardware.device,
-    )
     steps = length(generator, params, run.budget, len(known.images))
     plan = play(data, params, run.seed, steps, known.members, known.unseen)
-    optimizer, discriminator_optimizer = adam(generator, params), adam(discriminator, params)
+    optimizer = adam(generator, params)
     schedule = one_cycle(optimizer, steps)
-    discriminator_schedule = one_cycle(discriminator_optimizer, steps - steps // 2)
+    adversaries = Adversaries(original, data, known, params, run, steps - steps // 2)
     draws = torch.Generator().manual_seed(run.seed)
     parts: Parts = {
         "generator": generator,
-        "discriminator": discriminator,
-        "auditor": auditor,
         "optimizer": optimizer,
         "schedule": schedule,
-        "discriminator_optimizer": discriminator_optimizer,
-        "discriminator_schedule": discriminator_schedule,
+        **adversaries.parts,
     }
     finished = run.restore(parts, draws)
     retain_images = len(data.select(role="retain", subset="train"))
@@ -126,57 +113,23 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
             _normalise_by_batches(generator)
             with hardware.autocast():
                 retain_logits = generator(images).float()
-
-            adversarial_loss = retain_logits.new_zeros(())
+            labels = data.labels[step.retain].to(hardware.device)
+            loss = retain_loss = F.cross_entropy(retain_logits, labels)
             if len(step.known):
-                # Normalised as retain images left it: so whoever looks for members finds them afterwards.
-                generator.eval()
-                if not auditor.has_looked:
-                    auditor.look(generator, data, known, hardware)
-                places = step.known.to(hardware.device)
-                known_images = scaled(data.pixels(known.images[step.known]), hardware.device)
-                with hardware.autocast():
-                    found = generator.look(known_images, DEEP)
-                views = auditor.seen(found, known.labels[step.known])
-                advantage = auditor.advantage(views, places)
-                # The discriminator's step (A8): the original's outputs on retain images are real, as many
-                # of them as the generator's on members, which are fake.
-                forget_logits = found[LOGITS][places < known.members]
-                with torch.no_grad(), hardware.autocast():
-                    real_logits = original(images[: len(forget_logits)])
-                real = discriminator(real_logits.float())
-                fake = discriminator(forget_logits.detach())
-                player_loss = discriminator_loss(real, fake)
-                discriminator_optimizer.zero_grad()
-                player_loss.backward()
-                discriminator_optimizer.step()
-                discriminator_schedule.step()
-                monitor.losses(discriminator_loss=player_loss)
-                monitor.discrimination(real, fake)
-                if params.adversary == "members":
-                    adversarial_loss = advantage
-                elif params.adversary == "discriminator":
-                    adversarial_loss = generator_loss(discriminator(forget_logits))
-                monitor.losses(generator_loss=adversarial_loss)
-
-            # The generator's step (A9, and ours): deceive the adversary, know the kept classes.
-            retain_loss = F.cross_entropy(
-                retain_logits, data.labels[step.retain].to(hardware.device)
-            )
-            loss = retain_loss + params.adversary_weight * adversarial_loss
+                met = adversaries.meet(generator, step.known, images, monitor)
+                loss = retain_loss + params.adversary_weight * met
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-
             schedule.step()
             monitor.losses(retain_loss=retain_loss)
             monitor.predictions(retain_logits)
         seen = sum(len(step.retain) for part in plan[:number] for step in part)
         run.add_row(monitor.row(round(seen / retain_images, 2)))
         run.save(number, parts, draws)
-    for player in (generator, discriminator):
+    for player in (generator, adversaries.discriminator):
         require_finite(player, "lr", params.lr)
-    run.discriminator = discriminator.eval().cpu()
+    run.discriminator = adversaries.discriminator.eval().cpu()
     run.image_passes = sum(len(s.retain) + len(s.known) for part in plan for s in part)
     return edit_head(generator.requires_grad_().eval().cpu(), data.request.retired(data.classes))
 

@@ -80,8 +80,8 @@ def train_references(
     data: Dataset,
     device: Hardware,
     processes: int | Literal["auto"],
-) -> list[Made | None]:
-    """Train and write them; return what is known of each, in order, None in a process that only helps.
+) -> list[Made]:
+    """Train and write them; return what is known of each, in order; a process that only helps knows nothing.
 
     `processes`: as `world.joined`; they train one after the other together. Raises: as `train` and
     `cores.at_once`.
@@ -96,9 +96,11 @@ def train_references(
                 else:
                     advance(said.more, said.earlier)
 
-            return cores.at_once(partial(_in_a_process, plan), references, hear)
-    with joined(processes if references else 1, plan.recipe.batch_size, device) as (world, own):
-        return [_train(plan, reference, data, own, world) for reference in references]
+            made = cores.at_once(partial(_in_a_process, plan), references, hear)
+    else:
+        with joined(processes if references else 1, plan.recipe.batch_size, device) as (world, own):
+            made = [_train(plan, reference, data, own, world) for reference in references]
+    return [each for each in made if each]
 
 
 def is_faster_at_once(
