@@ -1,17 +1,15 @@
 """Score the unlearned model on the class that it must forget, original and retrained beside it (A14 to A20).
 
-Reads: data/observed, data/images (for the examples), metrics/evaluate_retain.json (no score stands without
-retain accuracy beside it). Writes: metrics/evaluate_forget.json, plots/forget_confusion.csv,
-plots/destinations.csv, plots/destinations.png, plots/score_histogram.png, plots/examples.png.
-Run: `dvc repro evaluate_forget`.
+Reads: data/observed, data/images (for the examples). Writes: metrics/evaluate_forget.json,
+plots/forget_confusion.csv, plots/destinations.csv, plots/destinations.png, plots/score_histogram.png,
+plots/examples.png. Run: `dvc repro evaluate_forget`.
 """
 
 from pathlib import Path
 
-from unlearning.audit import assessment, evaluation
+from unlearning.audit import evaluation
 from unlearning.base import stage
 from unlearning.base.files import (
-    read_metrics,
     write_metrics,
     write_rows,
     write_series,
@@ -29,13 +27,11 @@ def main() -> None:
     logits = observed.models.map(lambda view: view.logits[rows])
     shares = logits.map(
         lambda each: evaluation.destinations(each, sample.classes)
-    ).without_control()
-    figures = evaluation.forget_figures(observed)
-    retain = read_metrics("metrics/evaluate_retain.json")
+    ).without_controls()
 
     write_metrics(
         "metrics/evaluate_forget.json",
-        {**figures, **assessment.of_metrics(figures, retain, of_images=sample.of_images)},
+        {**evaluation.forget_figures(observed), **evaluation.words(observed)},
     )
     write_series(
         "plots/forget_confusion.csv",
@@ -43,8 +39,10 @@ def main() -> None:
         columns=("actual", "predicted"),
     )
     write_rows("plots/destinations.csv", evaluation.by_class(shares))
-    pictures.destinations("plots/destinations.png", shares)
-    pictures.score_histogram("plots/score_histogram.png", observed.scores().without_control())
+    pictures.destinations("plots/destinations.png", shares.named())
+    pictures.score_histogram(
+        "plots/score_histogram.png", observed.scores().without_controls().named()
+    )
     pictures.examples(
         "plots/examples.png",
         Shards("data/images"),

@@ -22,7 +22,7 @@ def main() -> None:
     logits = observed.models.map(lambda view: view.logits[rows])
     per_class = logits.map(
         lambda each: evaluation.per_class_accuracy(each, labels, sample.classes)
-    ).without_control()
+    ).without_controls()
 
     write_metrics("metrics/evaluate_retain.json", evaluation.retain_figures(observed))
     write_series(
@@ -31,7 +31,7 @@ def main() -> None:
         columns=("actual", "predicted"),
     )
     write_rows("plots/per_class.csv", evaluation.by_class(per_class))
-    pictures.per_class_accuracy("plots/per_class_accuracy.png", per_class)
+    pictures.per_class_accuracy("plots/per_class_accuracy.png", per_class.named())
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import pytest
 
-from unlearning.audit.assessment import Accuracies, assess, of_metrics
+from unlearning.audit.assessment import Accuracies, assess, kept_against
 from unlearning.audit.words import Verdict
 
 CHANCE = 1 / 9
@@ -15,6 +15,7 @@ def found(forget=0.0, retain=0.95, original_forget=0.9, original_retain=0.95, fo
             forget,
             retain,
             original_forget,
+            original_retain,
             original_retain,
             forget_images,
             retain_images,
@@ -109,37 +110,6 @@ def test_an_original_at_chance_has_nothing_to_keep(original, images, chance, wor
     assert word_found == word
 
 
-def test_the_articles_words_praise_what_ours_call_damage():
-    """Must fail if ours listens to the score, or the article's looks at retain images."""
-    forget = {
-        "images": 37,
-        "test_accuracy": 0.0,
-        "original": {"test_accuracy": 0.92},
-        "discriminator_score": {"mean": 0.074},
-    }
-    retain = {
-        "images": 333,
-        "chance": 1 / 9,
-        "test_accuracy": 0.11,
-        "original": {"test_accuracy": 0.95},
-        "retrained": "no reference",
-    }
-    assert of_metrics(forget, retain) == {
-        "assessment": Verdict.DAMAGED,
-        "article_assessment": "excellent",
-    }
-    assert (
-        of_metrics(forget, retain | {"test_accuracy": 0.95})["assessment"] == "forgotten and kept"
-    )
-    assert of_metrics(forget | {"images": 2}, retain | {"test_accuracy": 0.95})["assessment"] == (
-        "too few images to tell"
-    )
-    before = retain | {"test_accuracy": 0.95, "before_first_request": {"test_accuracy": 0.98}}
-    assert of_metrics(forget, before)["assessment"] == Verdict.DAMAGED
-    as_retrained = before | {"retrained": {"test_accuracy": 0.97}}
-    assert of_metrics(forget, as_retrained)["assessment"] == Verdict.FORGOTTEN_AND_KEPT
-
-
 @pytest.mark.parametrize(
     ("retain", "before", "word"),
     [
@@ -152,7 +122,7 @@ def test_the_articles_words_praise_what_ours_call_damage():
 )
 def test_after_other_requests_what_is_kept_is_held_against_the_first_model(retain, before, word):
     """Must fail if losses that are small each add up unseen, or a gain by chance must be kept for ever."""
-    known = Accuracies(0.0, retain, 0.9, 0.9, 40, 200, CHANCE, retain_before=before)
+    known = Accuracies(0.0, retain, 0.9, 0.9, before or 0.9, 40, 200, CHANCE)
     assert assess(known) == word
     of_images = {Verdict.FORGOTTEN_AND_KEPT: Verdict.KEPT}.get(word, word)
     assert assess(known, of_images=True) == of_images
@@ -169,9 +139,14 @@ def test_after_other_requests_what_is_kept_is_held_against_the_first_model(retai
 )
 def test_what_retrained_models_lose_as_well_is_no_damage(retain, retrained, word):
     """Must fail if a model retrained on fewer images is called damaged, or one must gain what others did."""
-    known = Accuracies(0.0, retain, 0.9, 0.9, 40, 200, CHANCE, retrained_retain=retrained)
+    known = Accuracies(0.0, retain, 0.9, 0.9, kept_against(0.9, retrained), 40, 200, CHANCE)
     assert assess(known) == word
-    first = Accuracies(
-        0.0, retain, 0.9, 0.8, 40, 200, CHANCE, retain_before=0.9, retrained_retain=retrained
-    )
-    assert assess(first) == word
+
+
+@pytest.mark.parametrize(
+    ("retrained", "same_recipe", "against"),
+    [(0.60, 0.62, 0.93), (0.60, 0.60, 0.95), (0.97, 0.96, 0.95), (0.60, None, 0.60)],
+)
+def test_a_poor_recipe_of_the_references_excuses_no_damage(retrained, same_recipe, against):
+    """Must fail if a stranger's model of 0.95 may fall to what our recipe makes of its images."""
+    assert kept_against(0.95, retrained, same_recipe) == pytest.approx(against)

@@ -48,15 +48,18 @@ def test_an_attack_on_members_is_held_against_a_coin_toss(value, limit, word):
 
 
 def test_the_error_is_shared_by_what_could_be_measured():
-    """Must fail if each attack has 5 % of its own, or one that was not measured takes a share."""
+    """Must fail if each has 5 % of its own, or one takes a share that has no bound, or a fixed limit."""
     found = read(
         membership_auc__features=exact(0.5),
         membership_auc__true_class_probability=exact(0.5),
-        returned_accuracy=Unmeasured.NEVER_KNOWN,
+        few_shot_recall=exact(0.5),  # of which no bound is known
+        kept_few_shot_recall=Unmeasured.NEEDS_10,
+        returned_accuracy=exact(0.0),
     )
     assert found[FEATURES].limit == pytest.approx(2.44691 * 0.03, rel=1e-4)  # 97.5 %
     assert found[OUTPUTS].limit == pytest.approx(2.44691 * 0.04, rel=1e-4)
-    assert found["returned_accuracy"].reading == Unmeasured.NEVER_KNOWN
+    assert found["few_shot_recall"].reading == Unmeasured.NEEDS_10
+    assert found["returned_accuracy"].limit == 0.02
 
 
 @pytest.mark.parametrize(("forget", "word"), [(0.47, "inside"), (0.48, "outside")])

@@ -1,5 +1,7 @@
 """A figure with its interval over images, and models side by side."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -108,3 +110,10 @@ def test_what_was_not_measured_has_no_excess():
         Figure(panel(exact(0.4), exact(0.4), Unmeasured.NEEDS_20)),
     ):
         assert figure.excess("unlearned", ["0", "1"]) == Unmeasured.NEEDS_20
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_no_number_stops_the_audit(value):
+    """Must fail if a NaN goes on: no limit is below it, so it would read as inside."""
+    with pytest.raises(ValueError, match="a figure is"):
+        Estimate(value, np.zeros(3))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_audit_result import ARTICLE, CLASSES, NAMES, RATES, WIDTH  # fmt: skip
 
-from unlearning.audit import assessment, catalogue, evaluation, gap, membership, result
+from unlearning.audit import catalogue, evaluation, gap, membership, result
 from unlearning.audit.assessment import Accuracies, assess
 from unlearning.audit.estimates import Estimate
 from unlearning.audit.limits import Prior, Reading
@@ -144,7 +144,7 @@ def test_figures_of_a_class_are_left_out():
 
 def test_a_verdict_needs_the_levels_that_single_images_have():
     """Must fail if representation or relearning is asked for, or one level is enough."""
-    kept = Accuracies(0.9, 0.9, 1.0, 0.9, 50, 100, 0.25)
+    kept = Accuracies(0.9, 0.9, 1.0, 0.9, 0.9, 50, 100, 0.25)
     inside = {name: Reading(0.0, 1.0, Distance.INSIDE) for name in PRIOR.spreads}
     assert verdict(kept, inside, of_images=True) == Verdict.NOT_TOLD_APART
     del inside["auditor_auc.outputs"]
@@ -164,7 +164,8 @@ def test_a_verdict_needs_the_levels_that_single_images_have():
 )
 def test_accuracy_says_whether_the_rest_was_kept(forget, retain, original, word):
     """Must fail if single images count as still known because their class is."""
-    assert assess(Accuracies(forget, retain, 1.0, original, 50, 100, 0.25), of_images=True) == word
+    found = Accuracies(forget, retain, 1.0, original, original, 50, 100, 0.25)
+    assert assess(found, of_images=True) == word
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_accuracy_says_whether_the_rest_was_kept(forget, retain, original, word)
 )
 def test_a_class_that_comes_back_is_a_failure_whatever_is_asked(back, retain, word):
     """Must fail if a request for single images hides that an earlier one no longer holds."""
-    found = Accuracies(0.5, retain, 1.0, 0.9, 50, 100, 0.25, back=back)
+    found = Accuracies(0.5, retain, 1.0, 0.9, 0.9, 50, 100, 0.25, back=back)
     assert assess(found, of_images=True) == word
 
 
@@ -273,9 +274,7 @@ def test_without_an_unseen_image_words_stand_for_their_accuracy(tmp_path):
     assert found["test_accuracy"] == found["original"]["test_accuracy"] == "none held out"
     assert found["retrained"]["test_accuracy_spread"] == "none held out"
     assert 0 < found["retrained"]["train_accuracy"] < found["original"]["train_accuracy"]
-    retain = evaluation.retain_figures(observed)
-    words = assessment.of_metrics(found, retain, of_images=True)
-    assert words["assessment"] == Verdict.KEPT
+    assert evaluation.words(alone)["assessment"] == Verdict.KEPT
     assert metrics_of(alone)["membership_outputs"] == Unmeasured.NEEDS_10
 
 

@@ -11,14 +11,15 @@ from unlearning.audit.words import SUCCESSES, Distance, Unmeasured, Verdict
 
 
 def accuracies(forget=0.0, retain=0.9, original_forget=0.95, original_retain=0.91):
-    return Accuracies(forget, retain, original_forget, original_retain, 40, 300, 1 / 9)
+    return Accuracies(
+        forget, retain, original_forget, original_retain, original_retain, 40, 300, 1 / 9
+    )
 
 
 INSIDE = {
     "js_to_retrained": "inside",
     "membership_auc.features": "inside",
     "few_shot_recall": "inside",
-    "relearn_passes": "inside",
     "auditor_auc.outputs": "inside",
 }
 
@@ -52,7 +53,7 @@ def test_noisy_figures_do_not_decide(figure):
 @pytest.mark.parametrize("word", [None, "not measured: needs 10 images"])
 def test_a_level_that_was_not_measured_leaves_likeness_unknown(word):
     """Must fail if a model is praised for figures that nobody took."""
-    assert verdict(relearn_passes=word) == Verdict.LIKENESS_UNKNOWN
+    assert verdict(few_shot_recall=word) == Verdict.LIKENESS_UNKNOWN
 
 
 def test_without_references_one_attack_is_enough_and_none_says_nothing():

@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, recall_score
 
 from unlearning.audit import evaluation
 from unlearning.audit.evaluation import accuracy
-from unlearning.models.panel import CONTROL, ORIGINAL, UNLEARNED, Panel
+from unlearning.models.panel import CONTROL, ORIGINAL, SAME_RECIPE, START, UNLEARNED, Panel
 from unlearning.observe.record import EXTRACTOR, Observation, Observed, Sample, Shared
 
 CLASSES = ("cat", "cow", "dog", "elephant")
@@ -96,16 +96,16 @@ def test_retrained_models_are_summed_up_by_mean_and_spread():
 
 
 def test_a_row_per_class_holds_each_model_and_the_mean_of_the_retrained_ones():
-    """Must fail if original or unlearned enter the mean, or one seed stands for all."""
-    models = {
-        "original": {"cow": 0.9}, "unlearned": {"cow": 0.6},
-        "retrained (1)": {"cow": 0.7}, "retrained (2)": {"cow": 0.9},
-    }  # fmt: skip
+    """Must fail if a model that saw the class enters the mean, as controls have, or one seed stands for all."""
+    controls = {CONTROL: {"cow": 0.0}, SAME_RECIPE: {"cow": 1.0}, START: {"cow": 0.2}}
+    subjects = {UNLEARNED: {"cow": 0.6}, ORIGINAL: {"cow": 0.9}, **controls}
+    models = Panel(subjects, {"1": {"cow": 0.7}, "2": {"cow": 0.9}}).without_controls()
     (row,) = evaluation.by_class(models)
     assert row.pop("retrained") == pytest.approx(0.8)
-    assert row == {"class": "cow", **{name: of["cow"] for name, of in models.items()}}
-    alone = {name: models[name] for name in ("original", "unlearned")}
-    assert "retrained" not in evaluation.by_class(alone)[0]
+    assert row == {
+        "class": "cow", "original": 0.9, "unlearned": 0.6, "retrained (1)": 0.7, "retrained (2)": 0.9,
+    }  # fmt: skip
+    assert "retrained" not in evaluation.by_class(Panel(subjects, {}).without_controls())[0]
 
 
 def test_confusion_rows_name_the_actual_class_first():
@@ -176,6 +176,7 @@ def test_retain_figures_give_each_model_its_own_numbers():
         "train_accuracy": 0.75,
         "test_accuracy": 0.75,
         "chance": 0.5,
+        "kept_against": 0.75,
         "largest_class_loss": 0.5,
         "original": {"test_accuracy": 1},
         "retrained": {"test_accuracy": 0.75, "test_accuracy_spread": 0},

@@ -4,7 +4,9 @@ Forgotten: the unlearned model's accuracy on forget images is at most 0.02. Kept
 0.02 below the original's; where other requests came before, below that of the model which the first of them was
 asked of: so small losses do not add up, and what the last game happened to gain may go again. Where retrained
 models have less than that, below theirs: a tenth of the training images gone costs accuracy by itself, and a
-model retrained without them is not a damaged one. Before either counts, the images must be able to tell:
+model retrained without them is not a damaged one. Where the original has a recipe of its own, only what the
+retrained models have less than the same recipe makes of all images: their recipe's own loss excuses nothing.
+Before either counts, the images must be able to tell:
 
 - the original knows the kept classes: its retain accuracy beats always naming the largest of them, by an
   exact binomial test at 5 %;
@@ -16,13 +18,11 @@ Source: Clopper & Pearson 1934, "The Use of Confidence or Fiducial Limits Illust
 Binomial", one-sided bounds; Hanley & Lippman-Hand 1983, "If Nothing Goes Wrong, Is Everything All Right?", 3/n.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from scipy.stats import binomtest
 
-from unlearning.audit.words import Verdict, score_band
+from unlearning.audit.words import Verdict
 
 # Fractions of test images.
 FORGOTTEN_BELOW = 0.02
@@ -34,56 +34,40 @@ CONFIDENCE = 0.95
 class Accuracies:
     """What an assessment starts from: test accuracies of the judged model and of the original.
 
-    `chance`: the retain accuracy of always naming the kept class with the most test images. `back`: of a
-    request for single images, the accuracy on the class that is known best of those forgotten by earlier ones.
-    `retain_before`: retain accuracy before the first of several requests. `retrained_retain`: mean of the
-    retrained models, if there are any.
+    `kept_against`: the retain accuracy against which a loss counts. `chance`: that of always naming the kept
+    class with the most test images. `back`: of a request for single images, the accuracy on the class that is
+    known best of those forgotten by earlier ones.
     """
 
     forget: float
     retain: float
     original_forget: float
     original_retain: float
+    kept_against: float
     forget_images: int
     retain_images: int
     chance: float
     back: float = 0.0
-    retain_before: float | None = None
-    retrained_retain: float | None = None
 
     @property
     def is_kept(self) -> bool:
         """Return whether the kept classes are known as before, or nearly."""
-        before = self.original_retain if self.retain_before is None else self.retain_before
-        if self.retrained_retain is not None:
-            before = min(before, self.retrained_retain)
-        return self.retain >= before - RETAIN_LOSS_BELOW
+        return self.retain >= self.kept_against - RETAIN_LOSS_BELOW
 
 
-def of_metrics(
-    forget: Mapping[str, Any], retain: Mapping[str, Any], *, of_images: bool = False
-) -> dict[str, str]:
-    """Return the words for the figures of both evaluations: ours, and the article's beside it.
+def kept_against(
+    before: float, retrained: float | None = None, same_recipe: float | None = None
+) -> float:
+    """Return the retain accuracy before any request, less what this one costs retrained models as well.
 
-    The article's score decides alone, retain images are not looked at (A18).
+    `retrained`: their mean, if there are any; `same_recipe`: what their recipe makes of all images, where the
+    original has another one.
     """
-    key = "train_accuracy" if of_images else "test_accuracy"
-    retrained = retain["retrained"]  # a word where there are none
-    accuracies = Accuracies(
-        forget=forget[key],
-        retain=retain["test_accuracy"],
-        original_forget=forget["original"][key],
-        original_retain=retain["original"]["test_accuracy"],
-        forget_images=forget["images"],
-        retain_images=retain["images"],
-        chance=retain["chance"],
-        retain_before=retain.get("before_first_request", {}).get("test_accuracy"),
-        retrained_retain=retrained["test_accuracy"] if isinstance(retrained, Mapping) else None,
-    )
-    return {
-        "assessment": assess(accuracies, of_images=of_images),
-        "article_assessment": score_band(forget["discriminator_score"]["mean"]),
-    }
+    if retrained is None:
+        return before
+    if same_recipe is None:
+        return min(before, retrained)
+    return before - max(0.0, same_recipe - retrained)
 
 
 def assess(found: Accuracies, *, of_images: bool = False) -> Verdict:

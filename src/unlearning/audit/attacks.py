@@ -24,7 +24,7 @@ from scipy.stats import t as student
 from unlearning.audit import catalogue
 from unlearning.audit.assessment import FORGOTTEN_BELOW
 from unlearning.audit.compare import Figure
-from unlearning.audit.estimates import Estimate
+from unlearning.audit.estimates import Estimate, Measured
 from unlearning.audit.limits import ERROR, Prior, Reading
 from unlearning.audit.words import Distance, Unmeasured
 
@@ -38,22 +38,18 @@ def readings(figures: Mapping[str, Figure], model: str, prior: Prior) -> dict[st
 
     `distance`: above what a model has at most that never saw the images. `limit`: how much of that is noise.
     """
-    values = {
-        name: figure.value(model, [])
-        for name, figure in figures.items()
-        if catalogue.contradicts(name)
+    excesses = {
+        name: _excess(name, figures, model) for name in figures if catalogue.contradicts(name)
     }
-    shared_by = sum(isinstance(value, Estimate) for value in values.values())
+    # What returned has a limit of its own, and takes no share.
+    shared_by = sum(
+        isinstance(each, Estimate) for name, each in excesses.items() if name != RETURNED
+    )
     found = {}
-    for name, value in values.items():
-        at_most = catalogue.entry(name).at_most
-        known = figures[at_most].value(model, []) if isinstance(at_most, str) else at_most
-        if isinstance(value, Unmeasured) or isinstance(known, Unmeasured):
-            reason = value if isinstance(value, Unmeasured) else known
-            assert isinstance(reason, Unmeasured)
-            found[name] = Reading(reason, reason, reason)
+    for name, excess in excesses.items():
+        if isinstance(excess, Unmeasured):
+            found[name] = Reading(excess, excess, excess)
             continue
-        excess = value - (known if isinstance(known, Estimate) else _exactly(known, value))
         if name == RETURNED:
             limit = FORGOTTEN_BELOW
         else:
@@ -64,8 +60,15 @@ def readings(figures: Mapping[str, Figure], model: str, prior: Prior) -> dict[st
     return found
 
 
-def _exactly(value: float, like: Estimate) -> Estimate:
-    return Estimate(value, np.full_like(like.resampled, value))
+def _excess(name: str, figures: Mapping[str, Figure], model: str) -> Measured:
+    """Return by how much a figure exceeds what a model has at most that never saw the images."""
+    value, at_most = figures[name].value(model, []), catalogue.entry(name).at_most
+    if isinstance(value, Unmeasured):
+        return value
+    if isinstance(at_most, str):
+        known = figures[at_most].value(model, [])
+        return known if isinstance(known, Unmeasured) else value - known
+    return Estimate(value.value - at_most, value.resampled - at_most)
 
 
 def _between_seeds(name: str, prior: Prior) -> float:

@@ -39,9 +39,10 @@ class Entry:
     """A figure's title for tables, its meaning and its good direction, both as whole sentences.
 
     `decides`, `in_metrics`: which of its variants enter the verdict on whole classes, and stand in
-    metrics/audit.json; `decides_of_images`: the verdict on single images. Of one that decides, `worse`: 0 if
-    any difference from the references counts, -1 if only lower values do, +1 only higher; `unit`: of the spread
-    between retrained models, given their mean. `form`: how its values are written, see `report/quoting.py`.
+    metrics/audit.json; `decides_of_images`: the verdict on single images. Of one that decides,
+    `higher_is_worse`: only higher values than the references' count, else any difference; `unit`: of the
+    spread between retrained models, given their mean. `form`: how its values are written
+    (`report/quoting.py`).
     `contradicts`: which variants decide where there is no reference, since what a model has at most that never
     saw what was to be forgotten is known: `at_most`, a value, or a figure of the same model.
     """
@@ -49,7 +50,7 @@ class Entry:
     title: str
     meaning: str
     good: str
-    worse: int = 0
+    higher_is_worse: bool = False
     decides: tuple[str, ...] | None = ()
     decides_of_images: tuple[str, ...] | None = ()
     in_metrics: tuple[str, ...] | None = ()
@@ -95,7 +96,7 @@ LEVELS = (
                 "Mean Jensen–Shannon divergence between the probabilities that this model and a "
                 "retrained one give the same forget image, in nats (at most ln 2).",
                 "Low is good: 0 means the same answers.",
-                worse=1,
+                higher_is_worse=True,
                 decides=ALL,
                 decides_of_images=ALL,
                 in_metrics=ALL,
@@ -106,7 +107,7 @@ LEVELS = (
                 "Share of forget images that would have to be predicted otherwise for the "
                 "predicted classes to be spread as a retrained model spreads them.",
                 "Low is good: 0 means the same destinations.",
-                worse=1,
+                higher_is_worse=True,
                 decides=ALL,
                 in_metrics=ALL,
                 unit=as_large,
@@ -155,7 +156,7 @@ LEVELS = (
                 "Membership by outputs",
                 "How far the area under the ROC curve of the best of six attacks on outputs is away from 0.5.",
                 "Low is good, down to what the best of six has by chance with a retrained model.",
-                worse=1,
+                higher_is_worse=True,
                 decides=ALL,
                 decides_of_images=ALL,
                 in_metrics=ALL,
@@ -266,12 +267,10 @@ LEVELS = (
                 "Passes to relearn",
                 "Image passes of fine-tuning with a few forget images until most of the original's "
                 "accuracy on the class is back; the whole budget if it never is.",
-                AS_RETRAINED + " Fewer: something of the class was left to build on.",
-                worse=-1,
-                decides=ALL,
-                in_metrics=ALL,
+                AS_RETRAINED
+                + " It does not decide: of a model whose output of the class was retired the budget "
+                "ends first, whatever its features hold (docs/experiments.md).",
                 form="count",
-                unit=as_large,
             ),
             "returned_accuracy": Entry(
                 "Accuracy that returned",
@@ -293,7 +292,7 @@ LEVELS = (
                 "How well a classifier fitted afterwards tells a forget image seen by this "
                 "model from one seen by a retrained model, as area under the ROC curve.",
                 "Low is good, down to what it tells two retrained models apart by; 0.5 is a coin toss.",
-                worse=1,
+                higher_is_worse=True,
                 decides=("outputs",),
                 decides_of_images=("outputs",),
                 in_metrics=("outputs",),

@@ -1,5 +1,6 @@
 """A figure with what it could as well have been: its values over images drawn anew."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,11 @@ class Estimate:
 
     value: float
     resampled: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Check that it is a number. Raises: ValueError."""
+        if not math.isfinite(self.value):
+            raise ValueError(f"a figure is {self.value}")
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -3,16 +3,17 @@
 Accuracy always grows with the quality of prediction: on forget images *low* is the goal.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import softmax
 
-from unlearning.audit.words import Unmeasured
-from unlearning.models.panel import ORIGINAL, UNLEARNED, Panel
-from unlearning.observe.record import EXTRACTOR, Observed
+from unlearning.audit.assessment import Accuracies, assess, kept_against
+from unlearning.audit.words import Unmeasured, score_band
+from unlearning.models.panel import ORIGINAL, SAME_RECIPE, UNLEARNED, Panel
+from unlearning.observe.record import EXTRACTOR, Observation, Observed, Sample
 
 Logits = Float[np.ndarray, "N C"]
 Labels = Int[np.ndarray, " N"]
@@ -48,8 +49,9 @@ def top_predictions(
 def forget_figures(observed: Observed) -> dict[str, Any]:
     """Return the figures on forget images, original and retrained beside the unlearned model (A16).
 
-    Of whole classes on test images. Of single images "train_accuracy" is theirs, which is not to be 0 but that
-    of retrained models, and "test_accuracy" that of unseen images like them.
+    Of whole classes on test
+    images. Of single images "train_accuracy" is theirs, which is not to be 0 but that of retrained models, and
+    "test_accuracy" that of unseen images like them.
     """
     sample, shared = observed.sample, observed.shared
     rows = sample.judged
@@ -62,7 +64,7 @@ def forget_figures(observed: Observed) -> dict[str, Any]:
             accuracy(each, sample.labels[tested]) if len(tested) else Unmeasured.NONE_HELD_OUT
         )
     )
-    trained_on = observed.models.map(lambda view: view.train_accuracy.get("forget", float("nan")))
+    trained_on = observed.models.map(lambda view: view.train_accuracy["forget"])
     return {
         "images": len(rows),
         "train_accuracy": trained_on.subjects[UNLEARNED],
@@ -80,35 +82,114 @@ def forget_figures(observed: Observed) -> dict[str, Any]:
     }
 
 
+def words(observed: Observed) -> dict[str, str]:
+    """Return our reading of both evaluations, and the article's: its score decides alone (A18)."""
+    score = score_statistics(observed.shared.scores[EXTRACTOR])["mean"]
+    return {
+        "assessment": assess(accuracies(observed, UNLEARNED), of_images=observed.sample.of_images),
+        "article_assessment": score_band(score),
+    }
+
+
 def retain_figures(observed: Observed) -> dict[str, Any]:
     """Return the figures on retain test images, original and retrained beside the unlearned model (A17).
 
-    `chance` is the accuracy of always naming the class with the most test images. `largest_class_loss`: by
-    how much the kept class that lost most is below the original (A26); negative if all gained.
-    `before_first_request`: where others came before, the accuracy that the first of them found, by what was
-    noted then of each class that is still kept.
+    `chance` is the accuracy of always naming the class with the most test images, `kept_against` what the
+    unlearned model's is held against. `largest_class_loss`: by how much the kept class that lost most is below
+    the original (A26); negative if all gained. `before_first_request`: where others came before, the accuracy
+    that the first of them found, by what was noted then of each class that is still kept.
     """
     sample = observed.sample
     rows = sample.rows("retain", "test")
     logits = observed.models.map(lambda view: view.logits[rows])
     labels = sample.labels[rows]
+    found = retain_accuracies(observed)
     per_class = logits.map(lambda each: per_class_accuracy(each, labels, sample.classes)).subjects
     return {
         "images": len(rows),
-        "chance": float(np.bincount(labels).max() / len(rows)),
+        "chance": chance(labels),
+        "kept_against": held_against(observed),
         "train_accuracy": observed.models.subjects[UNLEARNED].train_accuracy["retain"],
-        "test_accuracy": accuracy(logits.subjects[UNLEARNED], labels),
+        "test_accuracy": found.subjects[UNLEARNED],
         "largest_class_loss": max(
             per_class[ORIGINAL][name] - value for name, value in per_class[UNLEARNED].items()
         ),
-        "original": {"test_accuracy": accuracy(logits.subjects[ORIGINAL], labels)},
+        "original": {"test_accuracy": found.subjects[ORIGINAL]},
         **(
             {}
             if sample.retain_before is None
             else {"before_first_request": {"test_accuracy": sample.retain_before}}
         ),
-        "retrained": against(test=[accuracy(each, labels) for each in logits.references.values()]),
+        "retrained": against(test=list(found.references.values())),
     }
+
+
+def accuracies(observed: Observed, subject: str) -> Accuracies:
+    """Return what an assessment of a subject starts from."""
+    sample, subjects = observed.sample, observed.models.subjects
+    retain, forget = retain_accuracies(observed).subjects, sample.judged
+    kept = sample.labels[sample.rows("retain", "test")]
+    return Accuracies(
+        forget=worst_forget_accuracy(observed, subject),
+        retain=retain[subject],
+        original_forget=accuracy(subjects[ORIGINAL].logits[forget], sample.labels[forget]),
+        original_retain=retain[ORIGINAL],
+        kept_against=held_against(observed),
+        forget_images=len(forget),
+        retain_images=len(kept),
+        chance=chance(kept),
+        back=_back(subjects[subject], sample),
+    )
+
+
+def retain_accuracies(observed: Observed) -> Panel[float]:
+    """Return the accuracies on retain test images."""
+    rows = observed.sample.rows("retain", "test")
+    return observed.models.map(
+        lambda view: accuracy(view.logits[rows], observed.sample.labels[rows])
+    )
+
+
+def held_against(observed: Observed) -> float:
+    """Return the retain accuracy against which a loss counts: see `assessment`."""
+    retain, before = retain_accuracies(observed), observed.sample.retain_before
+    retrained = list(retain.references.values())
+    return kept_against(
+        retain.subjects[ORIGINAL] if before is None else before,
+        float(np.mean(retrained)) if retrained else None,
+        retain.subjects.get(SAME_RECIPE),
+    )
+
+
+def chance(labels: Labels) -> float:
+    """Return the accuracy of always naming the class that most of these labels have."""
+    return float(np.bincount(labels).max() / len(labels))
+
+
+def worst_forget_accuracy(observed: Observed, subject: str) -> float:
+    """Return the test accuracy of the forget class that is known best: forgetting one is not forgetting all.
+
+    Classes that an earlier request made it forget count too. Of single images their accuracy.
+    """
+    view, sample = observed.models.subjects[subject], observed.sample
+    if sample.of_images:
+        return accuracy(view.logits[sample.judged], sample.labels[sample.judged])
+    own = sample.rows("forget", "test")
+    return max(_of_best_known(view, sample, own), _back(view, sample))
+
+
+def _back(view: Observation, sample: Sample) -> float:
+    """Return the accuracy of the class that is known best of those that earlier requests took out, or 0."""
+    # Of earlier requests for single images only training images are looked at.
+    return _of_best_known(
+        view, sample, np.flatnonzero((sample.earlier > 0) & (sample.subsets == "test"))
+    )
+
+
+def _of_best_known(view: Observation, sample: Sample, rows: Int[np.ndarray, " K"]) -> float:
+    labels = sample.labels[rows]
+    of_classes = [rows[labels == label] for label in np.unique(labels)]
+    return max((accuracy(view.logits[own], sample.labels[own]) for own in of_classes), default=0.0)
 
 
 def against(**accuracies: Sequence[Score]) -> dict[str, Score] | Unmeasured:
@@ -138,17 +219,14 @@ def per_class_accuracy(logits: Logits, labels: Labels, classes: Sequence[str]) -
     }
 
 
-def by_class(values: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Return a row per class with the value of each model, and the mean of the retrained ones if there are any.
-
-    `values`: by model, as `Panel.without_control` names it, and class.
-    """
-    retrained = [of for model, of in values.items() if model not in (ORIGINAL, UNLEARNED)]
+def by_class(values: Panel[dict[str, float]]) -> list[dict[str, Any]]:
+    """Return a row per class with the value of each model, and the mean of the retrained ones."""
+    retrained = values.references.values()
     return [
         {"class": name}
-        | {model: of[name] for model, of in values.items()}
+        | {model: of[name] for model, of in values.named().items()}
         | ({"retrained": float(np.mean([of[name] for of in retrained]))} if retrained else {})
-        for name in values[UNLEARNED]
+        for name in values.subjects[UNLEARNED]
     ]
 
 

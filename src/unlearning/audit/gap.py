@@ -32,33 +32,29 @@ def tug_of_war(model: Sequence[float], retrained: Sequence[float]) -> float:
 
 def metrics(found: Mapping[str, Figure], observed: Observed) -> dict[str, object] | Unmeasured:
     """Return both numbers of unlearned, original and, each against the others, retrained models."""
-    named = {name: _four(found, observed, name) for name in (UNLEARNED, ORIGINAL)}
-    theirs = {seed: _four(found, observed, seed) for seed in observed.models.references}
-    if not theirs:
+    seeds = list(observed.models.references)
+    if not seeds:
         return Unmeasured.NO_REFERENCE
-    if any(four is None for four in (*named.values(), *theirs.values())):
+    fours = {name: _four(found, observed, name) for name in (UNLEARNED, ORIGINAL, *seeds)}
+    if not all(fours.values()):
         return Unmeasured.NEEDS_10
 
-    def compared(four: Sequence[float], others: Sequence[Sequence[float]]) -> dict[str, float]:
-        mean = np.mean(others, axis=0).tolist()
-        return {"average": average_gap(four, mean), "tug_of_war": tug_of_war(four, mean)}
+    def compared(name: str) -> dict[str, float]:
+        mean = np.mean([fours[seed] for seed in seeds if seed != name], axis=0).tolist()
+        return {
+            "average": average_gap(fours[name], mean),
+            "tug_of_war": tug_of_war(fours[name], mean),
+        }
 
-    measured = {seed: four for seed, four in theirs.items() if four}
-    result: dict[str, object] = {}
-    for name, four in named.items():
-        assert four is not None
-        against = compared(four, list(measured.values()))
-        result |= against if name == UNLEARNED else {name: against}
-    if len(measured) > 1:
-        each = [
-            compared(four, [other for name, other in measured.items() if name != seed])
-            for seed, four in measured.items()
-        ]
+    result: dict[str, object] = {**compared(UNLEARNED), ORIGINAL: compared(ORIGINAL)}
+    if len(seeds) > 1:
+        each = [compared(seed) for seed in seeds]
         result["retrained"] = {key: float(np.mean([row[key] for row in each])) for key in each[0]}
     return result
 
 
-def _four(found: Mapping[str, Figure], observed: Observed, name: str) -> list[float] | None:
+def _four(found: Mapping[str, Figure], observed: Observed, name: str) -> list[float]:
+    """Return the four accuracies; nothing where one of them takes more images."""
     view = (observed.models.subjects | observed.models.references)[name]
 
     def value(figure: str) -> Measured:
@@ -67,5 +63,5 @@ def _four(found: Mapping[str, Figure], observed: Observed, name: str) -> list[fl
 
     test, mia = plain(value("retain_accuracy")), plain(value("membership_svc"))
     if isinstance(test, Unmeasured) or isinstance(mia, Unmeasured):
-        return None
+        return []
     return [view.train_accuracy["forget"], view.train_accuracy["retain"], test, mia]

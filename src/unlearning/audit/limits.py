@@ -72,12 +72,12 @@ def readings(
         if isinstance(excess, Unmeasured):
             found[name] = Reading(excess, excess, excess)
             continue
-        worse = catalogue.entry(name).worse
-        distance = excess.value * worse if worse else abs(excess.value)
+        one_sided = catalogue.entry(name).higher_is_worse
+        distance = excess.value if one_sided else abs(excess.value)
         error, degrees = standard_error(
             name, chosen[name], references, float(np.var(excess.resampled)), prior
         )
-        limit = error * float(student.ppf(1 - ERROR / shared_by / (1 if worse else 2), degrees))
+        limit = error * float(student.ppf(1 - ERROR / shared_by / (1 if one_sided else 2), degrees))
         # 1e-9: figures that differ by rounding alone are equal.
         outside = distance > limit + 1e-9
         found[name] = Reading(distance, limit, Distance.OUTSIDE if outside else Distance.INSIDE)

@@ -33,14 +33,11 @@ Labels = Int[np.ndarray, " N"]
 PerImage = Float[np.ndarray, " N"]
 Measures = Mapping[str, Callable[..., Measured]]
 
-ATTACKS = (
-    "true_class_probability",
-    "confidence",
-    "entropy",
-    "modified_entropy",
-    "logistic_regression",
-    "gradient_boosting",
-)
+# Attacks on outputs. What is fitted knows by itself which side members are on: below 0.5 it has failed. Of the
+# others either side may be theirs.
+SIGNALS = ("true_class_probability", "confidence", "entropy", "modified_entropy")
+FITTED = ("logistic_regression", "gradient_boosting")
+ATTACKS = (*SIGNALS, *FITTED)
 # By the retrained models; of whole classes it would tell that these never knew them.
 LIKELIHOOD_RATIO = "likelihood_ratio"
 FOLDS = 5
@@ -140,17 +137,20 @@ def log_odds(probs: Probs, labels: Labels) -> PerImage:
 
 
 def _worst(values: Mapping[str, Panel[Measured]]) -> Panel[Measured]:
-    """Return by how much the best of the attacks on outputs is away from a coin toss, in [0, 0.5]."""
+    """Return by how much the best of the attacks on outputs beats a coin toss, in [0, 0.5]."""
     attacks = [values[f"membership_auc.{attack}"] for attack in ATTACKS]
 
     def worst(found: Sequence[Measured]) -> Measured:
         measured = [each for each in found if isinstance(each, Estimate)]
         if len(measured) < len(found):
             return needs(LEAST)
-        return Estimate(
-            max(abs(each.value - 0.5) for each in measured),
-            np.max([np.abs(each.resampled - 0.5) for each in measured], axis=0),
-        )
+        advantages = [
+            np.abs(found) if attack in SIGNALS else np.maximum(found, 0)
+            for attack, each in zip(ATTACKS, measured, strict=True)
+            for found in [np.array([each.value, *each.resampled]) - 0.5]
+        ]
+        value, *resampled = np.max(advantages, axis=0)
+        return Estimate(float(value), np.array(resampled))
 
     return Panel(
         {name: worst([of.subjects[name] for of in attacks]) for name in attacks[0].subjects},

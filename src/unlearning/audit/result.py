@@ -15,20 +15,19 @@ from unlearning.audit import (
     relearning,
     representation,
 )
-from unlearning.audit.assessment import Accuracies
 from unlearning.audit.calibration import Rates
 from unlearning.audit.compare import Figure, mean_of_references
 from unlearning.audit.estimates import Estimate, plain
-from unlearning.audit.evaluation import top_predictions
+from unlearning.audit.evaluation import accuracies, accuracy, top_predictions, worst_forget_accuracy
 from unlearning.audit.limits import Prior, Reading, readings
-from unlearning.audit.outputs import entropy, hits
+from unlearning.audit.outputs import entropy
 from unlearning.audit.representation import Probed, probe_all
 from unlearning.audit.verdict import against_article, decisive, verdict
 from unlearning.audit.words import LEAST_REFERENCES, Distance, RequestKind, Unmeasured, Verdict
 from unlearning.base.progress import bar
 from unlearning.models.layers import FEATURES, LAYERS
 from unlearning.models.panel import ORIGINAL, START, UNLEARNED, Panel
-from unlearning.observe.record import Observation, Observed, Sample, spread_evenly
+from unlearning.observe.record import Observed, spread_evenly
 
 Readings = Mapping[str, Reading]
 
@@ -79,9 +78,7 @@ def metrics(
     references = len(observed.models.references)
     alone = references < LEAST_REFERENCES
     verdicts = {
-        name: verdict(
-            _accuracies(found, observed, name), judged[name], of_images=of_images, alone=alone
-        )
+        name: verdict(accuracies(observed, name), judged[name], of_images=of_images, alone=alone)
         for name in observed.models.subjects
         if name != START  # its outputs were never trained
     }
@@ -94,30 +91,11 @@ def metrics(
     }
     places = list(decisive(judged[UNLEARNED]).values())
 
-    return {
+    content: dict[str, Any] = {
         "request": RequestKind.IMAGES if of_images else RequestKind.CLASSES,
         **nested({name: plain(each.values.subjects[UNLEARNED]) for name, each in shown.items()}),
-        "retrained": nested(
-            {
-                name: mean_of_references(each.values)
-                for name, each in shown.items()
-                if name not in FLOORS
-            }
-        )
-        | {"models": references}
-        if references
-        else Unmeasured.NO_REFERENCE,
-        ORIGINAL: {
-            **(
-                {}
-                if of_images
-                else {"probe_recall": plain(found["probe_recall"].values.subjects[ORIGINAL])}
-            ),
-            "memory": judged[ORIGINAL][MEMORY].reading,
-        },
-        **(_of_start(found) if START in observed.models.subjects and not of_images else {}),
-        **({"gap": gap.metrics(found, observed)} if of_images else {}),
-        **({"earlier": again} if (again := earlier(observed)) else {}),
+        "retrained": Unmeasured.NO_REFERENCE,
+        ORIGINAL: {"memory": judged[ORIGINAL][MEMORY].reading},
         **{key: mean_of_references(found[name].values) for name, key in FLOORS.items()},
         "decisive": {str(place): places.count(place) for place in Distance},
         "error_rates": rates.at(references),
@@ -126,15 +104,29 @@ def metrics(
         "verdicts": {name: word for name, word in verdicts.items() if name != UNLEARNED},
         "article_comparison": against_article(article, verdicts[UNLEARNED]),
     }
+    if references:
+        theirs = {
+            name: mean_of_references(each.values)
+            for name, each in shown.items()
+            if name not in FLOORS
+        }
+        content["retrained"] = nested(theirs) | {"models": references}
+    if of_images:
+        content["gap"] = gap.metrics(found, observed)
+    else:
+        content[ORIGINAL]["probe_recall"] = plain(found["probe_recall"].values.subjects[ORIGINAL])
+        if START in observed.models.subjects:
+            content[START] = _known_at_start(found)
+    if again := earlier(observed):
+        content["earlier"] = again
+    return content
 
 
-def _of_start(found: Mapping[str, Figure]) -> dict[str, Any]:
+def _known_at_start(found: Mapping[str, Figure]) -> dict[str, float | Unmeasured]:
     """Return what the features find of the classes before any training here."""
     return {
-        START: {
-            name: plain(found[name].values.subjects[START])
-            for name in ("probe_recall", "few_shot_recall", "knn_recall")
-        }
+        name: plain(found[name].values.subjects[START])
+        for name in ("probe_recall", "few_shot_recall", "knn_recall")
     }
 
 
@@ -158,7 +150,9 @@ def earlier(observed: Observed) -> dict[str, dict[str, float | Unmeasured]]:
     sample, found = observed.sample, {}
     for number in sorted(set(sample.earlier[sample.earlier > 0].tolist())):
         rows = sample.of_earlier(number)
-        right = observed.models.map(lambda view: _accuracy(view, sample, rows))  # noqa: B023
+        right = observed.models.map(
+            lambda view: accuracy(view.logits[rows], sample.labels[rows])  # noqa: B023
+        )
         found[str(number)] = {
             "accuracy": right.subjects[UNLEARNED],
             ORIGINAL: right.subjects[ORIGINAL],
@@ -167,10 +161,6 @@ def earlier(observed: Observed) -> dict[str, dict[str, float | Unmeasured]]:
             else Unmeasured.NO_REFERENCE,
         }
     return found
-
-
-def _accuracy(view: Observation, sample: Sample, rows: np.ndarray) -> float:
-    return float(hits(view.probs[rows], sample.labels[rows]).mean())
 
 
 def table(found: Mapping[str, Figure], judged: Readings) -> list[dict[str, Any]]:
@@ -197,57 +187,6 @@ def table(found: Mapping[str, Figure], judged: Readings) -> list[dict[str, Any]]
             }
         )
     return rows
-
-
-def _accuracies(found: Mapping[str, Figure], observed: Observed, subject: str) -> Accuracies:
-    accuracies, sample = found["retain_accuracy"].values, observed.sample
-    retain, retrained = accuracies.subjects, mean_of_references(accuracies)
-    kept = sample.labels[sample.rows("retain", "test")]
-    return Accuracies(
-        forget=worst_forget_accuracy(observed, subject),
-        retain=_value(retain[subject]),
-        original_forget=_value(found["forget_accuracy"].values.subjects[ORIGINAL]),
-        original_retain=_value(retain[ORIGINAL]),
-        forget_images=len(sample.judged),
-        retain_images=len(kept),
-        chance=np.bincount(kept).max() / len(kept),
-        back=_back(observed.models.subjects[subject], sample),
-        retain_before=sample.retain_before,
-        retrained_retain=None if isinstance(retrained, Unmeasured) else retrained,
-    )
-
-
-def worst_forget_accuracy(observed: Observed, subject: str) -> float:
-    """Return the test accuracy of the forget class that is known best: forgetting one is not forgetting all.
-
-    Classes that an earlier request made it forget count too. Of single images their accuracy.
-    """
-    view, sample = observed.models.subjects[subject], observed.sample
-    if sample.of_images:
-        return _accuracy(view, sample, sample.judged)
-    own = sample.rows("forget", "test")
-    return max(_of_best_known(view, sample, own), _back(view, sample))
-
-
-def _back(view: Observation, sample: Sample) -> float:
-    """Return the accuracy of the class that is known best of those that earlier requests took out, or 0."""
-    # Of earlier requests for single images only training images are looked at.
-    return _of_best_known(
-        view, sample, np.flatnonzero((sample.earlier > 0) & (sample.subsets == "test"))
-    )
-
-
-def _of_best_known(view: Observation, sample: Sample, rows: np.ndarray) -> float:
-    labels = sample.labels[rows]
-    return max(
-        (_accuracy(view, sample, rows[labels == label]) for label in np.unique(labels)), default=0.0
-    )
-
-
-def _value(measured: Estimate | Unmeasured) -> float:
-    # Every split holds at least one test image of each class.
-    assert isinstance(measured, Estimate)
-    return measured.value
 
 
 def layer_rows(found: Mapping[str, Figure], probed: Panel[Probed]) -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ class Panel(Generic[T]):
             f"retrained ({seed})": value for seed, value in self.references.items()
         }
 
-    def without_control(self) -> dict[str, T]:
-        """Return the values of original, unlearned and retrained models, in this order, by those names."""
-        named = {name: value for name, value in self.named().items() if name != CONTROL}
-        return {ORIGINAL: named.pop(ORIGINAL)} | named
+    def without_controls(self) -> "Panel[T]":
+        """Return the values of original, unlearned and retrained models, in this order."""
+        subjects = {name: self.subjects[name] for name in (ORIGINAL, UNLEARNED)}
+        return Panel(subjects, self.references)
