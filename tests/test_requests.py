@@ -285,6 +285,14 @@ def test_an_odd_list_is_refused(tmp_path, content, said):
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("fraction", [0.00004, 0.12345])
+def test_a_share_is_kept_as_it_was_asked_for(tmp_path, fraction):
+    """Must fail if a request is rounded as metrics are: a small share would ask for nothing."""
+    wanted = Request(images=Images(fraction=fraction))
+    request.write(wanted, tmp_path / "request.json")
+    assert request.read(tmp_path / "request.json") == wanted
+
+
 def test_columns_of_a_table_choose_images(tmp_path):
     """Must fail if one of two columns is ignored, or a misspelt one passes."""
     params = project(tmp_path, forget__where={"by": "Ada", "label": "b"})

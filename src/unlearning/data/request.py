@@ -3,6 +3,7 @@
 Nobody derives it from which images have which role: of a request for single images that would be every class.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from unlearning.base.errors import UserError, choices, nearest
-from unlearning.base.files import read_metrics, write_metrics
+from unlearning.base.files import atomic, read_metrics
 from unlearning.data import SUBSETS
 
 
@@ -59,8 +60,10 @@ _STORED = TypeAdapter(Request)
 
 
 def write(request: Request, path: Path | str) -> None:
-    """Write a request for `read`."""
-    write_metrics(path, asdict(request))
+    """Write a request for `read`; its numbers as they are, not rounded as metrics."""
+    text = json.dumps(asdict(request), indent=2, sort_keys=True, ensure_ascii=False)
+    with atomic(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read(path: Path | str) -> Request:
