@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from unlearning.base.reading import composed
 from unlearning.settings.types import Fraction, Section, Seed
 
-Name = Annotated[str, Field(min_length=1), AfterValidator(composed)]
+NonEmptyName = Annotated[str, Field(min_length=1), AfterValidator(composed)]
 
 
 class ForgetParams(Section):
@@ -19,12 +19,12 @@ class ForgetParams(Section):
     equal_pixels: Literal["withdraw", "keep"]
     near_copies: Literal["list", "withdraw"]
     files: Annotated[str, Field(min_length=1)] | None
-    where: dict[Name, Name]
+    where: dict[NonEmptyName, NonEmptyName]
     fraction: Fraction | None
     seed: Seed
     labels: Literal["given", "wrong"]
     previous: list[Annotated[str, Field(min_length=1)]]
-    classes: list[Name]
+    classes: list[NonEmptyName]
 
     @property
     def of_images(self) -> bool:
