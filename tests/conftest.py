@@ -82,7 +82,6 @@ class Outcome:
     discriminator: nn.Module
     epochs: list[dict[str, int | float]]
     image_passes: int
-    extractor_passes: int
     flops: int
 
 
@@ -101,9 +100,7 @@ def play(
     with run.work:
         model = methods.load(recipe).unlearn(players.feature_extractor, data, params, run)
     assert run.discriminator is not None
-    return Outcome(
-        model, run.discriminator, run.rows, run.image_passes, run.extractor_passes, run.work.flops
-    )
+    return Outcome(model, run.discriminator, run.rows, run.image_passes, run.work.flops)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

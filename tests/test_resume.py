@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import play, resnet, tiny_network
+from test_methods import NAMES
 
-from unlearning import methods
 from unlearning.base import resume
 from unlearning.base.errors import UserError
 from unlearning.base.hardware import Hardware
@@ -95,7 +95,7 @@ def test_of_short_epochs_not_each_is_kept(tmp_path, monkeypatch):
     assert kept == [1, 1, 1, 4, 4, 6]
 
 
-@pytest.mark.parametrize("recipe", methods.names())
+@pytest.mark.parametrize("recipe", NAMES)
 @pytest.mark.parametrize("dropout", [None, 0.5])
 def test_a_killed_game_ends_with_the_same_networks_and_curve(
     recipe, dropout, data, make_game, make_network, cpu, rows, tmp_path

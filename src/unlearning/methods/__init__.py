@@ -10,15 +10,9 @@ Nothing of a method is imported here, so that its name can be checked without Py
 """
 
 import importlib
-from pathlib import Path
 from types import ModuleType
 
 
-def names() -> list[str]:
-    """Return the names of all methods."""
-    return sorted(file.stem for file in Path(__file__).parent.glob("[!_]*.py"))
-
-
 def load(name: str) -> ModuleType:
-    """Return the method's module. Raises: ModuleNotFoundError for a name that is not in `names`."""
+    """Return the method's module. Raises: ModuleNotFoundError for a name of no file."""
     return importlib.import_module(f"{__name__}.{name}")

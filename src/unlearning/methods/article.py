@@ -96,7 +96,6 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
         require_finite(player, "lr", params.lr)
     run.discriminator = discriminator.eval().cpu()
     run.image_passes = sum(len(forget) for pairs in epochs for forget, _ in pairs)
-    run.extractor_passes = len(seen)
     return generator.eval().cpu()
 
 

@@ -56,9 +56,9 @@ class Run:
     `budget`: the floating-point operations that it may take, where its length is not fixed. `work` counts them
     while it is entered.
 
-    Left behind: `rows` of monitored values, the last of each epoch over the whole of it; `discriminator` after
-    the game, in eval mode; `image_passes`, the images sent forward and backward through the generator;
-    `extractor_passes`, those sent forward through a frozen network beforehand.
+    Left behind: `rows` of monitored values, one of each round (of the article's game a round is an epoch);
+    `discriminator` after the game, in eval mode; `image_passes`, the images sent forward and backward through
+    the generator.
     """
 
     players: Players
@@ -71,7 +71,6 @@ class Run:
     rows: list[Row] = field(default_factory=list)
     discriminator: Discriminator | None = None
     image_passes: int = 0
-    extractor_passes: int = 0
 
     def restore(self, parts: Parts, generator: torch.Generator | None = None) -> int:
         """Put the parts back to the last epoch kept, report the rows up to it, return its number.
