@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from test_split import assign
 from test_tree import data_params
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from unlearning.base import cores
 from unlearning.base.files import read_table, write_table
@@ -103,6 +104,19 @@ def test_scaled_images_are_channels_last_in_memory():
     assert images.is_contiguous(memory_format=torch.channels_last)
 
 
+class _Devices(TorchDispatchMode):
+    """Notes on which devices the indices are that pixels are asked for by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of_indices: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten.index.Tensor:
+            self.of_indices |= {index.device.type for index in args[1]}
+        return func(*args, **(kwargs or {}))
+
+
 def pad_and_slice(image: np.ndarray, down: int, right: int, mirrored: bool) -> np.ndarray:
     reach = 2
     padded = np.pad(image, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
@@ -132,6 +146,17 @@ def test_crop_and_flip_only_shifts_by_a_sixteenth_and_mirrors():
     assert {right for _, right, _ in found} == {-2, -1, 0, 1, 2}
     assert 0.35 < np.mean([mirrored for _, _, mirrored in found]) < 0.65
     assert len(set(found)) > 35, "images are not drawn independently of each other"
+
+
+def test_crops_are_drawn_on_the_cpu_and_made_where_the_pixels_are():
+    """Must fail if a GPU draws other numbers, or waits for indices made by the CPU one pixel at a time."""
+    on_cpu, elsewhere = seeded(0), seeded(0)
+    crop_and_flip(random_pixels(6), on_cpu)
+    with _Devices() as made:
+        found = crop_and_flip(random_pixels(6).to("meta"), elsewhere)
+    assert found.device.type == "meta" and found.shape == random_pixels(6).shape
+    assert torch.equal(on_cpu.get_state(), elsewhere.get_state())
+    assert made.of_indices == {"meta"}
 
 
 def test_crop_and_flip_depends_on_its_own_generator_alone():

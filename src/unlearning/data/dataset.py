@@ -5,6 +5,7 @@ No image is decoded here, and nothing is copied but the rows of a batch.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,7 @@ def scaled(pixels: UInt8[Tensor, "N H W 3"], device: torch.device) -> Float[Tens
 
     The permuted N H W C array is PyTorch's channels-last layout already, so nothing is copied twice.
     """
-    return (pixels.to(device, non_blocking=True).float() / 255).permute(0, 3, 1, 2)
+    return (pixels.to(device).float() / 255).permute(0, 3, 1, 2)
 
 
 def crop_and_flip(
@@ -198,17 +199,20 @@ def crop_and_flip(
     """Return each image shifted by up to a sixteenth of its side and mirrored half of the time.
 
     The border is filled with the nearest pixel, which needs no padding: indices are clamped. `count`, `part`:
-    the images are this part of so many, for all of which random numbers are drawn.
+    the images are this part of so many, for all of which random numbers are drawn: on the CPU, so that they
+    are the same wherever `pixels` are. There the work is done, on a GPU fast enough not to set the pace.
     """
     images, height, width, _ = pixels.shape
     count = images if count is None else count
     reach = height // 16
     shift = torch.randint(-reach, reach + 1, (2, count, 1), generator=generator)
     mirrored = torch.rand(count, 1, generator=generator) < 0.5
-    rows = (torch.arange(height) + shift[0, part]).clamp(0, height - 1)
-    columns = (torch.arange(width) + shift[1, part]).clamp(0, width - 1)
-    columns = torch.where(mirrored[part], columns.flip(1), columns)
-    return pixels[torch.arange(images)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    shift, mirrored = shift[:, part].to(pixels.device), mirrored[part].to(pixels.device)
+    places = partial(torch.arange, device=pixels.device)
+    rows = (places(height) + shift[0]).clamp(0, height - 1)
+    columns = (places(width) + shift[1]).clamp(0, width - 1)
+    columns = torch.where(mirrored, columns.flip(1), columns)
+    return pixels[places(images)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 def batch_count(images: int, batch_size: int, least: int = 1) -> int:

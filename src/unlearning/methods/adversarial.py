@@ -109,7 +109,8 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     for number, chunk in enumerate(rounds, start=finished + 1):
         monitor = Monitor(len(data.classes))
         for step in chunk:
-            images = scaled(crop_and_flip(data.pixels(step.retain), draws), hardware.device)
+            pixels = data.pixels(step.retain).to(hardware.device)
+            images = scaled(crop_and_flip(pixels, draws), hardware.device)
             _normalise_by_batches(generator)
             with hardware.autocast():
                 retain_logits = generator(images).float()

@@ -75,7 +75,8 @@ def train(
             for batch in shuffled_batches(indices, params.batch_size, generator, least):
                 part = world.share(len(batch))
                 own = batch[part]
-                pixels = crop_and_flip(data.pixels(own), generator, len(batch), part)
+                pixels = data.pixels(own).to(hardware.device)
+                pixels = crop_and_flip(pixels, generator, len(batch), part)
                 images = scaled(pixels, hardware.device)
                 with hardware.autocast():
                     logits = network(images)
