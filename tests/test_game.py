@@ -280,6 +280,35 @@ def test_our_recipe_is_its_described_loop(adversary, players, make_data, make_ga
     close(weights(outcome.discriminator), weights(discriminator))
 
 
+def test_batches_of_two_and_an_odd_number_of_retain_images_are_played(make_data, make_game):
+    """Must fail if a batch of one is shown: batch normalisation of a single pixel has no variance."""
+    data = make_data({"cat": 2, "dog": 1, "elephant": 2, "horse": 2})
+    plan = adversarial.play(data, make_game(batch_size=2), 0, 24, 2, 1)
+    assert {len(step.retain) for part in plan for step in part} == {2, 3}
+
+
+@pytest.mark.parametrize("adversary", ["members", "discriminator", "none"])
+def test_an_auditor_looks_only_if_it_is_to_be_deceived(
+    adversary, players, make_data, make_game, cpu, monkeypatch
+):
+    """Must fail if other games ask it in every step and throw it away, pay for its look, or lose a column."""
+    data = make_data({"cat": 6, "dog": 6, "elephant": 6, "horse": 6}, held_out=5)
+    asked, paid_for = [], []
+    look, length = Auditor.look, adversarial.length
+    monkeypatch.setattr(Auditor, "look", lambda *given: asked.append(1) or look(*given))
+    monkeypatch.setattr(
+        adversarial, "length", lambda *given: paid_for.append(given[-1]) or length(*given)
+    )
+    params = make_game(adversary=adversary, batch_size=8)
+    last = play("adversarial", players, data, params, cpu).epochs[-1]
+    expected = (1, 6 + 5) if adversary == "members" else (0, 0)
+    assert (len(asked), *paid_for) == expected
+    assert set(last) == {
+        "epoch", "retain_loss", "discriminator_loss", "generator_loss", "effective_classes",
+        "discriminator_accuracy", "generator_loss_swing",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("adversary", ["members", "discriminator"])
 def test_each_adversary_reaches_the_generator(adversary, players, make_data, make_game, cpu, rows):
     """Must fail if an adversary is named but sends no gradient, or `none` sends one."""

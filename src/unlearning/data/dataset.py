@@ -235,8 +235,8 @@ def shuffled_batches(
 
 
 def endless_batches(
-    indices: Int[Tensor, " K"], batch_size: int, generator: torch.Generator
+    indices: Int[Tensor, " K"], batch_size: int, generator: torch.Generator, least: int = 1
 ) -> Iterator[Int[Tensor, "_"]]:
     """Yield the batches of one epoch after another."""
     while True:
-        yield from shuffled_batches(indices, batch_size, generator)
+        yield from shuffled_batches(indices, batch_size, generator, least)

@@ -90,7 +90,8 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     for part in generator.learned_parts:
         part.requires_grad_()
     known = Known.of(data, run.seed)
-    steps = length(generator, params, run.budget, len(known.images))
+    looked_at = len(known.images) if params.adversary == "members" else 0
+    steps = length(generator, params, run.budget, looked_at)
     plan = play(data, params, run.seed, steps, known.members, known.unseen)
     optimizer = adam(generator, params)
     schedule = one_cycle(optimizer, steps)
@@ -135,10 +136,10 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     return edit_head(generator.requires_grad_().eval().cpu(), data.request.retired(data.classes))
 
 
-def length(generator: Classifier, params: GameParams, budget: int | float, known: int) -> int:
+def length(generator: Classifier, params: GameParams, budget: int | float, looked_at: int) -> int:
     """Return how many steps the budget of floating-point operations pays for, 24 at least.
 
-    `known`: the images that the auditor looks at once.
+    `looked_at`: the images that an auditor looks at once.
     """
     trained = training_flops(generator)
     asked = forward_flops(generator)
@@ -146,7 +147,7 @@ def length(generator: Classifier, params: GameParams, budget: int | float, known
     # The second half shows these besides, and asks the original about as many retain images as members.
     shown = params.batch_size + (of_members + of_unseen) / 2
     of_step = shown * trained + of_members / 2 * asked
-    return max(LEAST_STEPS, int((budget - known * asked) / of_step))
+    return max(LEAST_STEPS, int((budget - looked_at * asked) / of_step))
 
 
 def play(
@@ -158,7 +159,8 @@ def play(
     """
     generator = torch.Generator().manual_seed(seed)
     retain = data.select(role="retain", subset="train")
-    retain_batches = endless_batches(retain, params.batch_size, generator)
+    # At least 2: the generator normalises each batch by its own variance.
+    retain_batches = endless_batches(retain, params.batch_size, generator, least=2)
     of_members, of_unseen = _besides(params.batch_size)
     member_batches = endless_batches(torch.arange(members), of_members, generator)
     unseen_batches = endless_batches(members + torch.arange(unseen), of_unseen, generator)

@@ -18,10 +18,10 @@ from unlearning.settings.game import GameParams
 
 
 class Adversaries:
-    """Both see what the generator makes of `known` images, in so many steps; `adversary` says whom to deceive.
+    """They see what the generator makes of `known` images, in so many steps; `adversary` says whom to deceive.
 
     The discriminator learns in any case, and keeps the article's score. It takes for real what the original
-    answers to retain images.
+    answers to retain images. There is an auditor only if it is the one to deceive.
     """
 
     def __init__(
@@ -37,12 +37,12 @@ class Adversaries:
         self._adversary = params.adversary
         device = run.hardware.device
         self._original = copy.deepcopy(original).to(device).eval()
-        self._auditor = Auditor(
-            (ODDS,) if data.request.images else DEEP,
-            members=known.members,
-            unseen=known.unseen,
-            device=device,
-        )
+        self._auditor = None
+        if params.adversary == "members":
+            views = (ODDS,) if data.request.images else DEEP
+            self._auditor = Auditor(
+                views, members=known.members, unseen=known.unseen, device=device
+            )
         self.discriminator = copy.deepcopy(run.players.discriminator).to(device).train()
         self._optimizer = adam(self.discriminator, params)
         self._schedule = one_cycle(self._optimizer, steps)
@@ -50,12 +50,12 @@ class Adversaries:
     @property
     def parts(self) -> Parts:
         """Return what has a state, by the name under which a game keeps it."""
-        return {
-            "auditor": self._auditor,
+        parts: Parts = {
             "discriminator": self.discriminator,
             "discriminator_optimizer": self._optimizer,
             "discriminator_schedule": self._schedule,
         }
+        return {**parts, "auditor": self._auditor} if self._auditor else parts
 
     def meet(
         self,
@@ -70,19 +70,20 @@ class Adversaries:
         is when somebody looks for members afterwards.
         """
         generator.eval()
-        if not self._auditor.has_looked:
+        if self._auditor and not self._auditor.has_looked:
             self._auditor.look(generator, self._data, self._known, self._hardware)
         pixels = self._data.pixels(self._known.images[places])
         with self._hardware.autocast():
             found = generator.look(scaled(pixels, self._hardware.device), DEEP)
-        views = self._auditor.seen(found, self._known.labels[places])
-        loss = self._auditor.advantage(views, places.to(self._hardware.device))
         of_members = found[LOGITS][places < self._known.members]
         self._train_discriminator(of_members.detach(), retain_images[: len(of_members)], monitor)
-        if self._adversary == "discriminator":
+        if self._auditor:
+            views = self._auditor.seen(found, self._known.labels[places])
+            loss = self._auditor.advantage(views, places.to(self._hardware.device))
+        elif self._adversary == "discriminator":
             loss = generator_loss(self.discriminator(of_members))
-        elif self._adversary == "none":
-            loss = loss.new_zeros(())
+        else:
+            loss = of_members.new_zeros(())
         monitor.losses(generator_loss=loss)
         return loss
 
