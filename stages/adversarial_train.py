@@ -49,8 +49,7 @@ def main() -> None:
         with run.work:
             unlearned = methods.load(params.recipe).unlearn(original, images, params, run)
         last = run.rows[-1]
-        met_discriminator = params.recipe == "article" or params.adversary == "discriminator"
-        trouble = warning(last, met_discriminator=met_discriminator)
+        trouble = warning(last, params)
         ratio = run.work.flops / retraining
 
         if trouble != GameWarning.NONE:

@@ -225,7 +225,8 @@ def test_changed_weights_make_the_original_again(tmp_path, monkeypatch):
 
 
 def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu):
-    """Must fail if a role or subset is miscounted, or time does not follow passes over speed."""
+    """Must fail if a role or subset is miscounted, time does not follow passes over speed, or `cost` is the
+    article's length."""
     photographs(tmp_path / "photos", count=20)
     monkeypatch.chdir(tmp_path)
     project(tmp_path, cost=0.5, original__epochs=10, retrain__seeds=[1, 2, 3], batch_size=2)
@@ -251,18 +252,23 @@ def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu
     )
     found = forecast.forecast(params, counts, cpu, speed_of=lambda *_: 50.0)
     assert found.seconds["retrained models"] == pytest.approx(3 * 240 / 50 / forecast.AT_ONCE)
+    printed = params.model_copy(update={"recipe": "article", "epochs": 3})
+    found = forecast.forecast(printed, counts, cpu, speed_of=lambda *_: 50.0)
+    assert found.seconds["game"] == pytest.approx(forecast.GAME_BY_CLOCK * 3 * 12 / 50)
 
 
 @pytest.mark.parametrize(
     ("references", "line"), [([], "no retrained model"), ([1], "whether anything contradicts")]
 )
 def test_too_few_references_are_told_beforehand(references, line, tmp_path, monkeypatch):
-    """Must fail if a person learns after an hour that there will be no verdict."""
+    """Must fail if a person learns after an hour that there will be no verdict, or misses an unused auditor."""
     project(tmp_path, retrain__seeds=references)
     params = load_params(tmp_path / "params.yaml")
     images = {"forget": {"train": 200}, "unseen": {"validation": 3, "test": 200}}
     found = forecast.not_measured(params, images)
     assert [line in found[0], "plays without it" in found[1], len(found)] == [True, True, 2]
+    for unused in ({"adversary": "none"}, {"recipe": "article"}):
+        assert len(forecast.not_measured(params.model_copy(update=unused), images)) == 1
 
 
 def test_speed_is_measured_on_the_network_that_will_be_trained(make_network, cpu, monkeypatch):

@@ -516,15 +516,18 @@ def test_one_bad_step_is_enough_to_stop(value):
         (1.0, 1.0, "won outright and collapsed"),
     ],
 )
-def test_troubles_are_told_in_a_word(told_apart, classes, found):
+def test_troubles_are_told_in_a_word(told_apart, classes, found, make_game):
     """Must fail if a bound moves, or a game without trouble is warned of."""
     last = {"discriminator_accuracy": told_apart, "effective_classes": classes}
-    assert warning(last, met_discriminator=True) == found
+    assert warning(last, make_game(recipe="article")) == found
+    assert warning(last, make_game(adversary="discriminator")) == found
 
 
-def test_a_discriminator_that_nobody_had_to_deceive_has_not_won():
+@pytest.mark.parametrize("adversary", ["members", "none"])
+def test_a_discriminator_that_nobody_had_to_deceive_has_not_won(adversary, make_game):
     """Must fail if the default game is warned of a player who only keeps the score."""
+    params = make_game(adversary=adversary)
     last = {"discriminator_accuracy": 1.0, "effective_classes": 4.0}
-    assert warning(last, met_discriminator=False) == "none"
+    assert warning(last, params) == "none"
     collapsed = last | {"effective_classes": 1.0}
-    assert warning(collapsed, met_discriminator=False) == "generator collapsed"
+    assert warning(collapsed, params) == "generator collapsed"

@@ -16,6 +16,7 @@ from unlearning.check.possible import trained_on
 from unlearning.data import SUBSETS, split
 from unlearning.data.dataset import scaled
 from unlearning.methods.shared import cost
+from unlearning.methods.shared.game import opponent
 from unlearning.methods.shared.members import LEAST_ROWS
 from unlearning.models import build
 from unlearning.models.classifier import Classifier
@@ -33,7 +34,8 @@ TIMED_SECONDS, WARM_UP_STEPS = 2.0, 2
 DECODED_A_SECOND = 300
 # An image forward costs a third of one forward and backward.
 FORWARD = 1 / 3
-# Small batches and the auditor: a game takes more of the clock than of arithmetic (ResNet-18 1.4 to 1.6).
+# Small batches and the adversaries: a game takes more of the clock than of arithmetic (ResNet-18 1.4 to 1.6;
+# the article's 1.8 to 2.5 times a training's for an image of its generator).
 GAME_BY_CLOCK = 1.6
 # Retrained at once, each on its share of the cores, models are over so much sooner (two cores; docs/scale.md).
 AT_ONCE = 1.2
@@ -84,8 +86,6 @@ def forecast(
         trainings, passes * trainings, size, hardware, params.distributed.processes
     ):
         all_retrained /= AT_ONCE
-    if params.recipe == "article":
-        game = params.epochs * sizes.forget / speed
     models = 2 + retrained + controls + len(params.retrain.weights)
     looked_at = sum(
         min(images[role][subset], MOST_IMAGES)
@@ -185,7 +185,7 @@ def not_measured(params: Params, images: dict[str, dict[str, int]]) -> list[str]
                 f"membership_tpr.{name}: {rate:.0%} of false positives takes {least} such test images, there "
                 f"are {unseen['test']}"
             )
-    if params.recipe == "adversarial" and min(forget, unseen["validation"]) < LEAST_ROWS:
+    if opponent(params) == "members" and min(forget, unseen["validation"]) < LEAST_ROWS:
         lines.append(
             f"the game's auditor: it takes {LEAST_ROWS} forget images trained on and {LEAST_ROWS} like them to "
             f"validate, there are {forget} and {unseen['validation']}: the game plays without it"

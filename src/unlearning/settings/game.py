@@ -14,6 +14,8 @@ from unlearning.settings.types import (
     ShareOrAuto,
 )
 
+Adversary = Literal["members", "discriminator", "none"]
+
 
 class GameParams(Section):
     """The knobs of the adversarial game; they stand at the top level of params.yaml."""
@@ -28,5 +30,5 @@ class GameParams(Section):
     weight_decay: NonNegative
     beta1: Annotated[Number, Field(ge=0, lt=1)]
     beta2: Annotated[Number, Field(ge=0, lt=1)]
-    adversary: Literal["members", "discriminator", "none"]
+    adversary: Adversary
     adversary_weight: NonNegative

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import assert_never
 
 from unlearning.methods.shared.words import Cost
 from unlearning.settings.game import GameParams
@@ -32,11 +33,21 @@ def retraining(training_flops: float, sizes: Sizes, recipe: Recipe) -> float:
 
 
 def passes(game: GameParams, sizes: Sizes, recipe: Recipe) -> float:
-    """Return for how many images forward and backward our game may spend, 24 steps at least.
+    """Return how many images a game sends forward and backward, or may spend as much as that on.
 
-    `cost` is the share of one retraining's; `auto` takes a smaller one of a longer retraining: of 50,000 image
-    passes 15 %, of a million 3 %. Beyond 2.3 million the game grows no more.
+    The article's shows the generator its forget images in each epoch, and no retain image. Of ours `cost` is
+    the share of one retraining's, 24 steps at least; `auto` takes a smaller one of a longer retraining: of
+    50,000 image passes 15 %, of a million 3 %. Beyond 2.3 million the game grows no more.
     """
+    match game.recipe:
+        case "article":
+            return float(game.epochs * sizes.forget)
+        case "adversarial":
+            return _ours(game, sizes, recipe)
+    assert_never(game.recipe)
+
+
+def _ours(game: GameParams, sizes: Sizes, recipe: Recipe) -> float:
     retrained = sizes.retain * recipe.epochs
     if game.cost == AUTO:
         asked = min(OF_ROOT * math.sqrt(retrained), MOST_PASSES, MOST_SHARE * retrained)
@@ -52,12 +63,7 @@ def assess(cost_ratio: float) -> Cost:
 
 def remark(game: GameParams, sizes: Sizes, recipe: Recipe) -> str | None:
     """Return one line where the game will cost as much as retraining or more, else None."""
-    retrained = sizes.retain * recipe.epochs
-    if game.recipe == "article":
-        # It shows the generator no retain image.
-        played: int | float = game.epochs * sizes.forget
-    else:
-        played = passes(game, sizes, recipe)
+    retrained, played = sizes.retain * recipe.epochs, passes(game, sizes, recipe)
     if played < retrained:
         return None
     return (

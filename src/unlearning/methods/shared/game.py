@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import assert_never
 
 import torch
 from jaxtyping import Float, Int
@@ -18,7 +19,7 @@ from unlearning.methods.shared.words import GameWarning
 from unlearning.models import weights
 from unlearning.models.classifier import Classifier
 from unlearning.models.discriminator import Discriminator, load_discriminator
-from unlearning.settings.game import GameParams
+from unlearning.settings.game import Adversary, GameParams
 
 # Bounds of the warnings (A20), ours.
 WON_OUTRIGHT = 0.98  # share of outputs that the discriminator tells apart in the last epoch
@@ -168,12 +169,25 @@ def effective_classes(predictions: Int[Tensor, " N"], class_count: int) -> float
     return torch.special.entr(shares).sum().exp().item()
 
 
-def warning(last: dict[str, int | float], *, met_discriminator: bool) -> GameWarning:
+def opponent(params: GameParams) -> Adversary:
+    """Return whom the generator must deceive."""
+    match params.recipe:
+        case "article":
+            return "discriminator"
+        case "adversarial":
+            return params.adversary
+    assert_never(params.recipe)
+
+
+def warning(last: dict[str, int | float], params: GameParams) -> GameWarning:
     """Return what went wrong by the last epoch, if anything did.
 
-    A discriminator whom the generator did not have to deceive (`met_discriminator`) has won nothing.
+    A discriminator whom the generator did not have to deceive has won nothing.
     """
-    won = met_discriminator and last.get("discriminator_accuracy", 0) >= WON_OUTRIGHT
+    won = (
+        opponent(params) == "discriminator"
+        and last.get("discriminator_accuracy", 0) >= WON_OUTRIGHT
+    )
     collapsed = last.get("effective_classes", COLLAPSED) < COLLAPSED
     if won and collapsed:
         return GameWarning.WON_AND_COLLAPSED
