@@ -105,8 +105,8 @@ def _read(params: DataParams, file: Path) -> pd.DataFrame:
     """Return the table with every cell as text. Raises: UserError."""
     try:
         if file.suffix.lower() in (".parquet", ".pq"):
-            # Not by pandas' own types: a label 7 must not become 7.0 because another is missing.
-            table = pd.read_parquet(file).astype(object)
+            # Not by NumPy's types: a label 7 must not become 7.0 because another is missing.
+            table = pd.read_parquet(file, dtype_backend="numpy_nullable").astype(object)
             return table.where(table.notna(), "").map(str)
         return pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except ImportError:
