@@ -1,5 +1,6 @@
 """Images are packed whole, in order and in little memory, or not at all; drawn ones are seeded."""
 
+import errno
 import hashlib
 import json
 import os
@@ -125,6 +126,36 @@ def test_a_refusal_leaves_the_last_good_files(tmp_path, broken, changes, said):
     with pytest.raises(UserError, match=said.replace("(", r"\(")):
         pack(root, tmp_path / "data", **changes)
     assert contents(tmp_path / "data") == before
+
+
+@pytest.mark.parametrize("files", [0, 1, 2])
+def test_a_disk_that_is_full_at_the_end_leaves_the_last_good_files(tmp_path, monkeypatch, files):
+    """Must fail if a table takes its place before the last shard, or another table, is on the disk."""
+    root = photos(tmp_path / "photos")
+    pack(root, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    photos(root, per_class=6)
+
+    fitting, fsync = iter(range(files)), os.fsync
+
+    def full(file: int) -> None:
+        if next(fitting, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match="images cannot be written: No space left"):
+        pack(root, tmp_path / "out")
+    assert contents(tmp_path / "out") == before
+
+
+def test_each_pass_over_all_files_tells_how_far_it_is(tmp_path, monkeypatch):
+    """Must fail if headers are looked at in silence, for minutes where files are many or far away."""
+    told = []
+    bar = packing.bar
+    monkeypatch.setattr(packing, "bar", lambda *given: told.append(given[1:]) or bar(*given))
+    pack(photos(tmp_path / "photos"), tmp_path / "out")
+    assert told == [(8, "files looked at for deep greyscale"), (8, "images decoded")]
 
 
 def test_any_file_name_comes_back(tmp_path):

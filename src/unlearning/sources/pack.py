@@ -7,6 +7,7 @@ some hundred bytes per image for its name and its digest.
 import csv
 import hashlib
 import io
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -140,9 +141,10 @@ def pack(listed: Sequence[Listed], root: Path, params: DataParams, out: Path) ->
     is_split = any(image.subset for image in listed)
     reading = cores.each(partial(_read, size=size, depth=depth), jobs, chunk)
     with (
-        shards.writer(out / "images", size) as images,
+        # They end in reverse: tables and shards are whole and on the disk before the first takes its place.
         atomic(out / "samples.csv") as samples_file,
         atomic(out / "skipped.csv") as skipped_file,
+        shards.writer(out / "images", size) as images,
         _table(samples_file, COLUMNS + ["subset"] * is_split + ["depth"] * len(rule)) as add_sample,
         _table(skipped_file, ["path", "reason"]) as add_skipped,
         closing(reading),
@@ -181,7 +183,8 @@ def _depth(files: list[Path]) -> Depth:
     """Return which values are black and white in all deep greyscale; of other files the header is read."""
     found = cores.each(span, files, chunk=256)
     with closing(found):
-        return Depth.of(each for each in found if each is not None)
+        spans = list(bar(found, len(files), "files looked at for deep greyscale"))
+    return Depth.of(each for each in spans if each is not None)
 
 
 def _refuse_empty_classes(tally: Tally, params: DataParams) -> None:
@@ -238,3 +241,5 @@ def _table(path: Path, columns: list[str]) -> Iterator[Callable[[list[Any]], Any
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow(columns)
         yield writer.writerow
+        file.flush()
+        os.fsync(file.fileno())
