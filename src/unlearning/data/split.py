@@ -7,13 +7,16 @@ A distinct image that stands under several classes is counted for the smallest o
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from unlearning.base.errors import UserError
 from unlearning.data import SUBSETS
 from unlearning.settings.split import SplitParams
+
+# Of a picture that the source gives to several subsets training has it: what was seen tests nothing.
+BY_RANK = (*SUBSETS, "")
 
 
 def subsets(samples: pd.DataFrame, split: SplitParams) -> pd.DataFrame:
@@ -26,19 +29,44 @@ def subsets(samples: pd.DataFrame, split: SplitParams) -> pd.DataFrame:
 
     Raises: UserError if a class has too few images, or no image of a subset that the source gives to others.
     """
+    distinct = _distinct(samples)
+    _require_enough(samples["class"].value_counts(), distinct["owner"].value_counts())
+    distinct["order"] = [_hash(split.seed, pixels) for pixels in distinct.index]
+    subset_of: dict[str, str] = {}
+    missing = missing_subsets(distinct["given"].unique())
+    # Images with copies come last and so train, unless there are few others: an image that counts
+    # twice would weigh double in a test.
+    for name, images in distinct.sort_values(["copies", "order"]).groupby("owner"):
+        subset_of |= _of_class(name, images, split, missing)
+    assigned = pd.DataFrame({"id": samples["id"], "subset": samples["pixels"].map(subset_of)})
+    return assigned.sort_values("id", ignore_index=True)
+
+
+def _distinct(samples: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per distinct image, by its pixels: owner (class), given (subset or ""), copies (whether)."""
     files = samples["class"].value_counts()
     smallest_first = sorted(files.index, key=lambda name: (files[name], name))
-    place = {name: place for place, name in enumerate(smallest_first)}
-    distinct = (
-        samples.assign(given=_given(samples), place=samples["class"].map(place))
-        .groupby("pixels")
-        # Of a picture that the source gives to several subsets training has it: what was seen tests nothing.
-        .agg(place=("place", "min"), copies=("id", "size"), given=("given", _first_subset))
+    given = samples["subset"] if "subset" in samples else pd.Series("", samples.index)
+    # As numbers: grouping by words calls Python for each image.
+    ranked = {
+        "place": samples["class"].map({name: place for place, name in enumerate(smallest_first)}),
+        "given": given.map({name: rank for rank, name in enumerate(BY_RANK)}),
+    }
+    found = samples.assign(**ranked).groupby("pixels")[["place", "given"]]
+    first, copies = found.min(), found.size().gt(1)
+    return pd.DataFrame(
+        {
+            "owner": [smallest_first[place] for place in first["place"]],
+            "given": [BY_RANK[rank] for rank in first["given"]],
+            "copies": copies,
+        },
+        first.index,
     )
-    distinct["owner"] = [smallest_first[each] for each in distinct["place"]]
-    owned = distinct["owner"].value_counts()
+
+
+def _require_enough(files: pd.Series, distinct: pd.Series) -> None:
     for name in sorted(files.index):
-        count = int(owned.get(name, 0))
+        count = int(distinct.get(name, 0))
         if count < len(SUBSETS):
             more = files[name] - count
             shared = (
@@ -50,27 +78,21 @@ def subsets(samples: pd.DataFrame, split: SplitParams) -> pd.DataFrame:
                 "class out by data.classes"
             )
 
-    distinct["order"] = [_hash(split.seed, pixels) for pixels in distinct.index]
-    # Images with copies come last and so train, unless there are few others: an image that counts
-    # twice would weigh double in a test.
-    distinct["copies"] = distinct["copies"].gt(1)
-    subset_of: dict[str, str] = {}
-    missing = missing_subsets(distinct["given"].unique())
-    for name, images in distinct.sort_values(["copies", "order"]).groupby("owner"):
-        cut = images[images["given"].isin(("", "train"))]
-        sizes = subset_sizes(len(cut), split, missing)
-        chosen = [name for name in ("test", "validation", "train") for _ in range(sizes[name])]
-        subset_of |= (
-            dict(zip(cut.index, chosen, strict=True)) | images["given"].drop(cut.index).to_dict()
+
+def _of_class(
+    name: Hashable, images: pd.DataFrame, split: SplitParams, missing: Sequence[str]
+) -> dict[str, str]:
+    """Return the subset of each of a class's images, which come in the order that they are cut in."""
+    cut = images[images["given"].isin(("", "train"))]
+    sizes = subset_sizes(len(cut), split, missing)
+    chosen = [subset for subset in ("test", "validation", "train") for _ in range(sizes[subset])]
+    found = dict(zip(cut.index, chosen, strict=True)) | images["given"].drop(cut.index).to_dict()
+    if lacking := [subset for subset in SUBSETS if subset not in found.values()]:
+        raise UserError(
+            f"params.yaml: data.path gives class {name!r} no {lacking[0]} image that is no other's copy: "
+            "each class needs one, or no class has one, and split cuts them from the training images"
         )
-        held = {subset_of[pixels] for pixels in images.index}
-        if lacking := [subset for subset in SUBSETS if subset not in held]:
-            raise UserError(
-                f"params.yaml: data.path gives class {name!r} no {lacking[0]} image that is no other's copy: "
-                "each class needs one, or no class has one, and split cuts them from the training images"
-            )
-    assigned = pd.DataFrame({"id": samples["id"], "subset": samples["pixels"].map(subset_of)})
-    return assigned.sort_values("id", ignore_index=True)
+    return found
 
 
 def missing_subsets(given: Iterable[str]) -> tuple[str, ...]:
@@ -115,15 +137,6 @@ def training_images(
         name: subset_sizes(given.get("", 0) + given.get("train", 0), split, missing)["train"]
         for name, given in class_counts.items()
     }
-
-
-def _given(samples: pd.DataFrame) -> pd.Series:
-    """Return the subset that the source gives to each image, "" where it gives none."""
-    return samples["subset"] if "subset" in samples else pd.Series("", samples.index)
-
-
-def _first_subset(given: pd.Series) -> str:
-    return min(given, key=("train", "validation", "test", "").index)
 
 
 def _hash(seed: int, pixels: str) -> str:
