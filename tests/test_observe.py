@@ -47,6 +47,18 @@ def test_a_sample_holds_all_test_images_and_as_many_training_images_per_class(
     assert capped.forget_labels == (2,)
 
 
+def test_of_very_many_classes_no_more_training_images_are_audited(make_data, monkeypatch):
+    """Must fail if images of a role are capped by class alone, or those left are of the first classes."""
+    data = make_data({"cat": 8, "dog": 8, "elephant": 8, "horse": 8})
+    monkeypatch.setattr(views, "MOST_IMAGES", 6)
+    monkeypatch.setattr(views, "RETAIN_TRAINING_IMAGES", 4)
+    found = sample(data)
+    counts = {
+        role: found.labels[found.rows(role, "train")].tolist() for role in ("forget", "retain")
+    }
+    assert counts == {"forget": [2] * 6, "retain": [0, 0, 1, 1, 3, 3]}
+
+
 def test_of_very_many_images_a_spread_share_is_audited(data, trained, cpu, monkeypatch):
     """Must fail if the audit's work grows with the data, or the share is the first images."""
     monkeypatch.setattr(views, "MOST_IMAGES", 3)

@@ -22,25 +22,27 @@ SSIM_PAIRS = 64
 def sample(data: Dataset) -> Sample:
     """Return the audited images: test images, up to 200 training images to forget per class, 50 to retain.
 
-    All test images, of very many 10,000 of a role, evenly spread; in the data set's order; none that was
-    withdrawn. Of earlier requests test images of their classes, and up to 200 training images of a request for
+    All test images. Of very many, test or training, 10,000 of a role, evenly spread; in the data set's order;
+    none that was withdrawn. Of earlier requests test images of their classes, and up to 200 training images of a request for
     single ones.
     """
     audited = ("forget", "retain")
-    unseen = _some(data.unseen("test"))
-    chosen = [unseen, *(_some(data.select(role=role, subset="test")) for role in audited)]
+    unseen = _some(data.unseen("test"), MOST_IMAGES)
+    chosen = [
+        unseen,
+        *(_some(data.select(role=role, subset="test"), MOST_IMAGES) for role in audited),
+    ]
     for role, most in (("forget", FORGET_TRAINING_IMAGES), ("retain", RETAIN_TRAINING_IMAGES)):
         train = data.select(role=role, subset="train")
-        for label in range(len(data.classes)):
-            of_class = train[data.labels[train] == label]
-            chosen.append(of_class[spread_evenly(len(of_class), min(len(of_class), most))])
+        by_class = [train[data.labels[train] == label] for label in range(len(data.classes))]
+        chosen.append(_some(torch.cat([_some(each, most) for each in by_class]), MOST_IMAGES))
     earlier = np.zeros(len(data.labels), dtype=int) if data.earlier is None else data.earlier
     for number, request in enumerate(data.request.earlier, start=1):
         is_tested = (earlier == number) & (data.subsets == ("test" if request.classes else "train"))
         if request.classes:  # not what was withdrawn with them from other classes
             is_tested &= np.isin(data.labels.numpy(), request.labels(data.classes))
         tested = torch.from_numpy(np.flatnonzero(is_tested))
-        chosen.append(tested[spread_evenly(len(tested), min(len(tested), FORGET_TRAINING_IMAGES))])
+        chosen.append(_some(tested, FORGET_TRAINING_IMAGES))
     indices = torch.cat(chosen).unique().numpy()  # in order
     return Sample(
         indices,
@@ -61,7 +63,10 @@ def observe(model: Classifier, data: Dataset, sample: Sample, hardware: Hardware
     found = forward(model, data, indices, hardware, LAYERS)
     logits = found.pop(LOGITS)
     hits = np.zeros(len(data.labels), dtype=bool)
-    train = {role: _some(data.select(role=role, subset="train")) for role in ("forget", "retain")}
+    train = {
+        role: _some(data.select(role=role, subset="train"), MOST_IMAGES)
+        for role in ("forget", "retain")
+    }
     asked = torch.cat(list(train.values()))
     others = asked[~torch.isin(asked, indices)].sort().values
     for known, rows in (
@@ -102,9 +107,9 @@ def structural_similarity(data: Dataset, label: int) -> float:
     return values.item()
 
 
-def _some(indices: torch.Tensor) -> torch.Tensor:
-    """Return the images, of very many 10,000, evenly spread."""
-    return indices[spread_evenly(len(indices), min(len(indices), MOST_IMAGES))]
+def _some(indices: torch.Tensor, most: int) -> torch.Tensor:
+    """Return the images, of more than `most` so many, evenly spread."""
+    return indices[spread_evenly(len(indices), min(len(indices), most))]
 
 
 def _spread(indices: torch.Tensor, count: int) -> torch.Tensor:
