@@ -20,7 +20,7 @@ from stages import (
     split_dataset,
     train_original,
 )
-from unlearning.base import cores, shards
+from unlearning.base import cores, progress, shards
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table
 from unlearning.base.shards import Shards
@@ -182,6 +182,26 @@ def test_the_nearest_of_many_is_found_whatever_is_compared_at_once(monkeypatch):
         assert distances.tolist() == [min(row) for row in bits]
     assert places[7] == 2
     assert distances[7] == copies.HASH_WORDS
+    assert [len(each) for each in copies.nearest(originals, others[:0])] == [0, 0]
+
+
+def test_pairs_are_compared_by_several_processes_as_by_one_and_told(monkeypatch):
+    """Must fail if the order of parts is lost, one core does it all, or nobody hears how far it is."""
+    random = np.random.default_rng(0)
+    originals, others = (
+        random.integers(0, 2**64, (n, copies.HASH_WORDS), dtype=np.uint64) for n in (13, 50)
+    )
+    alone = copies.nearest(originals, others)
+    monkeypatch.setattr(cores, "available", lambda: 2)
+    monkeypatch.setattr(copies, "PAIRS_AT_ONCE", 13 * 4)
+    monkeypatch.setattr(copies, "PARTS_AT_ONCE", 2)
+    servers, server = [], cores._server
+    monkeypatch.setattr(cores, "_server", lambda work: servers.append(work) or server(work))
+    told: list[progress.Done] = []
+    monkeypatch.setattr(progress, "_listener", told.append)
+    assert np.array_equal(copies.nearest(originals, others), alone)
+    assert len(servers) == 1
+    assert [done.more for done in told] == [4] * 12 + [2]
 
 
 def test_samples_and_images_of_different_runs_are_refused():
@@ -295,7 +315,7 @@ def test_the_hash_sees_both_directions():
     """Must fail if rows or columns are left out, or compared twice."""
     ramp = np.broadcast_to(np.arange(0, 256, 4, dtype=np.uint8)[:, None, None], (SIDE, SIDE, 3))
     images = np.stack([ramp, ramp.transpose(1, 0, 2)])
-    bits = np.unpackbits(copies.hashes(images, [0, 1]).view(np.uint8), axis=1)
+    bits = np.unpackbits(copies.hashes(images, [(0, False), (1, False)]).view(np.uint8), axis=1)
     neighbours = bits[:, copies.FREQUENCIES**2 :][:, : 2 * copies.NEIGHBOURS**2]
     along, across = np.split(neighbours, 2, axis=1)
     assert along.mean(axis=1).tolist() == [0, 1]
@@ -309,10 +329,11 @@ def test_many_are_hashed_by_several_processes_as_by_one(tmp_path, monkeypatch):
         for number, image in enumerate(images):
             out.add(image.tobytes(), f"{number:064x}")
     rows = [7, 0, 9, 3, 1, 1, 8]
-    alone = [copies.hashes(images, rows, mirror) for mirror in (False, True)]
-    assert (alone[0] != alone[1]).any()
+    views = [(row, mirror) for row in rows for mirror in (False, True)]
+    alone = copies.hashes(images, views)
+    assert (alone[::2] != alone[1::2]).any()
 
     monkeypatch.setattr(cores, "available", lambda: 2)
     monkeypatch.setattr(copies, "HASHED_AT_ONCE", 2)
-    together = [copies.hashes(Shards(tmp_path / "images"), rows, m) for m in (False, True)]
+    together = copies.hashes(Shards(tmp_path / "images"), views)
     assert np.array_equal(alone, together)

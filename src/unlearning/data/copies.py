@@ -13,20 +13,20 @@ from functools import partial
 import imagehash
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, UInt64
+from jaxtyping import Bool, Int, UInt64
 from PIL import Image
 
 from unlearning.base import cores
 from unlearning.base.errors import UserError
-from unlearning.base.progress import bar
+from unlearning.base.progress import bar, meter
 from unlearning.base.shards import Images
 from unlearning.settings.forget import ForgetParams
 
 FREQUENCIES, NEIGHBOURS = 12, 8  # a side: 144 bits, and twice 64
 HASH_WORDS = -(-(FREQUENCIES**2 + 2 * NEIGHBOURS**2) // 64)  # of 64 bits
 MOST_BITS = 56  # that may differ between a picture and its near copy
-# Compared at once: 16 MB, whatever the number of images.
-PAIRS_AT_ONCE = 2**20
+# Compared at once: 16 MB, whatever the number of images. Parts by one process at a time: a second of work.
+PAIRS_AT_ONCE, PARTS_AT_ONCE = 2**20, 64
 # By one process at a time: about a second of work, and fewer are not worth a second process.
 HASHED_AT_ONCE = 4096
 
@@ -96,11 +96,9 @@ def _near(kept: pd.DataFrame, originals: pd.DataFrame, images: Images) -> pd.Dat
         return kept[:0].assign(place=0, bits=0, kind=NEAR)
     distinct = kept.drop_duplicates("pixels")
     # A mirrored copy: of an image to forget the mirror image is hashed too.
-    plain, mirrored = (
-        hashes(images, originals["row"].tolist(), mirror) for mirror in (False, True)
-    )
-    others = hashes(images, distinct["row"].tolist())
-    places, bits = nearest(np.concatenate([plain, mirrored]), others)
+    views = [(row, mirror) for mirror in (False, True) for row in originals["row"].tolist()]
+    hashed = hashes(images, views + [(row, False) for row in distinct["row"].tolist()])
+    places, bits = nearest(hashed[: len(views)], hashed[len(views) :])
     table = pd.DataFrame(
         {
             "pixels": distinct["pixels"].to_numpy(),
@@ -113,30 +111,39 @@ def _near(kept: pd.DataFrame, originals: pd.DataFrame, images: Images) -> pd.Dat
 
 
 def nearest(originals: Hashes, others: Hashes) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each of the others the first place of the closest original, and the bits that differ."""
-    places = np.zeros(len(others), dtype=np.int64)
-    bits = np.zeros(len(others), dtype=np.int64)
+    """Return for each of the others the first place of the closest original, and the bits that differ.
+
+    Of many pairs on all cores.
+    """
     at_once = max(1, PAIRS_AT_ONCE // len(originals))
-    for start in range(0, len(others), at_once):
-        part = slice(start, start + at_once)
-        distance = np.zeros((len(others[part]), len(originals)), dtype=np.uint16)
-        for mine, theirs in zip(others[part].T, originals.T, strict=True):
-            distance += np.bitwise_count(mine[:, None] ^ theirs[None])
-        places[part] = distance.argmin(axis=1)
-        bits[part] = distance.min(axis=1)
+    parts = [others[start : start + at_once] for start in range(0, len(others), at_once)]
+    compared = cores.each(partial(_nearest, originals=originals), parts, PARTS_AT_ONCE)
+    found = [np.empty((2, 0), dtype=np.int64)]
+    with closing(compared), meter(len(others), "images compared to find copies") as advance:
+        for part in compared:
+            found.append(part)
+            advance(part.shape[1])
+    places, bits = np.concatenate(found, axis=1)
     return places, bits
 
 
-def hashes(images: Images, rows: Sequence[int], mirror: bool = False) -> Hashes:
-    """Return the hashes of these images, or of their mirror images; of many on all cores."""
-    work = partial(_hash, images=images, mirror=mirror)
-    found = cores.each(work, rows, HASHED_AT_ONCE)
+def _nearest(others: Hashes, originals: Hashes) -> Int[np.ndarray, "2 K"]:
+    distance = np.zeros((len(others), len(originals)), dtype=np.uint16)
+    for mine, theirs in zip(others.T, originals.T, strict=True):
+        distance += np.bitwise_count(mine[:, None] ^ theirs[None])
+    return np.stack([distance.argmin(axis=1), distance.min(axis=1).astype(np.int64)])
+
+
+def hashes(images: Images, views: Sequence[tuple[int, bool]]) -> Hashes:
+    """Return the hash of each row of `images` named, of its mirror image where that is True; on all cores."""
+    found = cores.each(partial(_hash, images=images), views, HASHED_AT_ONCE)
     with closing(found):
-        hashed = b"".join(bar(found, len(rows), "images hashed to find copies"))
+        hashed = b"".join(bar(found, len(views), "images hashed to find copies"))
     return np.frombuffer(hashed, dtype=np.uint64).reshape(-1, HASH_WORDS)
 
 
-def _hash(row: int, images: Images, mirror: bool) -> bytes:
+def _hash(view: tuple[int, bool], images: Images) -> bytes:
+    row, mirror = view
     picture = Image.fromarray(images[row][:, ::-1] if mirror else images[row])
     parts = (
         imagehash.phash(picture, FREQUENCIES),
