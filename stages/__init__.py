@@ -1,7 +1,7 @@
 """One script per stage of dvc.yaml.
 
-Ctrl-C ends a stage in one line also before `unlearning.stage.run` is reached: importing PyTorch takes seconds.
-Nothing is imported before that but sys, so that it holds from the first milliseconds on.
+Ctrl-C ends a stage in one line also before `unlearning.base.stage.run` is reached: importing PyTorch takes
+seconds. Nothing is imported before that but sys, so that it holds from the first milliseconds on.
 """
 
 import sys
