@@ -1,7 +1,10 @@
 """requirements.lock belongs to pyproject.toml: `make setup` installs the one, people edit the other."""
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 
 import pytest
 from packaging.requirements import Requirement
@@ -63,3 +66,31 @@ def test_the_lock_is_not_older_than_the_dependencies():
 def test_a_lock_that_does_not_belong_to_the_project_is_found_out(project, lock, fault):
     """Must fail if any of the rules above is dropped."""
     assert any(each.startswith(fault) for each in faults(project, lock))
+
+
+def imported(*folders: str) -> set[str]:
+    """Return the distributions whose packages the Python files of these folders import."""
+    names: set[str] = set()
+    for folder in folders:
+        for file in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    names |= {alias.name for alias in node.names}
+                elif isinstance(node, ast.ImportFrom):
+                    names.add(node.module or "")
+    owners = packages_distributions()
+    packages = {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names)
+    # What no distribution brings are the project's own scripts and tests.
+    return {canonicalize_name(owner) for name in packages for owner in owners.get(name, [])}
+
+
+@pytest.mark.parametrize("folders", [("src", "stages", "benchmark"), ("tests",)])
+def test_what_is_imported_is_asked_for(folders):
+    """Must fail if a package that comes only with another is imported: the other may drop it, or change it."""
+    project = tomllib.loads(PROJECT)["project"]
+    asked = [*project["dependencies"], project["name"]]
+    for extra, requirements in project["optional-dependencies"].items():
+        asked += requirements if extra != "dev" or folders == ("tests",) else []
+    assert (
+        imported(*folders) - {canonicalize_name(Requirement(text).name) for text in asked} == set()
+    )
