@@ -14,6 +14,7 @@ from test_methods import NAMES
 
 from unlearning.base import resume
 from unlearning.base.errors import UserError
+from unlearning.base.fingerprint import sha256
 from unlearning.base.hardware import Hardware
 from unlearning.base.resume import Checkpoint, scratch_folder
 from unlearning.base.stage import alone
@@ -195,6 +196,15 @@ def test_a_checkpoint_belongs_to_its_hardware_but_the_fingerprint_does_not(proje
         pass
     assert after.folder != before.folder
     assert after.fingerprint == before.fingerprint
+
+
+def test_a_session_reads_each_input_once(project, cpu, monkeypatch):
+    """Must fail if each of the fingerprints hashes all images anew: minutes of a large set."""
+    read: list[str] = []
+    monkeypatch.setattr(resume, "sha256", lambda path: read.append(str(path)) or sha256(path))
+    with resume.session("train", cpu):
+        pass
+    assert sorted(read) == ["images/a", "src/room/code.py"]
 
 
 def test_what_nobody_took_up_for_a_week_is_removed(project, cpu):

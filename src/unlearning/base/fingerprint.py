@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -10,20 +11,31 @@ CODE = ("src/", "stages/")
 CACHE = "__pycache__"
 
 
-def of_stage(name: str, root: Path = Path(), leave_out: tuple[str, ...] = ()) -> str:
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, as hex. Raises: OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def of_stage(
+    name: str,
+    root: Path = Path(),
+    leave_out: tuple[str, ...] = (),
+    hashed: Callable[[Path], str] = sha256,
+) -> str:
     """Return the SHA-256 over the stage's declared deps and the values of its declared params, as hex.
 
     Deps whose path, and params whose key, begins with one of `leave_out` do not count: without `CODE` it says
     what a result was made from, whatever the program looked like. Names and contents count, times and places do
     not: the same inputs have the same fingerprint on every machine. A params file that is declared whole and
-    deps with templates are not supported.
+    deps with templates are not supported. `hashed`: `sha256`, cached where more than one fingerprint is taken.
     """
     stage = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"][name]
     params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
     inputs = {
         "cmd": stage["cmd"],
         "deps": {
-            file.relative_to(root).as_posix(): sha256(file)
+            file.relative_to(root).as_posix(): hashed(file)
             for dep in stage["deps"]
             if not dep.startswith(leave_out)
             for file in _files(root / dep)
@@ -33,12 +45,6 @@ def of_stage(name: str, root: Path = Path(), leave_out: tuple[str, ...] = ()) ->
         },
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, as hex. Raises: OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _files(path: Path) -> list[Path]:

@@ -6,6 +6,7 @@ and version of PyTorch. So a state is never taken up where it does not belong. F
 reading one never runs code.
 """
 
+import functools
 import hashlib
 import json
 import math
@@ -26,7 +27,7 @@ from torch import Tensor
 from unlearning.base import cores
 from unlearning.base.errors import UserError
 from unlearning.base.files import atomic
-from unlearning.base.fingerprint import CODE, of_stage
+from unlearning.base.fingerprint import CODE, of_stage, sha256
 from unlearning.base.hardware import Hardware
 from unlearning.base.progress import say
 from unlearning.base.stage import SCRATCH, is_first
@@ -160,14 +161,15 @@ def session(stage: str, hardware: Hardware) -> Iterator[Session]:
 
     Another number of processes (`distributed`) goes on from the same.
     """
-    inputs = of_stage(stage, leave_out=("distributed",))
+    once = functools.cache(sha256)  # the images are in both fingerprints
+    inputs = of_stage(stage, leave_out=("distributed",), hashed=once)
     machine = f"{hardware} {cores.available()} {torch.__version__}"
     key = hashlib.sha256(f"{inputs} {machine}".encode()).hexdigest()[:16]
     scratch = scratch_folder(Path.cwd())
     if is_first():
         _remove_old(scratch)
     folder = scratch / f"{stage}-{key}"
-    yield Session(of_stage(stage, leave_out=CODE), folder)
+    yield Session(of_stage(stage, leave_out=CODE, hashed=once), folder)
     if is_first():
         shutil.rmtree(folder, ignore_errors=True)
 
