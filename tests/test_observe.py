@@ -222,7 +222,10 @@ def test_what_is_read_back_is_what_the_models_make_of_the_images(
 def test_only_a_model_that_changed_is_observed_again(
     observed, data, cpu, model_folder, tmp_path, monkeypatch
 ):
-    """Must fail if all are run again, a changed one is not, or a model that is gone stays."""
+    """Must fail if all are run again, a changed one is not, or a model that is gone stays.
+
+    Or if two experiments write one copy under the same temporary name.
+    """
     folder = tmp_path / "models"
     for file in model_folder.rglob("*.safetensors"):
         target = folder / file.relative_to(model_folder)
@@ -242,10 +245,18 @@ def test_only_a_model_that_changed_is_observed_again(
     shutil.rmtree(observed)
     whole.observe_all(data, folder, observed, tmp_path / "scratch", cpu)
     assert len(run) == 1
+    # What another experiment is just writing stays its own.
+    copies = list(tmp_path.glob("scratch/observe-*/unlearned.safetensors"))
+    theirs = [kept.with_name(".unlearned.part.safetensors") for kept in copies]
+    for kept, their in zip(copies, theirs, strict=True):
+        kept.rename(their)
+    whole.observe_all(data, folder, observed, tmp_path / "scratch", cpu)
+    assert len(run) == 2
+    assert any(kept.exists() for kept in copies) and all(their.exists() for their in theirs)
     # All of them follow from the original: its accuracy says when a class is back.
     weights.save(resnet(4, 6), data.labelling, folder / "original.safetensors")
     whole.observe_all(data, folder, observed, tmp_path / "scratch", cpu)
-    assert len(run) == 1 + 3
+    assert len(run) == 2 + 3
 
 
 @pytest.mark.parametrize("damage", ["missing", "not a table", "no tensor", "an odd name"])

@@ -158,7 +158,7 @@ def test_checkpoints_stay_until_the_stage_has_ended_well(project, cpu):
     with resume.session("train", cpu) as session:
         assert session.checkpoint("1").restore({}) == (1, [])
         assert session.checkpoint("2").restore({}) == (0, [])
-    assert not session.folder.exists()
+    assert [file.name for file in session.folder.iterdir()] == [resume.LOCK]
 
 
 @pytest.mark.parametrize(
@@ -214,9 +214,55 @@ def test_what_nobody_took_up_for_a_week_is_removed(project, cpu):
         folder = project / "scratch" / name
         folder.mkdir(parents=True)
         os.utime(folder, (time.time() - age,) * 2)
+    with resume.session("train", cpu) as session:
+        pass
+    left = {folder.name for folder in (project / "scratch").iterdir()}
+    assert left == {"train-new", session.folder.name}
+
+
+def test_what_another_process_removes_first_is_passed_over(project, cpu, monkeypatch):
+    """Must fail if an old folder that is gone by then ends the stage: "No such file"."""
+    monkeypatch.setattr(Path, "glob", lambda folder, _pattern: iter([folder / "train-gone"]))
     with resume.session("train", cpu):
         pass
-    assert [folder.name for folder in (project / "scratch").iterdir()] == ["train-new"]
+
+
+EXPERIMENT = """
+import sys, torch
+from unlearning.base import resume
+from unlearning.base.hardware import Hardware
+with resume.session("train", Hardware(torch.device("cpu"), bf16=False)) as session:
+    print("begun", session.checkpoint("1").restore({})[0], flush=True)
+    session.checkpoint("1").save(1, [], {})
+    sys.stdin.readline()
+    session.checkpoint("1").save(2, [], {})
+"""
+
+
+def test_two_experiments_with_the_same_inputs_both_end_well(project):
+    """Must fail if both train in one folder at the same time: each would lose what the other removes."""
+    both = []
+    for name in ("first", "second"):
+        copy = project / ".dvc/tmp/exps" / name
+        for part in ("dvc.yaml", "params.yaml", "src/room/code.py", "images/a"):
+            (copy / part).parent.mkdir(parents=True, exist_ok=True)
+            (copy / part).write_bytes((project / part).read_bytes())
+        both.append(
+            subprocess.Popen(
+                [sys.executable, "-c", EXPERIMENT], cwd=copy, text=True, stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )
+        )  # fmt: skip
+        if name == "first":
+            assert both[0].stdout is not None and both[0].stdout.readline() == "begun 0\n"
+    first, second = both
+    assert second.stdout is not None
+    said = second.stdout.readline()
+    assert said.startswith("train: waiting for another experiment"), said
+    assert f"process {first.pid}:" in said
+    for each, lines in ((first, ""), (second, "begun 0\n")):
+        assert each.communicate("go on\n", timeout=60) == (lines, "")
+        assert each.returncode == 0
 
 
 def test_a_temporary_experiment_keeps_its_checkpoints_in_the_project(tmp_path):

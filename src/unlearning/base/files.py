@@ -27,14 +27,16 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM
 
 
 @contextmanager
-def atomic(path: Path | str) -> Iterator[Path]:
+def atomic(path: Path | str, shared: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it replaces `path` only if the block ends without an error.
 
-    Its name is always the same: what a killed process left is overwritten by the next.
+    Its name is always the same: what a killed process left is overwritten by the next. Of a path that is
+    `shared` by processes it is each one's own.
     Raises: UserError if the disk is full or the place cannot be written to.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
+    own = f".{os.getpid()}" if shared else ""
+    temporary = path.with_name(f".{path.stem}{own}.part{path.suffix}")
     try:
         with _refused(path, temporary):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,10 +10,11 @@ import functools
 import hashlib
 import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol, runtime_checkable
@@ -30,10 +31,12 @@ from unlearning.base.files import atomic
 from unlearning.base.fingerprint import CODE, of_stage, sha256
 from unlearning.base.hardware import Hardware
 from unlearning.base.progress import say
-from unlearning.base.stage import SCRATCH, is_first
+from unlearning.base.stage import SCRATCH, alone, is_first
 from unlearning.base.tensors import read_tensors
 
 KEPT_DAYS = 7  # of what a killed run left and no later one took up
+LOCK = "lock"
+LOOKED_AT_EVERY = 1.0  # seconds, whether another experiment is over
 KEEPING = 0.05  # most share of the time that goes into keeping states, of a hundred megabytes each
 
 Row = dict[str, int | float]
@@ -100,7 +103,7 @@ class Checkpoint:
         }
         if generator is not None:
             state["generator"] = _pack(generator.get_state(), tensors)
-        with atomic(self._path) as temporary:
+        with atomic(self._path, shared=True) as temporary:
             temporary.write_bytes(to_bytes(tensors, metadata={"state": json.dumps(state)}))
         self._kept_at = time.monotonic()
         self._took = self._kept_at - began
@@ -159,7 +162,8 @@ class Session:
 def session(stage: str, hardware: Hardware) -> Iterator[Session]:
     """Yield a session; its checkpoints are removed when the block ends without an error.
 
-    Another number of processes (`distributed`) goes on from the same.
+    Another number of processes (`distributed`) goes on from the same. Of experiments with the same inputs one
+    has its turn after the other.
     """
     once = functools.cache(sha256)  # the images are in both fingerprints
     inputs = of_stage(stage, leave_out=("distributed",), hashed=once)
@@ -169,9 +173,32 @@ def session(stage: str, hardware: Hardware) -> Iterator[Session]:
     if is_first():
         _remove_old(scratch)
     folder = scratch / f"{stage}-{key}"
-    yield Session(of_stage(stage, leave_out=CODE, hashed=once), folder)
-    if is_first():
-        shutil.rmtree(folder, ignore_errors=True)
+    with _in_turn(stage, folder) if is_first() else nullcontext():
+        yield Session(of_stage(stage, leave_out=CODE, hashed=once), folder)
+
+
+@contextmanager
+def _in_turn(stage: str, folder: Path) -> Iterator[None]:
+    """Hold the folder, once no other process does; empty it when the block ends without an error.
+
+    Its lock stays: whoever waits for a file that is removed would hold nothing.
+    """
+    said = False
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(alone(stage, folder / LOCK))
+                break
+            except UserError as error:
+                if not said:
+                    say(f"{stage}: waiting for another experiment with the same inputs: {error}")
+                said = True
+                time.sleep(LOOKED_AT_EVERY)
+        os.utime(folder)  # what is in use is not removed as old
+        yield
+        for file in folder.iterdir():
+            if file.name != LOCK:
+                file.unlink()
 
 
 def scratch_folder(root: Path) -> Path:
@@ -189,8 +216,9 @@ def scratch_folder(root: Path) -> Path:
 def _remove_old(scratch: Path) -> None:
     oldest = time.time() - KEPT_DAYS * 24 * 3600
     for folder in scratch.glob("*-*/"):
-        if folder.stat().st_mtime < oldest:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process removes it at the same time
+            if folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _global_states() -> list[Tensor]:

@@ -65,10 +65,13 @@ def observe_all(
             if not sample.of_images:
                 back_at = BACK_AT * _forget_accuracy(found.get(ORIGINAL, seen), sample)
                 seen = replace(seen, curves=relearn.curves(model, data, back_at, hardware))
-            record.save_observation(seen, kept, made_of)
-        with atomic(file) as temporary:
-            shutil.copyfile(kept, temporary)
-        os.utime(kept.parent)  # what was used lately is not removed as old
+            record.save_observation(seen, file, made_of)
+            with atomic(kept, shared=True) as temporary:
+                shutil.copyfile(file, temporary)
+        else:
+            with atomic(file) as temporary:
+                shutil.copyfile(kept, temporary)
+            os.utime(kept.parent)  # what was used lately is not removed as old
         found[name] = record.load_observation(file)
     if not edited:
         (folder / f"{CONTROL}.safetensors").unlink(missing_ok=True)
