@@ -14,6 +14,7 @@ from stages import retrain, train_original
 from unlearning.base import cores
 from unlearning.base.errors import UserError
 from unlearning.base.hardware import Hardware
+from unlearning.base.stage import TOLD
 from unlearning.models import references
 
 KNOBS = {"model__name": "timm/test_vit", "original__epochs": 2, "retrain__seeds": [1, 2, 5]}
@@ -122,9 +123,10 @@ def test_when_trainings_take_a_process_each(change, faster, cpu, monkeypatch):
     monkeypatch.setattr(cores, "available", lambda: 2)
     asked = {"trainings": 2, "passes": 10_000, "image_size": 64, "device": cpu, "processes": 1}
     assert references.is_faster_at_once(**asked | change) == faster
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert not references.is_faster_at_once(**asked | change)
-    monkeypatch.delenv("WORLD_SIZE")
+    with monkeypatch.context() as by_torchrun:
+        for name in TOLD:
+            by_torchrun.setenv(name, "2")
+        assert not references.is_faster_at_once(**asked | change)
     monkeypatch.setattr(cores, "available", lambda: 1)
     assert not references.is_faster_at_once(**asked | change)
 

@@ -19,6 +19,8 @@ from torch import nn
 
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_table
+from unlearning.base.stage import TOLD, is_first
+from unlearning.base.stage import run as run_stage
 from unlearning.base.world import World, joined
 from unlearning.data.dataset import crop_and_flip, load_subsets
 from unlearning.models import weights
@@ -129,3 +131,41 @@ def test_a_batch_that_is_too_small_is_refused(cpu):
     """Must fail if a process is left with one image, of which no variance can be taken."""
     with pytest.raises(UserError, match="set it to at least 6"), joined(3, 5, cpu):
         pass
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"WORLD_SIZE": "1", "RANK": "0", "MASTER_ADDR": "here", "MASTER_PORT": "1"},
+        {"RANK": "3"},
+        {"WORLD_SIZE": "", "RANK": "1"},
+    ],
+)
+def test_what_a_job_system_tells_a_process_that_is_alone_changes_nothing(
+    told, cpu, tmp_path, monkeypatch
+):
+    """Must fail if a stray WORLD_SIZE asks for LOCAL_WORLD_SIZE, or a stray RANK goes without the lock."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    with joined(1, 8, cpu) as (world, _):
+        assert world == World()
+    run_stage("train", lambda: None)
+    assert Path("scratch/train.lock").exists()
+
+
+@pytest.mark.parametrize("missing", TOLD[1:])
+def test_of_several_each_is_told_all_or_refused(missing, cpu, tmp_path, monkeypatch, capsys):
+    """Must fail if one of several runs alone, writing what the others write, or ends in a traceback."""
+    monkeypatch.chdir(tmp_path)
+    for name in TOLD:
+        monkeypatch.setenv(name, "2")
+    assert not is_first()
+    monkeypatch.delenv(missing)
+    with pytest.raises(SystemExit):
+        run_stage("train", lambda: None)
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: the environment has WORLD_SIZE=2 but no {missing}: ")
+    with pytest.raises(UserError, match=missing), joined(1, 8, cpu):
+        pass
+    assert not list(tmp_path.iterdir())

@@ -6,7 +6,7 @@ start a second one that writes the same files.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 from zc.lockfile import LockError, LockFile
@@ -14,7 +14,9 @@ from zc.lockfile import LockError, LockFile
 from unlearning.base import errors
 
 SCRATCH = Path("scratch")  # known to .gitignore and .dvcignore
-RANK = "RANK"  # in the environment of several processes that run one stage: whose turn it is
+# What torchrun tells, by the environment, each of several processes that run one stage together.
+SIZE, RANK, LOCAL_SIZE, LOCAL = "WORLD_SIZE", "RANK", "LOCAL_WORLD_SIZE", "LOCAL_RANK"
+TOLD = (SIZE, RANK, LOCAL_SIZE, LOCAL, "MASTER_ADDR", "MASTER_PORT")
 
 
 def run(name: str, main: Callable[[], None]) -> None:
@@ -24,15 +26,36 @@ def run(name: str, main: Callable[[], None]) -> None:
     """
 
     def guarded() -> None:
-        with alone(name, SCRATCH / f"{name}.lock"):
+        with alone(name, SCRATCH / f"{name}.lock") if is_first() else nullcontext():
             main()
 
-    errors.run(guarded if is_first() else main)
+    errors.run(guarded)
 
 
 def is_first() -> bool:
-    """Return whether this process is the first, or the only one, of those that run a stage together."""
-    return os.environ.get(RANK, "0") == "0"
+    """Return whether this process is the first, or the only one, of those that run a stage together.
+
+    Raises: as `is_one_of_several`.
+    """
+    return not is_one_of_several() or os.environ[RANK] == "0"
+
+
+def is_one_of_several() -> bool:
+    """Return whether this process was started as one of several that run a stage together, as by torchrun.
+
+    Job systems set some of its variables for a process that is alone: WORLD_SIZE=1, or a RANK without it.
+    Raises: UserError if there are several, and a variable is missing.
+    """
+    size = os.environ.get(SIZE, "")
+    if not size.isdecimal() or int(size) < 2:
+        return False
+    for name in TOLD:
+        if name not in os.environ:
+            raise errors.UserError(
+                f"the environment has {SIZE}={size} but no {name}: start the stage's processes by torchrun, or "
+                f"run `unset {SIZE}` where it is to run alone"
+            )
+    return True
 
 
 @contextmanager

@@ -26,9 +26,8 @@ from torch.nn.parallel import DistributedDataParallel
 from unlearning.base import cores
 from unlearning.base.errors import UserError
 from unlearning.base.hardware import Hardware
-from unlearning.base.stage import RANK
+from unlearning.base.stage import LOCAL, LOCAL_SIZE, RANK, SIZE, is_one_of_several
 
-SIZE, LOCAL, LOCAL_SIZE = "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"
 PARENT = "UNLEARNING_PARENT"  # of the processes that a stage started: the first one's number
 LOOKED_AT_EVERY, PATIENCE = 0.2, 5.0  # seconds
 LEAST_IMAGES = 2  # of a process in a batch: its normalisation takes a variance
@@ -76,21 +75,24 @@ def joined(
 ) -> Iterator[tuple[World, Hardware]]:
     """Yield this process's world and hardware, the others started: as many as are asked for, `auto` one a GPU.
 
-    Raises: UserError if a batch is too small to be shared, or if one of them ends before the block does.
+    Raises: UserError if a batch is too small to be shared, or if one of them ends before the block does; as
+    `is_one_of_several`.
     """
     on_gpu = hardware.device.type == "cuda"
     count = max(1, torch.cuda.device_count() * on_gpu) if processes == "auto" else processes
-    if SIZE not in os.environ and count == 1:
+    are_started = is_one_of_several()
+    if are_started:
+        count = int(os.environ[SIZE])
+    elif count == 1:
         yield ALONE, hardware
         return
-    count = int(os.environ.get(SIZE, count))
     if batch_size < LEAST_IMAGES * count:
         raise UserError(
             f"params.yaml: original.batch_size is {batch_size}, but each of {count} processes takes 2 "
             f"images of a batch: set it to at least {LEAST_IMAGES * count}, or distributed.processes lower"
         )
     threads, environment = torch.get_num_threads(), dict(os.environ)
-    others = _started(count) if SIZE not in os.environ else []
+    others = [] if are_started else _started(count)
     rank, size = int(os.environ[RANK]), int(os.environ[SIZE])
     torch.set_num_threads(max(1, cores.available() // int(os.environ[LOCAL_SIZE])))
     if on_gpu:

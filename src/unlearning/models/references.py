@@ -4,7 +4,6 @@ A small batch does not keep several cores busy: two trainings on a core each are
 other on both (docs/scale.md).
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,8 @@ from unlearning.base import cores, hardware, progress
 from unlearning.base.hardware import Hardware
 from unlearning.base.progress import Curve, Done, meter, say, silent
 from unlearning.base.resume import Row, Session
-from unlearning.base.world import ALONE, SIZE, World, joined
+from unlearning.base.stage import is_one_of_several
+from unlearning.base.world import ALONE, World, joined
 from unlearning.data import dataset
 from unlearning.data.dataset import Dataset
 from unlearning.models import foreign, weights
@@ -113,7 +113,7 @@ def is_faster_at_once(
     return (
         device.device.type == "cpu"
         and processes in (1, "auto")
-        and SIZE not in os.environ
+        and not is_one_of_several()
         and min(trainings, cores.available()) > 1
         and passes * image_size**2 >= WORTH
     )
