@@ -2,7 +2,9 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -219,9 +221,9 @@ def test_a_summary_before_any_run_is_refused(run, tmp_path):
     assert "evaluate_forget.json does not exist: run `dvc repro` first" in said
 
 
-def write_observed(folder: Path, references: int, images: int) -> None:
+def write_observed(folder: Path, references: int, images: int, *, single: bool = False) -> None:
     views = views_of(references, train=images, test=images)
-    record.save_sample(views.sample, folder)
+    record.save_sample(replace(views.sample, forget_labels=()) if single else views.sample, folder)
     models = views.models.subjects | {
         f"retrained/{seed}": view for seed, view in views.models.references.items()
     }
@@ -253,3 +255,15 @@ def test_calibrate_takes_several_runs_with_eight_retrained_models_each(run, tmp_
     again = refused(run("calibrate", tmp_path, tmp_path, tmp_path, "--out", tmp_path / "x.json"))
     assert "3 retrained models, but it takes 8" in again
     assert "run `dvc repro`" in refused(run("calibrate", tmp_path / "none", tmp_path / "none"))
+
+
+def test_runs_of_two_kinds_are_not_calibrated_together(run, tmp_path, monkeypatch):
+    """Must fail if that is said after the minutes that the figures take."""
+
+    def slow(observed: object) -> NoReturn:
+        raise AssertionError("figures were computed")
+
+    monkeypatch.setattr("unlearning.audit.result.figures", slow)
+    for number in (1, 2, 3):
+        write_observed(tmp_path / f"{number}/data/observed", 8, 5, single=number == 3)
+    assert "runs of one kind" in refused(run("calibrate", *(tmp_path / str(n) for n in (1, 2, 3))))

@@ -248,24 +248,30 @@ def test_a_remote_that_cannot_be_asked_is_said_to_be_unknown(clone):
 
 
 def test_the_source_is_looked_into(tmp_path):
-    """Must fail if a deleted source counts as holding the images, or one that still has them as empty."""
+    """Must fail if a source that has the images counts as empty, or one that cannot be reached as either."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data/samples.csv").write_text(SAMPLES)
     (tmp_path / "data/split.csv").write_text("id,subset,role\n0,train,forget\n1,test,retain\n")
     wanted = Wanted(frozenset({"b"}), frozenset(), frozenset())
 
-    def left(source: str, path: str) -> int:
+    def left(source: str, path: str) -> int | None:
         data = {"source": source, "path": path}
         params = load_params(ROOT / "params.yaml")
         params = params.model_copy(update={"data": params.data.model_copy(update=data)})
         return places._in_source(tmp_path, wanted, params)
 
-    assert left("folder", "photos") == left("cifar10", "sets") == left("synthetic", "x") == 0
+    assert (
+        left("folder", "photos") is left("table", "photos.csv") is left("cifar10", "sets") is None
+    )
+    assert left("synthetic", "x") == 0
     for name in ("photos/a/0.png", "photos/b/1.png", "sets/cifar-10-batches-py/test_batch"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     assert left("folder", "photos") == 1
     assert left("cifar10", "sets") == 2
+    for name in ("photos/b/1.png", "sets/cifar-10-batches-py/test_batch"):
+        (tmp_path / name).unlink()
+    assert left("folder", "photos") == left("cifar10", "sets") == 0
 
 
 def test_nothing_is_removed_under_a_running_stage(clone):

@@ -178,15 +178,15 @@ def calibrate_command(
 
     observed = [record.load(run / "data/observed") for run in runs]
     calibration.require_models([len(each.models.references) for each in observed])
-    figures = []
-    for run, each in zip(runs, observed, strict=True):
-        figures.append(result.figures(each))
-        say(f"{run}: {len(figures[-1])} figures of {len(each.models.references)} retrained models")
     of_images = observed[0].sample.of_images
     if any(each.sample.of_images != of_images for each in observed):
         raise errors.UserError(
             "calibrate takes runs of one kind: for whole classes, or for single images"
         )
+    figures = []
+    for run, each in zip(runs, observed, strict=True):
+        figures.append(result.figures(each))
+        say(f"{run}: {len(figures[-1])} figures of {len(each.models.references)} retrained models")
     measured = calibration.measure(figures, of_images=of_images)
     text = calibration.as_json(*measured)
     with files.atomic(out) as temporary:

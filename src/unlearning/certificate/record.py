@@ -58,14 +58,17 @@ class Model(_Strict):
 
 
 class Accuracies(_Strict):
-    """A model's accuracy on test images, computed from its weights when the certificate was written."""
+    """A model's accuracy, computed from its weights when the certificate was written.
+
+    `retain`: on test images. `forget`: of whole classes on test images, of single images on those trained on.
+    """
 
     forget: Share
     retain: Share
 
 
 class Figures(_Strict):
-    """Accuracies by model, and the number of test images they rest on."""
+    """Accuracies by model, and the number of images that each of the two rests on."""
 
     forget_images: Count
     retain_images: Count

@@ -276,8 +276,11 @@ def _of_people(root: Path, wanted: Wanted, params: Params) -> list[Place]:
     ]
 
 
-def _in_source(root: Path, wanted: Wanted, params: Params) -> int:
-    """Return how many files of the request the source still has; of a packed data set all or none."""
+def _in_source(root: Path, wanted: Wanted, params: Params) -> int | None:
+    """Return how many files of the request the source still has; of a packed data set all or none.
+
+    None where `data.path` cannot be reached: it may be deleted, or on a disk that is not there just now.
+    """
     if params.data.source == "synthetic":
         return 0
     data = params.data.model_copy(update={"path": str(root / params.data.path)})
@@ -285,10 +288,12 @@ def _in_source(root: Path, wanted: Wanted, params: Params) -> int:
     paths = samples["path"][wanted.rows(samples)]
     try:
         folder = listing.root_of(data)
-        if data.source in library.SETS:
-            return len(paths) if any(True for _ in library.files(data)) else 0
     except UserError:
-        return 0
+        return None
+    if not folder.is_dir():
+        return None
+    if data.source in library.SETS:
+        return len(paths) if any(True for _ in library.files(data)) else 0
     return len(_existing([folder / path for path in paths]))
 
 
