@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -29,8 +29,11 @@ from typer.testing import CliRunner
 from unlearning import cli
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table, write_metrics, write_table
+from unlearning.base.stage import alone
 from unlearning.certificate import envelope, record, signature, verification, workspace
 from unlearning.data import request
+from unlearning.erase import places as erased_places
+from unlearning.erase.cached import Cache
 
 DVC_YAML = """
 stages:
@@ -454,6 +457,74 @@ def test_the_commands_sign_and_verify(run, key, monkeypatch):
     assert code == 1
     assert "changed afterwards" in text
     assert answer("verify", "missing.json")[0] == 2
+
+
+def erase(*words: str) -> str:
+    """Return what `certificate --erase` says, or why it refuses."""
+    done = CliRunner().invoke(cli.app, ["certificate", "--erase", *words])
+    assert isinstance(done.exception, UserError) == (done.exit_code != 0), done.exception
+    return str(done.exception or done.output)
+
+
+@pytest.mark.usefixtures("restored_torch")
+def test_what_would_stop_an_erasing_is_said_before_anything_is_computed(run, monkeypatch):
+    """Must fail if minutes are spent, or a file is left, before an unknown remote or a running stage is seen.
+
+    Or if copies that are kept take the certified model, trained on them, with them.
+    """
+    monkeypatch.chdir(run)
+
+    def slow(*_: object) -> NoReturn:
+        raise AssertionError("figures were computed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workspace, "describe", slow)
+        assert "the remotes are none" in erase("--remote", "near")
+        with alone("everything", run / "scratch/everything.lock"):
+            assert "already running" in erase()
+        samples = read_table(run / "data/samples.csv")
+        split = read_table(run / "data/split.csv").set_index("id").loc[samples["id"]]
+        forget, kept = (split["role"].eq(role).to_numpy().argmax() for role in ("forget", "retain"))
+        samples.loc[kept, "pixels"] = samples.loc[forget, "pixels"]
+        (run / "data/samples.csv").unlink()
+        write_table(run / "data/samples.csv", samples)
+        assert "set forget.equal_pixels to withdraw" in erase()
+    found = {each.place.name: each for each in erased_places.visit(run)}
+    for name in ("models/unlearned.safetensors", "models/retrained"):
+        assert found[name].found and not found[name].place.clear
+        assert "withdraw" in found[name].place.todo
+    assert not list(run.glob("certificate*"))
+
+
+@pytest.mark.usefixtures("restored_torch")
+def test_an_erasing_that_broke_off_is_finished_by_the_next_try(run, monkeypatch):
+    """Must fail if it leaves a certificate, cannot go on, or says of what it had removed that none was found.
+
+    Or if a draft of another run, or one that was edited, is certified.
+    """
+    monkeypatch.chdir(run)
+
+    def full(*_: object) -> NoReturn:
+        raise UserError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Cache, "remove", full)
+        assert erase() == "no space left"
+    assert not (run / "models/original.safetensors").exists()
+    (draft,) = run.glob("certificate*")
+    written = draft.read_text()
+    draft.write_text(written.replace('"verdict": "told apart"', '"verdict": "not told apart"'))
+    assert "is of another run, delete it: audit.verdict" in erase()
+    draft.write_text(written)
+    erase()
+    assert sorted(each.name for each in run.glob("certificate*")) == [
+        "certificate.intoto.json", "certificate.json"
+    ]  # fmt: skip
+    places_of = {each.place: each for each in record.read(Path("certificate.json")).content.places}
+    for name in ("models/original.safetensors", "data/images", "DVC cache"):
+        assert places_of[name].found and places_of[name].left == 0
+    done = CliRunner().invoke(cli.app, ["certificate", "verify", "certificate.json"])
+    assert done.exit_code == 0, done.output
 
 
 # --- the certificate as others verify it --------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The console command `unlearning`."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, no_type_check
@@ -220,30 +221,33 @@ def certificate_command(
 
 def _certify(out: Path, key: Path | None, erase: bool, remotes: list[str]) -> None:
     from unlearning.base import hardware  # here alone: PyTorch takes seconds to import
-    from unlearning.certificate import envelope, record, signature, workspace
+    from unlearning.certificate import envelope, record, signature, verification, workspace
     from unlearning.erase import places
 
     if remotes and not erase:
         raise errors.UserError("--remote says where --erase removes too: give both")
-    statement = envelope.path_beside(out)
+    statement, draft = envelope.path_beside(out), out.with_name(f"{out.name}.draft")
     record.require_new(out)
     record.require_new(statement)
     private_key = signature.read_private_key(key) if key else None
-    content = workspace.describe(Path(), hardware.choose())
-
-    def write(content: record.Content) -> None:
-        signed = signature.sign(content, private_key) if private_key else None
-        record.write(out, record.Certificate(content=content, signature=signed))
-        envelope.write(statement, content, private_key)
-
-    write(content)
+    machine = hardware.choose()
+    with places.undisturbed(Path(), remotes) if erase else nullcontext():
+        if erase and draft.exists():
+            content = verification.begun(draft, Path(), machine)
+        else:
+            content = workspace.describe(Path(), machine)
     if erase:
-        # Written first: what it is computed from is about to go.
+        # What it is computed from is about to go: if this breaks off, the next try goes on from the draft.
+        record.write(draft, record.Certificate(content=content, signature=None))
         visited = places.visit(Path(), clear=True, remotes=remotes)
-        content = content.model_copy(update={"places": workspace.listed(visited)})
-        write(content)
+        listed = workspace.listed(visited, before=content.places)
+        content = content.model_copy(update={"places": listed})
         for line in places.table(visited, cleared=True):
             say(line)
+    signed = signature.sign(content, private_key) if private_key else None
+    record.write(out, record.Certificate(content=content, signature=signed))
+    envelope.write(statement, content, private_key)
+    draft.unlink(missing_ok=True)
     say(
         f"{out}: {len(content.forgotten.images)} images{_of(content.forgotten.classes)}, "
         f"{'signed' if private_key else 'not signed'}; audit: {content.audit['verdict_in_words']}"

@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from unlearning.base.errors import UserError, choices
 from unlearning.base.hardware import Hardware
-from unlearning.certificate import envelope, signature, workspace
+from unlearning.certificate import envelope, record, signature, workspace
 from unlearning.certificate.record import Certificate, Content, Sealed
+from unlearning.erase import places
 
 # Of a recomputed accuracy: bf16, threads and versions move an image or two across a boundary.
 TOLERANCE = 0.01
@@ -77,6 +78,20 @@ def verify(
     if erased:
         notes.append(f"erased when it was issued: {choices(sorted(erased))}")
     return Verification(differences, notes)
+
+
+def begun(draft: Path, root: Path, machine: Hardware) -> Content:
+    """Return what an erasing that broke off had written down before it began, with what is left by now.
+
+    Raises: UserError if it is not what the rest of the workspace in `root` says.
+    """
+    content = record.read(draft).content
+    found = workspace.listed(places.visit(root, ask_remotes=False), before=content.places)
+    content = content.model_copy(update={"places": found})
+    certificate = Certificate(content=content, signature=None)
+    if differences := verify(certificate, root, machine, without_data=True).differences:
+        raise UserError(f"{draft} is of another run, delete it: {differences[0]}")
+    return content
 
 
 def _signature_differences(

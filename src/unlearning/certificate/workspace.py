@@ -168,10 +168,19 @@ def limits(root: Path) -> dict[str, Any]:
     }
 
 
-def listed(visited: Sequence[places.Found]) -> list[Place]:
-    """Return what each place that may hold images of the request had, and what was left in it."""
+def listed(visited: Sequence[places.Found], before: Sequence[Place] = ()) -> list[Place]:
+    """Return what each place that may hold images of the request had, and what was left in it.
+
+    `before`: the same when clearing began, which may have been broken off since.
+    """
+    had = {each.place: each.found for each in before}
     return [
-        Place(place=each.place.name, holds=each.place.holds, found=each.found, left=each.left)
+        Place(
+            place=each.place.name,
+            holds=each.place.holds,
+            found=each.found if had.get(each.place.name) is None else had[each.place.name],
+            left=each.left,
+        )
         for each in visited
     ]
 

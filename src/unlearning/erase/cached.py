@@ -6,7 +6,7 @@ taken to have had the images.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import yaml
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
-from unlearning.base.errors import UserError
+from unlearning.base.errors import UserError, choices
 from unlearning.base.files import NOTE
 from unlearning.erase.wanted import COVERED, RETAIN, SAMPLES, SPLIT, Wanted, tables
 from unlearning.review import git
@@ -67,6 +67,13 @@ class Cache:
     def remotes(self) -> list[str]:
         """The names of the remotes."""
         return sorted(self._repo.config["remote"])
+
+    def require(self, remotes: Collection[str]) -> None:
+        """Raise UserError if one of the names is no remote's."""
+        if unknown := sorted(set(remotes) - set(self.remotes)):
+            raise UserError(
+                f"--remote names {choices(unknown)}: the remotes are {choices(self.remotes) or 'none'}"
+            )
 
     def held(self, wanted: Wanted) -> set[str]:
         """Return the hashes of all objects of known runs that hold something of the images."""

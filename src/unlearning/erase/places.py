@@ -7,7 +7,7 @@ other clones, backups and models that were handed out are a person's: they are n
 import hashlib
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +21,7 @@ from unlearning.base.shards import Shards
 from unlearning.base.stage import SCRATCH, alone
 from unlearning.data import request
 from unlearning.erase.cached import HOLDERS, Cache
-from unlearning.erase.wanted import REQUEST, SAMPLES, SPLIT, Wanted, of_workspace, tables
+from unlearning.erase.wanted import REQUEST, RETAIN, SAMPLES, SPLIT, Wanted, of_workspace, tables
 from unlearning.review import git
 from unlearning.settings.load import PARAMS_FILE
 from unlearning.settings.whole import Params, load_params
@@ -35,6 +35,10 @@ PICTURES = (
 # What commands and stages leave beside the pipeline's outputs, none of it needed.
 BESIDE = (SCRATCH.name, "review", "dvc_plots")
 LOCK_FILE = ".lock"
+# Of copies that are kept: unlearned and retrained models saw them, and are what is certified.
+WITHDRAW = (
+    "set forget.equal_pixels to withdraw, or ask for them by forget.files, and run `dvc repro`"
+)
 
 
 class Holds(StrEnum):
@@ -73,19 +77,37 @@ def visit(
     """Return what each place has, and after clearing, if `clear`, what is left.
 
     `remotes`: which may be cleared too. Without `ask_remotes` no connection is opened, and nobody can tell.
-    Raises: UserError if no request was met in `root`, it is no DVC repository or has no such remote, or a stage
-    runs in it while it is to be cleared.
+    Raises: UserError if no request was met in `root`, it is no DVC repository or has no such remote; if it is
+    to be cleared, also as `undisturbed`.
     """
-    found = [(place, place.find()) for place in _places(root, remotes, ask_remotes)]
-    if not clear:
-        return [Found(place, count, count) for place, count in found]
-    with ExitStack() as locks:
-        for name in yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]:
-            locks.enter_context(alone(name, root / SCRATCH / f"{name}.lock"))
+    with undisturbed(root, remotes) if clear else nullcontext():
+        found = [(place, place.find()) for place in _places(root, remotes, ask_remotes)]
+        if not clear:
+            return [Found(place, count, count) for place, count in found]
         for place, count in found:
             if place.clear and count:
                 place.clear()
-    return [Found(place, count, place.find() if place.clear else count) for place, count in found]
+        return [
+            Found(place, count, place.find() if place.clear else count) for place, count in found
+        ]
+
+
+@contextmanager
+def undisturbed(root: Path, remotes: Collection[str]) -> Iterator[None]:
+    """Keep every stage out while the block runs.
+
+    Raises: UserError if a stage runs, there is no such remote, or the run keeps images of the request: the
+    model that is certified was trained on them.
+    """
+    wanted = of_workspace(root)
+    Cache(root).require(remotes)
+    samples, split = tables(root / SAMPLES, root / SPLIT)
+    if RETAIN in wanted.roles(samples, split):
+        raise UserError(f"images to keep show images of the request (data/copies.csv): {WITHDRAW}")
+    with ExitStack() as locks:
+        for name in yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]:
+            locks.enter_context(alone(name, root / SCRATCH / f"{name}.lock"))
+        yield
 
 
 def erased(root: Path) -> set[str]:
@@ -114,10 +136,7 @@ def table(visited: Sequence[Found], *, cleared: bool) -> list[str]:
 
 def _places(root: Path, remotes: Collection[str], ask_remotes: bool) -> list[Place]:
     wanted, cache = of_workspace(root), Cache(root)
-    if unknown := sorted(set(remotes) - set(cache.remotes)):
-        raise UserError(
-            f"--remote names {choices(unknown)}: the remotes are {choices(cache.remotes) or 'none'}"
-        )
+    cache.require(remotes)
     # Before anything is removed that says so.
     held = cache.held(wanted) | {
         each for path in earlier_models(root) for each in cache.tracked(path)
@@ -141,15 +160,16 @@ def _of_workspace(root: Path, wanted: Wanted) -> list[Place]:
         images = Shards(root / PACKED)
         return sum(bool(images[row].any()) for row in np.flatnonzero(rows))
 
-    def made(path: Path) -> Place:
+    def made(path: Path, todo: str = "") -> Place:
         name = path.relative_to(root).as_posix()
         holds = Holds.MODELS if name.startswith(("models/", LEDGER)) else Holds.MADE_OF_THEM
         if name.endswith(PICTURES):
             holds = Holds.PICTURES
-        return Place(name, holds, lambda: len(_files(path)), lambda: _remove(path))
+        clear = None if todo else lambda: _remove(path)
+        return Place(name, holds, lambda: len(_files(path)), clear, todo)
 
     outputs = [
-        root / path
+        made(root / path, WITHDRAW if of_roles == {RETAIN} else "")
         for path, of_roles in HOLDERS.items()
         if roles & of_roles and path not in (PACKED, DRAWN)
     ]
@@ -161,7 +181,7 @@ def _of_workspace(root: Path, wanted: Wanted) -> list[Place]:
             lambda: Shards(root / PACKED).blank(np.flatnonzero(rows)),
         ),
         Place(DRAWN, Holds.PICTURES, lambda: len(_existing(drawn)), lambda: _unlink(drawn)),
-        *map(made, outputs),
+        *outputs,
         *[made(root / name) for name in BESIDE],
         *[made(path) for path in earlier_models(root)],
         Place(
