@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from conftest import COLOURS, build_data
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -175,6 +176,36 @@ def test_no_path_or_name_of_an_image_is_written(finished, content):
     assert not [
         path for path in read_table(finished / "data/samples.csv")["path"] if path in written
     ]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"where": {"photographer": "Otto"}}, {"files": "otto.txt"}, {"fraction": 0.1}],
+    ids=["where", "files", "fraction"],
+)
+def test_no_parameter_names_a_person(run, cpu, asked):
+    """Must fail if what was asked for, or where files of this machine lie, stands in either form.
+
+    Or if a change of it is then not found.
+    """
+    path = run / "params.yaml"
+    values = yaml.safe_load(path.read_text())
+    values["data"]["path"] = "/home/otto/photographs"
+    values["retrain"] |= {"seeds": [], "weights": ["/home/otto/1.pth"]}
+    values["forget"] |= {"classes": []} | asked
+    path.write_text(yaml.safe_dump(values))
+    call(run, "dvc", "commit", "--force", "--quiet")
+    call(run, "git", "commit", "--quiet", "--all", "--message", "another request")
+    content = workspace.describe(run, cpu)
+    for form in (record.canonical(content).decode(), json.dumps(envelope.statement(content))):
+        assert "otto" not in form.lower()
+    assert content.params["retrain"]["weights"] == ["not shown"]
+    assert set(content.params["forget"]["where"]) == set(asked.get("where", ()))
+    assert bool(content.params["forget"]["files"]) == ("files" in asked)
+    assert differences(content, run, cpu) == []
+    path.write_text(path.read_text().replace("Otto", "Egon").replace("otto", "egon"))
+    (line,) = differences(content, run, cpu)
+    assert line.startswith("files.params.yaml: ")
 
 
 @pytest.mark.parametrize("name", ["original", "unlearned", "retrained/2"])

@@ -5,7 +5,7 @@ import platform
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from safetensors.torch import load as of_bytes
@@ -40,6 +40,7 @@ from unlearning.sources import contents
 
 IMAGES = "data/images"
 DATA_FILES = ("data/request.json", "data/samples.csv", "data/split.csv")
+HIDDEN = "not shown"
 PACKAGES = ("unlearning", "dvc", "numpy", "torch", "torchvision")
 
 
@@ -186,8 +187,25 @@ def listed(visited: Sequence[places.Found], before: Sequence[Place] = ()) -> lis
 
 
 def params(root: Path) -> dict[str, Any]:
-    """Return the parameters as they stand in params.yaml, checked."""
-    return load_params(root / "params.yaml").model_dump(mode="json")
+    """Return the parameters as they stand in params.yaml, checked, but for what may name a person.
+
+    Not shown are absolute paths, `forget.files` and the values of `forget.where`: that nothing of them changed,
+    the SHA-256 of params.yaml says.
+    """
+    values = load_params(root / "params.yaml").model_dump(mode="json")
+    forget = values["forget"]
+    forget["where"] = dict.fromkeys(forget["where"], HIDDEN)
+    forget["files"] = forget["files"] and HIDDEN
+    return {key: _without_paths(value) for key, value in values.items()}
+
+
+def _without_paths(value: Any) -> Any:
+    """Return a value of JSON in which nothing is an absolute path."""
+    if isinstance(value, dict):
+        return {key: _without_paths(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(each) for each in value]
+    return HIDDEN if isinstance(value, str) and PurePath(value).is_absolute() else value
 
 
 def file_hashes(root: Path) -> dict[str, str]:

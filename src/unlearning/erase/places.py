@@ -185,10 +185,10 @@ def _of_workspace(root: Path, wanted: Wanted) -> list[Place]:
         *[made(root / name) for name in BESIDE],
         *[made(path) for path in earlier_models(root)],
         Place(
-            f"{SAMPLES}, split.csv, copies.csv",
+            f"{SAMPLES}, split.csv, copies.csv, request.json, list of forget.files",
             Holds.HASHES,
             lambda: int(rows.sum()),
-            todo="kept: by them a certificate is checked; they hold no picture, but names of files",
+            todo="kept: by them a certificate is checked; they hold no picture, but names. The list is yours",
         ),
     ]
 
