@@ -7,7 +7,7 @@ from unlearning.audit.catalogue import decides
 from unlearning.audit.limits import Reading
 from unlearning.audit.verdict import against_article
 from unlearning.audit.verdict import verdict as verdict_of
-from unlearning.audit.words import SUCCESSES, Distance, Unmeasured, Verdict
+from unlearning.audit.words import NOT_FAILED, Distance, Unmeasured, Verdict
 
 
 def accuracies(forget=0.0, retain=0.9, original_forget=0.95, original_retain=0.91):
@@ -106,9 +106,9 @@ def test_the_articles_reading_stands_beside_the_verdict(article, found, said):
     assert against_article(article, found) == said
 
 
-def test_every_verdict_is_told_to_be_a_success_or_none():
+def test_every_verdict_is_told_to_have_failed_or_not():
     """Must fail if a new word passes the gate without a thought, or an assessment's stands for a verdict."""
-    assert {word for word in Verdict if word not in SUCCESSES} == {
+    assert {word for word in Verdict if word not in NOT_FAILED} == {
         "nothing to forget", "original at chance", "too few images to tell", "failed: still known",
         "failed: others damaged", "failed: known and damaged", "forgotten and kept",
         "kept, forgetting not known",

@@ -10,7 +10,7 @@ import pytest
 from test_settings import write_params
 
 from unlearning import cli
-from unlearning.audit.words import SUCCESSES, Verdict
+from unlearning.audit.words import NOT_FAILED, Verdict
 from unlearning.base.errors import UserError
 from unlearning.base.files import write_metrics
 from unlearning.review.gate import as_json, check, table
@@ -354,13 +354,19 @@ def test_a_class_or_training_image_that_is_still_known_breaks_the_limit(tmp_path
 
 
 @pytest.mark.parametrize("verdict", [*Verdict, "failed: x", "forgotten and kept as by", "", 1, 0.0])
-def test_what_the_audit_calls_no_success_never_passes(tmp_path, verdict):
-    """Must fail if the verdict is not read, can be switched off, or a word of another version passes."""
+def test_what_failed_by_the_audit_never_passes_and_its_word_is_shown(tmp_path, verdict):
+    """Must fail if the verdict is not read, can be switched off, a word of another version passes, or "told
+    apart" is shown as a 0 alone.
+    """
     write(tmp_path)
     write_metrics(tmp_path / "audit.json", METRICS["audit"] | {"verdict": verdict})
     off = dict.fromkeys(LIMITS)
-    expected = "kept" if verdict in SUCCESSES else "broken"
+    expected = "kept" if verdict in NOT_FAILED else "broken"
     assert outcomes(tmp_path, **off)["verdict"] == expected
+    checks = check(tmp_path, GateParams(**LIMITS))
+    (row,) = [line for line in table(checks).splitlines() if line.startswith("| verdict ")]
+    assert f"; it is: {verdict}" in row
+    assert f"; it is: {verdict}" in json.loads(as_json(checks))[-1]["meaning"]
 
 
 def test_single_images_are_held_against_retraining_and_not_against_zero(tmp_path):

@@ -29,8 +29,8 @@ class Verdict(StrEnum):
     NOR_THE_ORIGINAL = "not told apart, nor original"
 
 
-# What a verdict says of a model that did not fail.
-SUCCESSES = frozenset(
+# What a verdict says of a model that did not fail: no praise, a model that is told apart did not fail either.
+NOT_FAILED = frozenset(
     {
         Verdict.LIKENESS_UNKNOWN,
         Verdict.TOLD_APART,
@@ -94,7 +94,6 @@ class Unmeasured(StrEnum):
     NEEDS_100 = "not measured: needs 100 images"
     NEEDS_4_CLASSES = "not measured: needs 4 classes"
     NEVER_KNOWN = "not measured: never known"
-    KNOWN_AT_ONCE = "not measured: known at once"
     ALL_EQUAL = "not measured: all are equal"
 
 

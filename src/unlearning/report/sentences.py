@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from unlearning.audit import catalogue
 from unlearning.audit.words import (
     LEAST_REFERENCES,
-    SUCCESSES,
+    NOT_FAILED,
     Band,
     Comparison,
     Distance,
@@ -81,7 +81,6 @@ REASONS: Mapping[str, str] = {
     Unmeasured.NO_FLOOR: "no floor: needs 2 retrained models",
     Unmeasured.NEEDS_4_CLASSES: "not measured: needs 4 kept classes",
     Unmeasured.NEVER_KNOWN: "not measured: the original does not know the class",
-    Unmeasured.KNOWN_AT_ONCE: "not measured: retrained models know the class before the first pass",
     Unmeasured.ALL_EQUAL: "not measured: all classes are equal",
 }
 
@@ -94,12 +93,12 @@ def verdict(metrics: Metrics) -> str:
     word = metrics.word(Verdict, "audit", "verdict")
     forget = metrics.number("audit", "worst_forget_accuracy")
     said = _outcome(metrics, word, forget, metrics.number("evaluate_retain", "test_accuracy"))
-    if word in SUCCESSES:
+    if word in NOT_FAILED:
         said += _compared(metrics, word)
     if metrics.word(Cost, "adversarial_train", "cost_assessment") == Cost.CHEAPER:
         return said
     dearer = _dearer(metrics)
-    if word in SUCCESSES:
+    if word in NOT_FAILED:
         return f"{dearer}. By its figures the model is {said}"
     return f"{said}. It was {dearer}"
 
@@ -201,7 +200,7 @@ def named(figures: Iterable[str]) -> str:
 def _outcome(metrics: Metrics, word: Verdict, forget: float, retain: float) -> str:
     """Return what a word says of a model with these accuracies."""
     begin = (OUTCOMES | OUTCOMES_OF_IMAGES if of_images(metrics) else OUTCOMES)[word]
-    if word in SUCCESSES or word == Verdict.KEPT:
+    if word in NOT_FAILED or word == Verdict.KEPT:
         return begin
     known = metrics.number("evaluate_retain", "original", "test_accuracy")
     if word == Verdict.NOTHING_TO_FORGET:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from unlearning.audit.words import SUCCESSES, RequestKind
+from unlearning.audit.words import NOT_FAILED, RequestKind
 from unlearning.base.errors import UserError, printable
 from unlearning.base.files import DIGITS, read_metrics, rounded
 from unlearning.settings.gate import GateParams
@@ -91,6 +91,7 @@ def check(folder: Path, limits: GateParams) -> list[Check]:
     if isinstance(before, float) and isinstance(retrained, float) and retrained < before:
         # What the request itself costs is no damage.
         before, model = retrained, "retrained models"
+    verdict = audit.figure("verdict")
     checks = [
         Check("forget_accuracy", about, accuracy, limits.forget_accuracy),
         Check(
@@ -128,11 +129,12 @@ def check(folder: Path, limits: GateParams) -> list[Check]:
             cost.figure("cost_ratio"),
             limits.cost_ratio,
         ),
-        # No limit of the params: what the audit itself calls no success never passes.
+        # No limit of the params: what failed by the audit itself, or has no verdict, never passes. Its word
+        # stands beside: of honest models one in twenty is told apart, which passes and is not to be overlooked.
         Check(
             "verdict",
-            "1 if the audit's verdict is failed, or none",
-            float(audit.figure("verdict") not in SUCCESSES),
+            f"1 if the audit's verdict is failed, or none; it is: {printable(str(verdict))}",
+            float(verdict not in NOT_FAILED),
             0.0,
         ),
     ]
