@@ -68,6 +68,22 @@ def test_many_classes_make_a_taller_picture_up_to_a_limit(tmp_path):
     assert heights[0] * 3 < heights[1] == pytest.approx(heights[2], abs=9)
 
 
+def test_a_chart_without_room_for_all_classes_shows_the_worst():
+    """Must fail if the best known classes are drawn and the damaged ones cut, a share of one version alone is
+    overlooked, a class that nobody names is drawn, or one without a figure hides others.
+    """
+    nan = float("nan")
+    accuracies = {f"c{n}": n / 100 for n in range(100)}
+    assert figures.lowest_first(accuracies) == [f"c{n}" for n in range(30)]
+    assert figures.lowest_first({"a": nan, "b": 0.5, "c": nan, "d": 0.1}) == ["d", "b", "a", "c"]
+    shares = {
+        "original": {"a": 0.1, "b": 0.9, "c": 0.0, "d": 0.0},
+        "unlearned": {"a": 0.3, "b": 0.0, "c": 0.0, "d": nan},
+    }
+    assert figures.most_named(shares) == ["b", "a"]
+    assert len(figures.most_named({"original": accuracies})) == 30
+
+
 def test_a_class_name_with_dollars_is_no_formula(tmp_path):
     """Must fail if a folder's name is read as mathematics: a run would end at its last stage."""
     pictures.destinations(tmp_path / "x.png", shares(("$a_$", "cat"), 0))
@@ -76,12 +92,12 @@ def test_a_class_name_with_dollars_is_no_formula(tmp_path):
 
 def test_examples_show_each_image_once(tmp_path, data):
     """Must fail if one forget image breaks the grid, or rows are added for nothing."""
-    forget = data.select(role="forget").numpy()
+    forget = data.select(role="forget").numpy()[:6]
     logits = np.random.default_rng(0).normal(size=(len(forget), 4))
     outputs = {"original": logits, "unlearned": -logits}
 
     def draw(path: Path) -> None:
-        pictures.examples(path, data.images, forget, outputs, data.classes, count=6)
+        pictures.examples(path, data.images, forget, outputs, data.classes)
 
     width, height = drawn_twice(draw, tmp_path)
     assert 1000 < width < 1300 and 600 < height < 900
@@ -102,7 +118,8 @@ def test_examples_pair_each_image_with_its_own_predictions(tmp_path, data, monke
         figures, "examples", lambda *given: shown.extend(zip(*given, strict=True)) or real(*given)
     )
     outputs = {"original": before, "unlearned": after}
-    pictures.examples(tmp_path / "x.png", data.images, forget, outputs, data.classes, count=3)
+    monkeypatch.setattr(pictures, "EXAMPLES", 3)
+    pictures.examples(tmp_path / "x.png", data.images, forget, outputs, data.classes)
     assert len(shown) == 3
     for (image, text), row in zip(shown, (0, 3, 6), strict=True):
         assert (image == data.images[int(forget[row])]).all()

@@ -22,8 +22,11 @@ from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, write_metrics, write_series, write_table
 from unlearning.charts import style
 from unlearning.data import copies
+from unlearning.report import evidence
+from unlearning.report import page as page_of
 from unlearning.report.metrics import TABLES, Metrics, dotted
 from unlearning.report.quoting import html_quoter
+from unlearning.settings.whole import load_params
 
 ROOT = Path(__file__).parents[1]
 HOSTILE = (
@@ -588,6 +591,23 @@ def test_no_forget_image_is_shown_where_none_may_be(tmp_path, page):
     assert "img" not in {name for name, _ in parsed.tags}
     assert "data:image/jpeg" not in text
     assert "are left out of this page" in parsed.text
+
+
+@pytest.mark.parametrize(
+    ("request_of", "drawn"), [({}, 4), ({"forget__classes": [], "forget__files": "list.txt"}, 3)]
+)
+def test_the_confusion_matrix_counts_test_images_alone(tmp_path, monkeypatch, request_of, drawn):
+    """Must fail if single images to forget, which were trained on, are counted among test images."""
+    folder = write_run(tmp_path, **request_of)
+    seen = []
+    real = page_of.figures.confusion
+    monkeypatch.setattr(
+        page_of.figures, "confusion", lambda *given: seen.append(given) or real(*given)
+    )
+    monkeypatch.chdir(folder)
+    page_of.draw(evidence.read(folder, load_params()))
+    ((table, _, _),) = seen
+    assert len(table) == drawn
 
 
 def test_two_hundred_classes_stay_readable(tmp_path):

@@ -18,6 +18,7 @@ from unlearning.observe.record import EXTRACTOR, Observation, Observed, Sample
 Logits = Float[np.ndarray, "N C"]
 Labels = Int[np.ndarray, " N"]
 Score = float | Unmeasured
+EXAMPLES = 10  # forget images that are shown with their predictions
 
 
 def accuracy(logits: Logits, labels: Labels) -> float:

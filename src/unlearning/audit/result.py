@@ -18,7 +18,13 @@ from unlearning.audit import (
 from unlearning.audit.calibration import Rates
 from unlearning.audit.compare import Figure, mean_of_references
 from unlearning.audit.estimates import Estimate, plain
-from unlearning.audit.evaluation import accuracies, accuracy, top_predictions, worst_forget_accuracy
+from unlearning.audit.evaluation import (
+    EXAMPLES,
+    accuracies,
+    accuracy,
+    top_predictions,
+    worst_forget_accuracy,
+)
 from unlearning.audit.limits import Prior, Reading, readings
 from unlearning.audit.outputs import entropy
 from unlearning.audit.representation import Probed, probe_all
@@ -36,7 +42,6 @@ FLOORS = {"js_to_retrained": "js_floor", "destination_tv": "destination_tv_floor
 # By it the original remembers single images.
 MEMORY = f"membership_auc.{FEATURES}"
 BINS = 20
-EXAMPLES = 10
 
 
 def figures(observed: Observed, probed: Panel[Probed] | None = None) -> dict[str, Figure]:

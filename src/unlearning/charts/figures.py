@@ -3,6 +3,7 @@
 Each returns a matplotlib figure, or None where there is no number to draw; `save` writes it as PNG or SVG.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,24 @@ MOST_CLASSES = 30
 # The classes whose names, and those whose figures, fit into the confusion matrix.
 MOST_NAMES, MOST_CELL_FIGURES = 30, 12
 BINS = 20  # of scores in [0, 1]
+ACROSS = 5  # examples in a row
+
+
+def most_named(shares: Mapping[str, Mapping[str, int | float]]) -> list[str]:
+    """Return the classes that any version names, the largest share of any version first, as many as fit."""
+    # Of NaN, for what was not measured, `>` is false.
+    given = {
+        name: [of[name] for of in shares.values() if of[name] > 0]
+        for name in next(iter(shares.values()))
+    }
+    named = [name for name in given if given[name]]
+    return sorted(named, key=lambda name: -max(given[name]))[:MOST_CLASSES]
+
+
+def lowest_first(accuracies: Mapping[str, int | float]) -> list[str]:
+    """Return the classes with the lowest accuracies, lowest first and NaN last, as many as fit."""
+    order = sorted(accuracies, key=lambda name: (math.isnan(accuracies[name]), accuracies[name]))
+    return order[:MOST_CLASSES]
 
 
 @in_our_style
@@ -253,11 +272,11 @@ def scores(label: str, values: Mapping[str, np.ndarray], bounds: Sequence[float]
 
 
 @in_our_style
-def examples(pictures: Sequence[np.ndarray], texts: Sequence[str], columns: int = 5) -> Figure:
+def examples(pictures: Sequence[np.ndarray], texts: Sequence[str]) -> Figure:
     """Draw pictures, H x W x 3 uint8 each, with a text below each."""
-    rows = -(-len(pictures) // columns)
+    rows = -(-len(pictures) // ACROSS)
     figure = Figure(figsize=(12.5, 4.3 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
+    grid = figure.subplots(rows, ACROSS, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     for axes, picture, text in zip(grid.flat, pictures, texts, strict=False):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from unlearning.audit.evaluation import top_predictions
+from unlearning.audit.evaluation import EXAMPLES, top_predictions
 from unlearning.base.shards import Images
 from unlearning.charts import figures, save
 from unlearning.models.panel import ORIGINAL, UNLEARNED
@@ -24,16 +24,12 @@ def score_histogram(path: Path | str, scores: Mapping[str, np.ndarray]) -> None:
 
 def destinations(path: Path | str, shares: Mapping[str, Mapping[str, float]]) -> None:
     """Draw which classes the forget images are given, by version of the model."""
-    most = {name: max(of[name] for of in shares.values()) for name in shares[UNLEARNED]}
-    named = [name for name in sorted(most, key=lambda name: -most[name]) if most[name]]
-    shown = named[: figures.MOST_CLASSES]
-    save.png(figures.bars("share of forget images", shares, shown), path)
+    save.png(figures.bars("share of forget images", shares, figures.most_named(shares)), path)
 
 
 def per_class_accuracy(path: Path | str, accuracies: Mapping[str, Mapping[str, float]]) -> None:
     """Draw the test accuracy on each kept class, lowest of the unlearned model first, by version."""
-    after = accuracies[UNLEARNED]
-    shown = sorted(after, key=after.__getitem__)[: figures.MOST_CLASSES]
+    shown = figures.lowest_first(accuracies[UNLEARNED])
     save.png(figures.dots("test accuracy", accuracies, shown), path)
 
 
@@ -43,13 +39,12 @@ def examples(
     indices: Int[np.ndarray, " N"],
     logits: Mapping[str, Float[np.ndarray, "N C"]],
     classes: Sequence[str],
-    count: int = 10,
 ) -> None:
     """Draw forget images with their top 3 predictions by the original and by the unlearned model (A15).
 
-    The images are spread evenly over `indices`; none is picked by what a model says of it.
+    Up to 10, spread evenly over `indices`; none is picked by what a model says of it.
     """
-    chosen = spread_evenly(len(indices), min(count, len(indices)))
+    chosen = spread_evenly(len(indices), min(EXAMPLES, len(indices)))
     texts = [
         f"before:\n{_lines(logits[ORIGINAL][row], classes)}\n"
         f"after:\n{_lines(logits[UNLEARNED][row], classes)}"

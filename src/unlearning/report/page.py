@@ -90,10 +90,7 @@ def levels(metrics: Metrics) -> list[dict[str, Any]]:
 
 def destinations(metrics: Metrics) -> list[str]:
     """Return the classes that forget images are given, the largest share of any version first."""
-    shares = _by_version(metrics, "destinations")
-    most = {name: max(of[name] for of in shares.values()) for name in shares["unlearned"]}
-    named = [name for name in most if most[name] > 0]
-    return sorted(named, key=lambda name: -most[name])[: figures.MOST_CLASSES]
+    return figures.most_named(_by_version(metrics, "destinations"))
 
 
 def neighbours(metrics: Metrics) -> list[str]:
@@ -115,7 +112,9 @@ def draw(evidence: Evidence) -> dict[str, Markup]:
     """Return every chart of the page by its name; nothing for one that has no number to draw."""
     series, metrics = evidence.series, evidence.metrics
     histograms, relearning = series["audit_histograms"], series["audit_relearning"]
-    confused = pd.concat([series["retain_confusion"], series["forget_confusion"]])
+    confused = series["retain_confusion"]
+    if not evidence.of_images:  # of single images these were trained on: no test images
+        confused = pd.concat([confused, series["forget_confusion"]])
     share, matrix = "share of forget images", "in per cent of each actual class"
     confidence, entropy = "confidence (probability of the predicted class)", "entropy (nats)"
     drawn = {
@@ -165,9 +164,7 @@ def _by_version(metrics: Metrics, table: str) -> dict[str, dict[str, float]]:
 
 def _per_class(metrics: Metrics) -> Figure:
     accuracies = _by_version(metrics, "per_class")
-    after = accuracies["unlearned"]
-    classes = sorted(after, key=after.__getitem__)[: figures.MOST_CLASSES]
-    return figures.dots("test accuracy", accuracies, classes)
+    return figures.dots("test accuracy", accuracies, figures.lowest_first(accuracies["unlearned"]))
 
 
 def _training(series: Mapping[str, pd.DataFrame]) -> Figure | None:

@@ -26,9 +26,14 @@ def draw(root: Path, changes: Changes, folder: Path) -> list[Path]:
     drawn = []
     for name, (shape, label) in CLASSES.items():
         series = _by_side(root, changes.base, f"plots/{name}.csv")
-        if series:
-            after = series["branch"]
-            shown = sorted(after, key=lambda each: -after[each])[: figures.MOST_CLASSES]
+        if not series:
+            continue
+        shown = (
+            figures.most_named(series)
+            if name == "destinations"
+            else figures.lowest_first(series["branch"])
+        )
+        if shown:
             drawn.append(folder / f"{name}.png")
             save.png(shape(label, series, shown), drawn[-1])
     curves = {
@@ -54,7 +59,10 @@ def draw(root: Path, changes: Changes, folder: Path) -> list[Path]:
 
 
 def _by_side(root: Path, commit: str, name: str) -> dict[str, dict[str, float]]:
-    """Return a table's figures by class: of the base, if it has the same classes, of branch and retraining."""
+    """Return a table's figures by class: of the base, if it has the same classes, of branch and retraining.
+
+    NaN, which is not drawn, for what is no number.
+    """
     tables = {
         side: table.set_index("class")
         for side, table in _sides(root, commit, name).items()
@@ -69,7 +77,7 @@ def _by_side(root: Path, commit: str, name: str) -> dict[str, dict[str, float]]:
         "retrained": branch.get("retrained", pd.Series(dtype=float)),
     }
     return {
-        side: _finite(column).fillna(0.0).to_dict()
+        side: _finite(column).to_dict()
         for side, column in columns.items()
         if set(column.index) == set(branch.index)
     }
