@@ -1,6 +1,7 @@
 """A review of a branch says what changed, against what, and whether limits and lock hold."""
 
 import json
+import math
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -142,7 +143,9 @@ def test_a_branch_is_shown_against_where_it_left_the_base(repository):
 
 
 def test_decisive_figures_outside_are_named_beside_each_verdict():
-    """Must fail if a key stands there, the other side's figures, or one that decides nothing."""
+    """Must fail if a key stands there, the other side's figures, one that decides nothing, or figures as the
+    reason of a failure, which accuracy decides.
+    """
     found = review_of("x", 0, 1)
     found.metrics["metrics/audit.json"]["verdict"] = ("not told apart", "told apart")
     before, after = found.figures
@@ -154,16 +157,30 @@ def test_decisive_figures_outside_are_named_beside_each_verdict():
     assert (
         "- **Audit**: `told apart`, by Auditor's AUC (outputs) (base: `not told apart`)\n"
     ) in text.markdown(found)
+    found.metrics["metrics/audit.json"]["verdict"] = ("told apart", "failed: others damaged")
+    assert "- **Audit**: `failed: others damaged` (base: `told apart`)\n" in text.markdown(found)
+    found.metrics["metrics/audit.json"]["verdict"] = ("told apart", "contradicted")
     for odd in ("@team", "membership_auc.@team"):
         after[odd] = {"reading": "outside", "decisive": "yes"}
         assert_harmless(text.markdown(found))
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff", b"figure,reading\nx", b"a,b\n1,2\n", b'"'])
-def test_a_table_that_is_none_leaves_a_review_without_it(repository, content):
-    """Must fail if a stranger's table ends in a traceback."""
-    (repository / "plots/audit_figures.csv").write_bytes(content)
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"", "lacks the column 'decisive'"),
+        (b"\xff", "is no table"),
+        (b"figure,reading\nx", "lacks the column 'decisive'"),
+        (b'"', "lacks the column 'decisive'"),
+        (None, "does not exist"),
+    ],
+)
+def test_a_review_without_the_audits_table_says_why(repository, content, fault):
+    """Must fail if a stranger's table ends in a traceback, or what it held vanishes without a word."""
+    table = repository / "plots/audit_figures.csv"
+    table.unlink() if content is None else table.write_bytes(content)
     shown = text.markdown(changes.find(repository, "main"))
+    assert f"; its figures are not shown: `plots/audit_figures.csv {fault}" in shown
     assert rows(shown)["Few-shot recall"] == ["0.45", "0.45", "", "–", "–"]
 
 
@@ -380,6 +397,24 @@ def test_pictures_show_both_sides(repository, monkeypatch):
     assert seen["curves"] == {
         "loss": {"base": ([1, 2], [0.13, 0.1]), "branch": ([1, 2], [0.1, 0.1])}
     }
+
+
+def test_damaged_classes_are_drawn_and_what_was_not_measured_is_not(repository, monkeypatch):
+    """Must fail if the best of a hundred classes are drawn, or no figure stands for 0."""
+    accuracies = {f"c{n}": str(n / 100) for n in range(100)} | {"c5": "not measured"}
+    lines = ["class,unlearned", *(f"{name},{value}" for name, value in accuracies.items())]
+    (repository / "plots/per_class.csv").write_text("\n".join(lines))
+    seen = {}
+    dots = pictures.figures.dots
+    monkeypatch.setitem(
+        pictures.CLASSES,
+        "per_class",
+        (lambda *given: seen.update(given=given) or dots(*given), "x"),
+    )
+    pictures.draw(repository, changes.find(repository, "main"), repository)
+    _, series, shown = seen["given"]
+    assert shown == [f"c{n}" for n in range(31) if n != 5]
+    assert math.isnan(series["branch"]["c5"])
 
 
 @pytest.mark.parametrize(

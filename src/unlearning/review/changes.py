@@ -7,11 +7,12 @@ ours, so that it meets neither the branch's configuration nor its repository.
 import csv
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha1, sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from unlearning.base.errors import UserError
 from unlearning.base.files import MOST_BYTES, parse_json
@@ -26,6 +27,10 @@ from unlearning.settings.whole import load_params
 Pair = tuple[Any, Any]
 Changed = dict[str, Pair]
 Figures = dict[str, dict[str, str]]
+Read = Callable[[str], bytes]  # of one side: the content of a file by its name
+T = TypeVar("T")
+TABLE = "plots/audit_figures.csv"
+COLUMNS = ("figure", "decisive", "reading", "original", "retrained")  # that a review reads
 GATED = ("adversarial_train", "audit", "evaluate_forget", "evaluate_retain")
 RUNS = re.compile(r"^Running stage '(.*)':", re.MULTILINE)
 NO_DATA = re.compile(r"failed to reproduce '(\w+)': .*No such file or directory")
@@ -56,14 +61,15 @@ class Gate:
 class Changes:
     """All that a review shows. Where something could not be found out, the reason stands in its place.
 
-    `figures`: the rows of plots/audit_figures.csv by name, of base and branch.
+    `figures`: the rows of plots/audit_figures.csv by name, of base and branch; none where the base has no such
+    table.
     """
 
     base: str
     head: str
     params: Changed
     metrics: dict[str, Changed]
-    figures: tuple[Figures, Figures]
+    figures: tuple[Figures, Figures | UserError]
     stages_to_run: list[str] | UserError
     gate: Gate | UserError
 
@@ -97,19 +103,24 @@ def find(root: Path, base: str) -> Changes:
             f"--base {base}: it has no commit in common with HEAD; a shallow clone lacks them "
             "(in CI: fetch-depth: 0)"
         ) from None
-    params = _differences(_params(committed, root, commit), _params(present, root))
+    before, after = partial(committed, root, commit), partial(present, root)
+    params = _differences(_params(before), _params(after))
+    figures = _attempt(lambda: _table(before))
     return Changes(
         base=git(root, "rev-parse", "--short", commit),
         head=_described(root),
         params=params,
         metrics=_metrics(root, commit),
-        figures=(_table(committed, root, commit), _table(present, root)),
+        figures=(
+            {} if isinstance(figures, UserError) else figures,
+            _attempt(lambda: _table(after)),
+        ),
         stages_to_run=_attempt(lambda: _stages_to_run(root)),
         gate=_attempt(lambda: _gate(root, commit, params)),
     )
 
 
-def _attempt(question: Any) -> Any:
+def _attempt(question: Callable[[], T]) -> T | UserError:
     try:
         return question()
     except UserError as error:
@@ -129,13 +140,17 @@ def _metrics(root: Path, commit: str) -> dict[str, Changed]:
     }
 
 
-def _table(read: Any, *place: Any) -> dict[str, dict[str, str]]:
-    """Return one side's table of the audit's figures, by name; none where it has no such table."""
+def _table(read: Read) -> Figures:
+    """Return one side's table of the audit's figures, by name. Raises: UserError where it has no such table."""
     try:
-        rows = csv.DictReader(read(*place, "plots/audit_figures.csv").decode().splitlines())
+        rows = csv.DictReader(read(TABLE).decode().splitlines())
+        if missing := set(COLUMNS) - set(rows.fieldnames or ()):
+            raise UserError(f"{TABLE} lacks the column {min(missing)!r}: run `dvc repro`")
         return {row["figure"]: row for row in rows}
-    except (FileNotFoundError, UserError, UnicodeDecodeError, csv.Error, KeyError):
-        return {}
+    except FileNotFoundError:
+        raise UserError(f"{TABLE} does not exist: run `dvc repro`") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{TABLE} is no table: {error}") from None
 
 
 def _figures(name: str, content: bytes) -> Any:
@@ -147,9 +162,9 @@ def _figures(name: str, content: bytes) -> Any:
         raise UserError(f"{name} is not a metrics file: {error}") from None
 
 
-def _params(read: Any, *place: Any) -> Any:
+def _params(read: Read) -> dict[str, Any]:
     try:
-        return parse(read(*place, "params.yaml").decode("utf-8-sig"), Path("params.yaml"))[0]
+        return parse(read("params.yaml").decode("utf-8-sig"), Path("params.yaml"))[0]
     except (FileNotFoundError, UserError):
         return {}
 

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 from unlearning.audit import catalogue
-from unlearning.audit.words import Distance, RequestKind
+from unlearning.audit.words import Distance, RequestKind, Verdict
 from unlearning.base.errors import UserError, printable
 from unlearning.base.files import DIGITS
 from unlearning.report import sentences
@@ -55,15 +55,23 @@ def _summary(changes: Changes) -> list[str]:
     verdict = f"- **Audit**: {after}"
     if before not in (_words(None), after):
         verdict += f" (base: {before})"
+    if isinstance(changes.figures[1], UserError):
+        verdict += f"; its figures are not shown: {_words(str(changes.figures[1]))}"
     return [verdict, f"- **Limits**: {_outcome(changes.gate)}", f"- **Lock**: {_lock(changes)}"]
 
 
 def _verdict(changes: Changes, side: int) -> str:
-    """Return one side's verdict, with the decisive figures that tell its model apart by name."""
-    word = _words(changes.metrics.get("metrics/audit.json", {}).get("verdict", NOTHING)[side])
+    """Return one side's verdict, with the decisive figures outside by name where these are its reason.
+
+    Whether a model failed is said by its accuracies alone.
+    """
+    verdict = changes.metrics.get("metrics/audit.json", {}).get("verdict", NOTHING)[side]
+    word, table = _words(verdict), changes.figures[side]
+    if verdict not in (Verdict.TOLD_APART, Verdict.CONTRADICTED) or isinstance(table, UserError):
+        return word
     outside = [
         name
-        for name, row in changes.figures[side].items()
+        for name, row in table.items()
         if (row.get("decisive"), row.get("reading")) == ("yes", Distance.OUTSIDE)
     ]
     try:
@@ -107,6 +115,7 @@ def _params(changed: Changed) -> str:
 
 def _headlines(changes: Changes) -> str:
     metrics, table = changes.metrics, changes.figures[1]
+    table = {} if isinstance(table, UserError) else table
     audit = metrics.get("metrics/audit.json", {})
     known = catalogue.ordered(filter(catalogue.is_figure, audit))
     figures_of_audit = [("audit", name, catalogue.title(name)) for name in known]
