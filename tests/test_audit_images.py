@@ -238,7 +238,9 @@ def test_the_evaluation_holds_both_accuracies_beside_retraining():
 
 
 def test_earlier_requests_are_tested_again():
-    """Must fail if a class that comes back is not named, or its images are counted as kept ones."""
+    """Must fail if a class that comes back is not named, its images are counted as kept ones, or a request for
+    single images passes for one for classes.
+    """
     observed = observed_of()
     sample = observed.sample
     is_first = sample.labels == 0
@@ -252,6 +254,9 @@ def test_earlier_requests_are_tested_again():
     rows = np.flatnonzero(earlier)
     logits = observed.models.subjects[UNLEARNED].logits[rows]
     assert found["accuracy"] == pytest.approx((logits.argmax(axis=1) == 0).mean())
+    assert found["request"] == "classes"
+    trained = replace(again.sample, earlier=np.where(is_first & (sample.subsets == "train"), 1, 0))
+    assert result.earlier(replace(again, sample=trained))["1"]["request"] == "images"
     assert 0 < found["retrained"] < 1
     assert not set(rows) & {*again.sample.rows("retain", "test"), *again.sample.rows(None, "test")}
     roles[(sample.labels == 1) & (sample.subsets == "test")] = "forget"

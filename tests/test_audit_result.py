@@ -43,7 +43,7 @@ PRIOR = Prior(
     },
     8.0,
 )
-RATES = Rates({0: 0.02, 2: 0.04, 3: 0.03}, {0: 0.8, 2: 0.9, 3: 0.95})
+RATES = Rates({0: 0.02, 3: 0.03}, {0: 23, 3: 24}, {0: 0.8, 3: 0.95}, {0: 22, 3: 6})
 
 
 def sample_of(train: int, test: int) -> Sample:
@@ -206,7 +206,9 @@ def test_the_metrics_hold_what_a_review_decides_by_and_no_more(figures, judged, 
     found = list(words(judged[UNLEARNED]).values())
     assert metrics["decisive"] == {word: found.count(word) for word in Distance}
     assert metrics["original"]["memory"] == judged[ORIGINAL]["membership_auc.features"].reading
-    assert metrics["error_rates"] == {"false_alarms": 0.03, "caught": 0.95}
+    assert metrics["error_rates"] == {
+        "false_alarms": 0.03, "false_alarms_of": 24, "caught": 0.95, "caught_of": 6
+    }  # fmt: skip
 
 
 def flat(tree: dict, path: str = "") -> dict:

@@ -170,24 +170,30 @@ def test_a_figure_that_no_run_measures_is_refused():
 
 
 def test_of_retrained_models_one_in_twenty_is_told_apart_and_of_others_nearly_all():
-    """Must fail if the smallest spread is the prior, or the unlearned model is taken for a control."""
+    """Must fail if the smallest spread is the prior, the unlearned model is taken for a control, or choices of
+    references are counted as models.
+    """
     runs = runs_of(sets=8, models=5, random=np.random.default_rng(2), shift=0.3)
     found = error_rates(runs, counts=(2, 4))
     for count in (2, 4):
         assert found.false_alarms[count] < 0.06
         assert found.caught[count] > 0.95
+        assert (found.false_alarms_of[count], found.caught_of[count]) == (8 * 5, 8)
 
 
 def test_rates_are_those_of_the_next_fewer_references():
-    """Must fail if the rate of more references than there are is quoted."""
-    rates = Rates({2: 0.04, 4: 0.03}, {2: 0.9, 4: 0.97})
-    assert rates.at(3) == {"false_alarms": 0.04, "caught": 0.9}
-    assert rates.at(9) == {"false_alarms": 0.03, "caught": 0.97}
+    """Must fail if the rate of more references than there are is quoted, or with another's number of models."""
+    rates = Rates({2: 0.04, 4: 0.03}, {2: 24, 4: 12}, {2: 0.9, 4: 0.97}, {2: 6, 4: 3})
+    two = {"false_alarms": 0.04, "false_alarms_of": 24, "caught": 0.9, "caught_of": 6}
+    four = {"false_alarms": 0.03, "false_alarms_of": 12, "caught": 0.97, "caught_of": 3}
+    assert (rates.at(3), rates.at(9)) == (two, four)
 
 
 @pytest.mark.parametrize("of_images", [False, True])
 def test_what_is_shipped_is_whole(tmp_path, monkeypatch, of_images):
-    """Must fail if a figure that decides has no prior, or what is written is not what is read."""
+    """Must fail if a figure that decides has no prior, what is written is not what is read, or a rate stands
+    without the number of models that it rests on.
+    """
     prior, rates = calibration.load(of_images=of_images)
     families = {catalogue.family(name) for name in prior.spreads}
     deciding = {
@@ -200,6 +206,8 @@ def test_what_is_shipped_is_whole(tmp_path, monkeypatch, of_images):
     assert min(prior.spreads.values()) > 0 and set(rates.false_alarms) == (
         {0, 2} if of_images else set(calibration.COUNTS)
     )
+    assert set(rates.false_alarms_of) == set(rates.caught_of) == set(rates.false_alarms)
+    assert min(*rates.false_alarms_of.values(), *rates.caught_of.values()) >= 4
     file = tmp_path / "calibration.json"
     file.write_text(calibration.as_json(prior, rates))
     monkeypatch.setattr(calibration, "FILE", file)

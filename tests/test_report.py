@@ -131,7 +131,12 @@ def audit(models: int) -> dict[str, Any]:
         "request": "classes",
         "retrained": {"models": models} if models else NO_REFERENCE,
         "original": {"memory": "outside" if models else NO_REFERENCE},
-        "error_rates": {"false_alarms": 0.0311, "caught": 0.9622},
+        "error_rates": {
+            "false_alarms": 0.0311,
+            "false_alarms_of": 24,
+            "caught": 0.9622,
+            "caught_of": 6,
+        },
         "worst_forget_accuracy": 0.0202,
         "verdict": "told apart" if models else "not contradicted",
         "verdicts": {

@@ -37,7 +37,8 @@ TREE: dict[str, Any] = {
     },
     "audit": {
         "request": "classes", "verdict": Verdict.NOT_TOLD_APART, "worst_forget_accuracy": 0.02,
-        "retrained": {"models": 2}, "error_rates": {"false_alarms": 0.03, "caught": 0.96},
+        "retrained": {"models": 2}, "original": {"memory": "outside"},
+        "error_rates": {"false_alarms": 0.03, "false_alarms_of": 24, "caught": 0.96, "caught_of": 6},
         "article_comparison": Comparison.BOTH_SUCCESS,
         "verdicts": {"original": Verdict.STILL_KNOWN, "head_edited": Verdict.TOLD_APART},
     },
@@ -63,6 +64,7 @@ def tree(
     changed = copy.deepcopy(TREE)
     changed["audit"]["request"] = "images" if of_images else "classes"
     changed["audit"]["verdict"] = verdict
+    changed["audit"]["earlier"] = {"1": {"request": "classes", "accuracy": 0.3}}
     changed["adversarial_train"] |= {
         "cost_assessment": cost,
         "cost_ratio": 3.6 if cost == Cost.DEARER else 0.1,
@@ -76,12 +78,14 @@ def verdict_of(changed: Any) -> str:
     return sentences.verdict(Metrics(changed))
 
 
-TRIALS = "3% of retrained models and 96% of originals and edited heads"
+TRIALS = "3% of 24 retrained models and 96% of 6 originals and edited heads"
 RATES = f"(in trials on other data the audit told apart {TRIALS})"
 
 
 def test_inside_everywhere_is_not_told_apart():
-    """Must fail if the number of figures, of references, or the errors of the audit are not said."""
+    """Must fail if the number of figures, of references, or the errors of the audit are not said, or a rate
+    stands without the number of models that it rests on.
+    """
     assert verdict_of(tree()) == (
         "forgotten and kept, and not told apart from retraining: none of 6 decisive figures lies further from "
         f"2 retrained models than one more would {RATES}"
@@ -117,21 +121,78 @@ def test_without_references_the_power_here_is_said(control, power):
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    ("word", "original", "said"),
     [
-        ("outside", "by its features, images of them that it was trained on are told from others"),
         (
-            "inside",
-            "by its features, it remembers single images of them no more than models do that never saw them",
+            "outside", 0.9,
+            "by its features, images of them that it was trained on are told from others (membership AUC "
+            "0.900; of models that never saw them 0.450)",
         ),
-        ("no reference", "whether it memorised single images of them is not known: no reference"),
+        (
+            "outside", 0.1,
+            "by its features, images of them that it was trained on are told from others less well than with "
+            "models that never saw them (membership AUC 0.100; of models that never saw them 0.450): it is not "
+            "one of these, but that is no memory",
+        ),
+        (
+            "inside", 0.5,
+            "by its features, no more memory of single images of them is found than with models that never saw "
+            "them (membership AUC 0.500; of models that never saw them 0.450): none would be found up to about "
+            "0.570",
+        ),
+        ("no reference", 0.5, "whether it memorised single images of them is not known: no reference"),
     ],
 )  # fmt: skip
-def test_an_original_that_memorised_nothing_is_named(word, said):
-    """Must fail if a reader is not told that there was no memory to forget."""
+def test_an_original_that_memorised_nothing_is_named(word, original, said):
+    """Must fail if nothing found is called no memory without the value up to which nothing would be, or an
+    AUC below that of retrained models a memory.
+    """
     changed = tree()
     changed["audit"]["original"] = {"memory": word}
+    changed["audit_figures"][sentences.MEMORY] = {
+        "decisive": "yes", "reading": "inside", "original": original, "retrained": 0.45, "limit": 0.12,
+    }  # fmt: skip
     assert sentences.memory(Metrics(changed)) == said
+
+
+@pytest.mark.parametrize("retrained", ["no reference", {"models": 1}])
+def test_without_references_a_memory_is_held_against_a_coin_toss(retrained):
+    """Must fail if a single retrained model, or the lack of any, is what a memory is told by."""
+    changed = tree()
+    changed["audit"] |= {"original": {"memory": "inside"}, "retrained": retrained}
+    changed["audit_figures"][sentences.MEMORY] = {
+        "original": 0.55, "retrained": retrained if isinstance(retrained, str) else 0.4, "limit": 0.12,
+    }  # fmt: skip
+    said = sentences.memory(Metrics(changed))
+    assert said.endswith("never saw them 0.500): none would be found up to about 0.620")
+
+
+@pytest.mark.parametrize("word", [Verdict.STILL_KNOWN, Verdict.BOTH])
+def test_a_class_that_is_back_is_named_by_its_request_and_its_own_accuracy(word):
+    """Must fail if the accuracy of this request's images stands for it, an earlier request for single images,
+    whose class is known as it should be, or another model's figure.
+    """
+    changed = tree(word, of_images=True)
+    changed["audit"] |= {
+        "worst_forget_accuracy": 0.541,
+        "earlier": {
+            "1": {"request": "classes", "accuracy": 0.02, "original": 0.03},
+            "2": {"request": "classes", "accuracy": 0.3, "original": 0.01},
+            "3": {"request": "images", "accuracy": 0.6, "original": 0.6},
+        },
+        "verdicts": {"original": word, "same_recipe": word},
+    }
+    metrics = Metrics(changed)
+    ends = ": {}retain accuracy {} (original 0.907)"
+    assert sentences.verdict(metrics).endswith(
+        ends.format("accuracy 0.300 on the classes of request 2, ", "0.901")
+    )
+    assert sentences.control(metrics, "original").endswith(
+        ends.format("accuracy 0.030 on the classes of request 1, ", "0.907")
+    )
+    changed["audit_figures"]["forget_accuracy"]["same_recipe"] = 0.6
+    changed["audit_figures"]["retain_accuracy"]["same_recipe"] = 0.9
+    assert sentences.control(metrics, "same_recipe").endswith(ends.format("", "0.900"))
 
 
 def test_what_lies_outside_has_its_name_and_not_its_key():

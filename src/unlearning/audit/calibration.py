@@ -6,7 +6,7 @@ Measured on runs with many retrained models by `unlearning calibrate`, shipped a
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -34,27 +34,30 @@ Figures = Mapping[str, Figure]
 class Rates:
     """Shares of verdicts "told apart" by the number of references, of "contradicted" without any.
 
-    `false_alarms`: of retrained models in the unlearned one's place. `caught`: of originals and controls.
+    `false_alarms`: of retrained models in the unlearned one's place. `caught`: of originals and controls. Both
+    with the number of models that they rest on.
     """
 
     false_alarms: Mapping[int, float]
+    false_alarms_of: Mapping[int, int]
     caught: Mapping[int, float]
+    caught_of: Mapping[int, int]
 
     def at(self, references: int) -> dict[str, float]:
-        """Return both for so many references; where that was not measured, for the next fewer."""
+        """Return them for so many references; where that was not measured, for the next fewer."""
         known = max(count for count in self.false_alarms if count <= references)
-        return {"false_alarms": self.false_alarms[known], "caught": self.caught[known]}
+        return {each.name: getattr(self, each.name)[known] for each in fields(self)}
 
 
 @cache
 def load(*, of_images: bool = False) -> tuple[Prior, Rates]:
     """Return what is shipped for requests for whole classes or for single images."""
     content = json.loads(FILE.read_text(encoding="utf-8"))["images" if of_images else "classes"]
-    alarms, caught = (
-        {int(count): float(rate) for count, rate in content[name].items()}
-        for name in ("false_alarms", "caught")
-    )
-    return Prior(content["spreads"], content["degrees"], of_images), Rates(alarms, caught)
+    rates = {
+        each.name: {int(count): value for count, value in content[each.name].items()}
+        for each in fields(Rates)
+    }
+    return Prior(content["spreads"], content["degrees"], of_images), Rates(**rates)
 
 
 def as_json(prior: Prior, rates: Rates) -> str:
@@ -156,5 +159,7 @@ def error_rates(
                     into[count].append(float(np.mean(verdicts)))
     return Rates(
         {count: float(np.mean(found)) for count, found in alarms.items()},
+        {count: len(found) for count, found in alarms.items()},
         {count: float(np.mean(found)) for count, found in caught.items()},
+        {count: len(found) for count, found in caught.items()},
     )

@@ -147,8 +147,8 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def earlier(observed: Observed) -> dict[str, dict[str, float | Unmeasured]]:
-    """Return by number of each earlier request the accuracy on its images: do they come back?
+def earlier(observed: Observed) -> dict[str, dict[str, float | RequestKind | Unmeasured]]:
+    """Return by number of each earlier request its kind and the accuracy on its images: do they come back?
 
     Of unlearned and original model (which was unlearned by that request) and, on average, of retrained ones.
     """
@@ -158,7 +158,9 @@ def earlier(observed: Observed) -> dict[str, dict[str, float | Unmeasured]]:
         right = observed.models.map(
             lambda view: accuracy(view.logits[rows], sample.labels[rows])  # noqa: B023
         )
+        is_of_classes = bool((sample.subsets[rows] == "test").any())  # of images: training images
         found[str(number)] = {
+            "request": RequestKind.CLASSES if is_of_classes else RequestKind.IMAGES,
             "accuracy": right.subjects[UNLEARNED],
             ORIGINAL: right.subjects[ORIGINAL],
             "retrained": float(np.mean(list(right.references.values())))

@@ -71,12 +71,7 @@ COMPARISONS = {
     ),
     Comparison.NOT_COMPARED: "not compared: the audit says too little of the model",
 }
-MEMORY: Mapping[str, str] = {
-    Distance.OUTSIDE: "by its features, images of them that it was trained on are told from others",
-    Distance.INSIDE: (
-        "by its features, it remembers single images of them no more than models do that never saw them"
-    ),
-}
+MEMORY = "membership_auc.features"  # what `audit/result.py` reads the original's memory by
 REASONS: Mapping[str, str] = {
     Unmeasured.NO_FLOOR: "no floor: needs 2 retrained models",
     Unmeasured.NEEDS_4_CLASSES: "not measured: needs 4 kept classes",
@@ -118,15 +113,34 @@ def control(metrics: Metrics, name: str) -> str:
     forget, retain = (
         metrics.number("audit_figures", f"{role}_accuracy", name) for role in ("forget", "retain")
     )
-    return _outcome(metrics, metrics.word(Verdict, "audit", "verdicts", name), forget, retain)
+    word = metrics.word(Verdict, "audit", "verdicts", name)
+    return _outcome(metrics, word, forget, retain, name)
 
 
 def memory(metrics: Metrics) -> str:
-    """Return whether the original memorised single images of the forget classes, by its features."""
+    """Return whether its features show that the original memorised single images of the forget classes.
+
+    Where they do not, up to which value they would not: nothing found is no proof. The limit is that of the
+    unlearned model, from which the original's own differs by the noise of its images alone.
+    """
     word = str(metrics.get("audit", "original", "memory"))
-    return MEMORY.get(
-        word, f"whether it memorised single images of them is not known: {reason(word)}"
-    )
+    if word not in list(Distance):
+        return f"whether it memorised single images of them is not known: {reason(word)}"
+    found = metrics.number("audit_figures", MEMORY, "original")
+    unseen = 0.5 if alone(metrics) else metrics.number("audit_figures", MEMORY, "retrained")
+    beside = f"(membership AUC {found:.3f}; of models that never saw them {unseen:.3f})"
+    if word == Distance.INSIDE:
+        most = unseen + metrics.number("audit_figures", MEMORY, "limit")
+        return (
+            "by its features, no more memory of single images of them is found than with models that never saw "
+            f"them {beside}: none would be found up to about {most:.3f}"
+        )
+    if found < unseen:
+        return (
+            "by its features, images of them that it was trained on are told from others less well than with "
+            f"models that never saw them {beside}: it is not one of these, but that is no memory"
+        )
+    return f"by its features, images of them that it was trained on are told from others {beside}"
 
 
 def assessment(metrics: Metrics) -> str:
@@ -197,27 +211,33 @@ def named(figures: Iterable[str]) -> str:
     )
 
 
-def _outcome(metrics: Metrics, word: Verdict, forget: float, retain: float) -> str:
-    """Return what a word says of a model with these accuracies."""
+def _outcome(
+    metrics: Metrics, word: Verdict, forget: float, retain: float, model: str = "accuracy"
+) -> str:
+    """Return what a word says of a model with these accuracies; `model`: its key in audit.earlier."""
     begin = (OUTCOMES | OUTCOMES_OF_IMAGES if of_images(metrics) else OUTCOMES)[word]
     if word in NOT_FAILED or word == Verdict.KEPT:
         return begin
-    known = metrics.number("evaluate_retain", "original", "test_accuracy")
+    before = metrics.number("evaluate_retain", "original", "test_accuracy")
     if word == Verdict.NOTHING_TO_FORGET:
-        before = metrics.number("evaluate_forget", "original", "test_accuracy")
-        return f"{begin}: the original's accuracy is {before:.3f}"
+        original = metrics.number("evaluate_forget", "original", "test_accuracy")
+        return f"{begin}: the original's accuracy is {original:.3f}"
     if word == Verdict.ORIGINAL_AT_CHANCE:
         chance = metrics.number("evaluate_retain", "chance")
         naming_one = f"that of always naming one class {chance:.3f}"
-        return f"{begin}: its retain accuracy is {known:.3f}, {naming_one}"
-    against, asked = f"original {known:.3f}", known
+        return f"{begin}: its retain accuracy is {before:.3f}, {naming_one}"
+    against, asked = f"original {before:.3f}", before
     if "before_first_request" in metrics.items("evaluate_retain"):
         asked = metrics.number("evaluate_retain", "before_first_request", "test_accuracy")
         against += f", before the first request {asked:.3f}"
     retrained = metrics.get("evaluate_retain", "retrained", "test_accuracy")
     if isinstance(retrained, float) and retrained < asked:
         against += f", retrained {retrained:.3f}"
-    figures = f"forget accuracy {forget:.3f}, retain accuracy {retain:.3f} ({against})"
+    known = f"forget accuracy {forget:.3f}, "
+    if of_images(metrics) and word in (Verdict.STILL_KNOWN, Verdict.BOTH):
+        # That a class is back is read from its own images, not from those that are asked for now.
+        known = _known_again(metrics, model)
+    figures = f"{known}retain accuracy {retain:.3f} ({against})"
     if word == Verdict.TOO_FEW_IMAGES:
         images = [
             f"{metrics.number(f'evaluate_{role}', 'images'):.0f} {role}"
@@ -225,6 +245,21 @@ def _outcome(metrics: Metrics, word: Verdict, forget: float, retain: float) -> s
         ]
         return f"{begin}: {figures}, on {' and '.join(images)} test images"
     return f"{begin}: {figures}"
+
+
+def _known_again(metrics: Metrics, model: str) -> str:
+    """Return the earlier request for classes whose images a model knows best, with its accuracy on them.
+
+    Nothing of a model that is not tested on them.
+    """
+    known = {
+        number: metrics.number("audit", "earlier", number, model)
+        for number in metrics.items("audit", "earlier")
+        if metrics.word(RequestKind, "audit", "earlier", number, "request") == RequestKind.CLASSES
+        and model in metrics.items("audit", "earlier", number)
+    }
+    best = max(known, key=known.__getitem__, default="")
+    return f"accuracy {known[best]:.3f} on the classes of request {best}, " if known else ""
 
 
 def _compared(metrics: Metrics, verdict: Verdict) -> str:
@@ -247,7 +282,8 @@ def _compared(metrics: Metrics, verdict: Verdict) -> str:
             return f": it takes 2 retrained models, and there {'is' if count else 'are'} {count}"
         return f": not measured: {', '.join(silent)}"
     rates = " and ".join(
-        f"{metrics.number('audit', 'error_rates', key):.0%} of {models}"
+        f"{metrics.number('audit', 'error_rates', key):.0%} of "
+        f"{metrics.number('audit', 'error_rates', f'{key}_of'):.0f} {models}"
         for key, models in (
             ("false_alarms", "retrained models"),
             ("caught", "originals" if of_images(metrics) else "originals and edited heads"),
