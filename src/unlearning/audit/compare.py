@@ -5,7 +5,7 @@ lies between two models, as a divergence does; of the latter a model's value is 
 other than itself, so that a reference's own value is what one more retrained model would be expected to have.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import TypeVar
@@ -77,10 +77,11 @@ def relative(models: Panel[T], compare: Callable[[T, T], Measured]) -> Figure:
 
 
 def _mean_to_others(
-    pairs: Mapping[frozenset[str], Measured], model: str, references: Iterable[str]
+    pairs: Mapping[frozenset[str], Measured], model: str, references: Collection[str]
 ) -> Measured:
     met = [pairs[frozenset((model, other))] for other in references if other != model]
-    return average(met or [Unmeasured.NO_REFERENCE])
+    # A single reference has no other: that is no floor, not no reference.
+    return average(met or [Unmeasured.NO_FLOOR if references else Unmeasured.NO_REFERENCE])
 
 
 def mean_of_references(values: Panel[Measured]) -> float | Unmeasured:
