@@ -93,7 +93,7 @@ class Page(HTMLParser):
 NAMES = catalogue.ordered(
     [
         *(key for key in catalogue.ENTRIES if key.split(".")[0] not in VARIED),
-        *(f"membership_auc.{attack}" for attack in membership.ATTACKS),
+        *(f"membership_auc.{attack}" for attack in (*membership.ATTACKS, "layer3", "features")),
         *(f"membership_tpr.at_{n}_percent.{attack}" for n in (1, 5) for attack in membership.ATTACKS),
         *(f"cka_to_{to}.{layer}" for to in ("original", "retrained") for layer in LAYERS),
         *(f"auditor_auc.{seen}" for seen in ("outputs", "features")),
@@ -528,6 +528,27 @@ def test_class_names_are_text_and_nothing_else(hostile):
     ).replace("<b>retrained", "")
 
 
+def test_what_training_began_with_stands_beside_its_own_figures(tmp_path):
+    """Must fail if its probe is held beside figures that metrics/ lack, or another model's."""
+
+    def change(tables: dict[str, list[dict[str, Any]]]) -> None:
+        for row in tables["audit_figures"]:
+            row["start"] = 0.5
+
+    begun = dict.fromkeys(("probe_recall", "few_shot_recall", "knn_recall"), 0.25)
+    folder = write_run(
+        tmp_path, change=lambda found: found["audit"].update(start=begun), change_tables=change
+    )
+    parsed = Page(make(folder)[0])
+    assert_quoted_exactly(folder, parsed)
+    quoted = [path for path, _, _ in parsed.quotes]
+    first = quoted.index("audit.start.probe_recall")
+    assert quoted[first + 1 : first + 3] == [
+        "audit_figures.probe_recall.unlearned",
+        "audit_figures.probe_recall.retrained",
+    ]
+
+
 def test_several_classes_to_forget_are_all_named(hostile):
     """Must fail if only the first class to forget is shown, or a name is Markdown in the model card."""
     _, text, card = hostile
@@ -547,6 +568,20 @@ def test_without_retrained_models_the_page_says_so(tmp_path):
     assert NO_REFERENCE in parsed.text and NO_REFERENCE in card
 
 
+@pytest.mark.parametrize(
+    ("seeds", "reference", "limits"),
+    [
+        ((), "Reference: none. No model", "rest on no retrained models"),
+        ((1,), "Reference: one model, retrained", "rest on no retrained models"),
+        ((1, 2), "Reference: the mean of 2 models, retrained", "rest on 2 retrained models"),
+    ],
+)
+def test_the_model_cards_references_are_counted_in_words(tmp_path, seeds, reference, limits):
+    """Must fail if a card speaks of the "mean of no reference", or of limits that rest on one model."""
+    _, card = make(write_run(tmp_path, seeds=seeds))
+    assert reference in card and f"- The limits {limits}" in card
+
+
 def test_figures_that_were_not_measured_are_named_so(tmp_path):
     """Must fail if words in the place of a number are left out, or crash a table or a chart."""
 
@@ -559,7 +594,11 @@ def test_figures_that_were_not_measured_are_named_so(tmp_path):
             for row in tables["neighbour_correlation"]
         ]
 
-    folder = write_run(tmp_path, change_tables=change)
+    folder = write_run(
+        tmp_path,
+        change=lambda found: found["audit"]["original"].update(memory=NEEDS),
+        change_tables=change,
+    )
     text, card = make(folder)
     parsed = assert_sound(text)
     assert_quoted_exactly(folder, parsed)

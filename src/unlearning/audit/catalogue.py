@@ -38,13 +38,12 @@ def as_binomial(mean: float) -> float:
 class Entry:
     """A figure's title for tables, its meaning and its good direction, both as whole sentences.
 
-    `decides`, `in_metrics`: which of its variants enter the verdict on whole classes, and stand in
-    metrics/audit.json; `decides_of_images`: the verdict on single images. Of one that decides,
-    `higher_is_worse`: only higher values than the references' count, else any difference; `unit`: of the
-    spread between retrained models, given their mean. `form`: how its values are written
-    (`report/quoting.py`).
-    `contradicts`: which variants decide where there is no reference, since what a model has at most that never
-    saw what was to be forgotten is known: `at_most`, a value, or a figure of the same model.
+    `decides`: which of its variants enter the verdict on whole classes; `decides_of_images`: on single images.
+    Of one that decides, `higher_is_worse`: only higher values than the references' count, else any difference;
+    `unit`: of the spread between retrained models, given their mean. `form`: how its values are written, see
+    `report/quoting.py`. `contradicts`: which variants decide where there is no reference, since what a model
+    has at most that never saw what was to be forgotten is known: `at_most`, a value, or a figure of the same
+    model.
     """
 
     title: str
@@ -53,7 +52,6 @@ class Entry:
     higher_is_worse: bool = False
     decides: tuple[str, ...] | None = ()
     decides_of_images: tuple[str, ...] | None = ()
-    in_metrics: tuple[str, ...] | None = ()
     form: str = ""
     unit: Callable[[float], float] = constant
     unit_of_images: Callable[[float], float] | None = None  # where it is another
@@ -99,7 +97,6 @@ LEVELS = (
                 higher_is_worse=True,
                 decides=ALL,
                 decides_of_images=ALL,
-                in_metrics=ALL,
                 unit=as_large,
             ),
             "destination_tv": Entry(
@@ -109,7 +106,6 @@ LEVELS = (
                 "Low is good: 0 means the same destinations.",
                 higher_is_worse=True,
                 decides=ALL,
-                in_metrics=ALL,
                 unit=as_large,
             ),
             "confidence_mean": Entry(
@@ -159,7 +155,6 @@ LEVELS = (
                 higher_is_worse=True,
                 decides=ALL,
                 decides_of_images=ALL,
-                in_metrics=ALL,
             ),
             "membership_auc": Entry(
                 "Membership AUC",
@@ -168,7 +163,6 @@ LEVELS = (
                 "0.5 is good: the attacker tosses a coin. Below, it errs, which an attacker can turn round.",
                 decides=("layer3", "features"),
                 decides_of_images=("likelihood_ratio", "layer3", "features"),
-                in_metrics=("true_class_probability", "likelihood_ratio", "features"),
                 contradicts=("true_class_probability", "layer3", "features"),
                 at_most=0.5,
             ),
@@ -208,7 +202,6 @@ LEVELS = (
                 "features, where a forget class is known by a few training images only.",
                 AS_RETRAINED + " High: the features still hold the class together.",
                 decides=ALL,
-                in_metrics=ALL,
                 unit=as_large,
                 contradicts=ALL,
                 at_most="kept_few_shot_recall",
@@ -223,7 +216,6 @@ LEVELS = (
                 "Recall of the forget classes on held-out images by a linear classifier fitted afresh "
                 "on the penultimate features of training images.",
                 AS_RETRAINED + " Features that never saw a class still tell it apart to a degree.",
-                in_metrics=ALL,
             ),
             "knn_recall": Entry(
                 "Nearest neighbours",
@@ -295,7 +287,6 @@ LEVELS = (
                 higher_is_worse=True,
                 decides=("outputs",),
                 decides_of_images=("outputs",),
-                in_metrics=("outputs",),
                 unit=above_half,
                 unit_of_images=constant,  # many lie at a coin toss
             ),
@@ -378,10 +369,8 @@ def contradicts(name: str) -> bool:
 
 
 def in_metrics(name: str, *, of_images: bool = False) -> bool:
-    """Return whether a figure stands in metrics/audit.json; of single images all that decide do."""
-    chosen = entry(name).in_metrics
-    own = of_images and decides(name, of_images=True)
-    return chosen is ALL or variant(name) in chosen or own
+    """Return whether a figure stands in metrics/audit.json: it decides, with retrained models or without."""
+    return decides(name, of_images=of_images) or contradicts(name)
 
 
 def levels(*, of_images: bool = False) -> list[Level]:
