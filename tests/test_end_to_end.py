@@ -41,7 +41,7 @@ def test_repro_leaves_every_metric_of_the_contract(clone):
     audit = metrics(clone, "audit")
     assert {
         "js_to_retrained", "js_floor", "destination_tv", "destination_tv_floor", "membership_auc",
-        "knn_recall", "relearn_passes", "verdict", "original", "retrained",
+        "knn_recall", "returned_accuracy", "verdict", "original", "retrained",
     } <= set(audit)  # fmt: skip
     assert {"membership_auc", "knn_recall"} <= set(audit["retrained"])
     assert audit["knn_recall"] == "not measured: needs 10 images"

@@ -29,7 +29,8 @@ METRICS: dict[str, dict[str, Any]] = {
     "evaluate_forget": {"test_accuracy": 0.02, "train_accuracy": 0.02},
     "evaluate_retain": {
         "test_accuracy": 0.89,
-        "original": {"test_accuracy": 0.92},
+        "kept_against": 0.92,
+        "original": {"test_accuracy": 0.95},
         "retrained": {"test_accuracy": 0.93},
     },
     "adversarial_train": {"cost_ratio": 0.5},
@@ -79,33 +80,11 @@ def outcomes(folder, **limits):
     return {each.limit_name: each.outcome for each in check(folder, GateParams(**LIMITS | limits))}
 
 
-def test_after_other_requests_the_loss_is_since_the_first(tmp_path):
-    """Must fail if a ledger of small losses passes, each measured against the one before."""
+def test_the_loss_is_held_against_what_the_evaluation_says(tmp_path):
+    """Must fail if the gate has a rule of its own: of the original here 0.06 are lost."""
     write(tmp_path)
-    retain = METRICS["evaluate_retain"] | {"before_first_request": {"test_accuracy": 0.93}}
-    (tmp_path / "evaluate_retain.json").write_text(json.dumps(retain))
-    assert outcomes(tmp_path)["retain_loss"] == "broken"
-    assert outcomes(tmp_path, retain_loss=0.04)["retain_loss"] == "kept"
-
-
-@pytest.mark.parametrize(
-    ("retrained", "limit", "outcome"),
-    [
-        ({"test_accuracy": 0.91}, 0.02, "kept"),
-        ({"test_accuracy": 0.91}, 0.019, "broken"),
-        ({"test_accuracy": 0.95}, 0.029, "broken"),
-        ("no reference", 0.03, "kept"),
-        ("no reference", 0.029, "broken"),
-    ],
-)
-def test_what_retrained_models_lose_as_well_is_not_held_against_the_model(
-    tmp_path, retrained, limit, outcome
-):
-    """Must fail if what the request itself costs breaks the limit, or what others gained does."""
-    write(tmp_path)
-    retain = METRICS["evaluate_retain"] | {"retrained": retrained}
-    (tmp_path / "evaluate_retain.json").write_text(json.dumps(retain))
-    assert outcomes(tmp_path, retain_loss=limit)["retain_loss"] == outcome
+    assert outcomes(tmp_path, retain_loss=0.03)["retain_loss"] == "kept"
+    assert outcomes(tmp_path, retain_loss=0.029)["retain_loss"] == "broken"
 
 
 def test_a_figure_at_its_limit_is_kept(tmp_path):
@@ -200,7 +179,7 @@ def test_a_difference_of_nothing_has_no_sign(tmp_path):
     [
         ("evaluate_forget", {}, "test_accuracy"),
         ("evaluate_forget", {"test_accuracy": None}, "test_accuracy"),
-        ("evaluate_retain", {"test_accuracy": 0.9}, "original.test_accuracy"),
+        ("evaluate_retain", {"test_accuracy": 0.9}, "kept_against"),
         ("adversarial_train", {"cost_ratio": {}}, "cost_ratio"),
         ("audit", METRICS["audit"] | {"membership_outputs": [None]}, "membership_outputs"),
         ("audit", METRICS["audit"] | {"retrained": {}}, "retrained.membership_outputs"),

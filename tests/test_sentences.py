@@ -18,7 +18,7 @@ READINGS = {
     "membership_auc.entropy": "inside",
     "membership_auc.confidence": "inside",
     "few_shot_recall": "inside",
-    "relearn_passes": "inside",
+    "knn_recall": "inside",
     "auditor_auc.outputs": "inside",
 }
 TREE: dict[str, Any] = {
@@ -202,12 +202,12 @@ def test_what_lies_outside_has_its_name_and_not_its_key():
             Verdict.TOLD_APART,
             membership_auc__entropy="outside",
             membership_auc__confidence="outside",
-            relearn_passes="outside",
+            knn_recall="outside",
         )
     )
     assert said == (
         "forgotten and kept by the output, but told apart from retraining: 3 of 6 decisive figures lie further "
-        "from 2 retrained models than one more would: Membership AUC (confidence, entropy); Passes to relearn "
+        "from 2 retrained models than one more would: Membership AUC (confidence, entropy); Nearest neighbours "
         f"{RATES}"
     )
 
@@ -224,12 +224,13 @@ def test_what_was_not_measured_is_named_by_its_level():
     said = verdict_of(
         tree(
             Verdict.LIKENESS_UNKNOWN,
-            relearn_passes="not measured: never known",
+            js_to_retrained="not measured: needs 10 images",
             few_shot_recall="no reference",
+            knn_recall="no reference",
         )
     )
     assert said.endswith(
-        "likeness to retraining is not known: not measured: representation, relearning"
+        "likeness to retraining is not known: not measured: output, representation"
     )
     alone = tree(Verdict.LIKENESS_UNKNOWN)
     alone["audit"]["retrained"] = Unmeasured.NO_REFERENCE
@@ -269,6 +270,15 @@ def test_a_loss_is_told_with_the_retrained_models_that_it_is_held_against():
         assert verdict_of(changed).endswith(ends)
     changed["evaluate_retain"]["retrained"] = "no reference"
     assert verdict_of(changed).endswith("(original 0.907)")
+
+
+def test_what_is_kept_by_the_retrained_models_measure_alone_is_told_with_it():
+    """Must fail if a model that lost a third of its accuracy is called kept without a figure."""
+    changed = tree()
+    changed["evaluate_retain"] |= {"test_accuracy": 0.6, "retrained": {"test_accuracy": 0.61}}
+    said = "as far as retrained models keep them: retain accuracy 0.600 (original 0.907, retrained 0.610)"
+    assert said in verdict_of(changed)
+    assert "as far as" not in verdict_of(tree())
 
 
 @pytest.mark.parametrize("word", Verdict)

@@ -22,11 +22,8 @@ from dataclasses import dataclass
 
 from scipy.stats import binomtest
 
-from unlearning.audit.words import Verdict
+from unlearning.audit.words import FORGOTTEN_BELOW, RETAIN_LOSS_BELOW, Verdict
 
-# Fractions of test images.
-FORGOTTEN_BELOW = 0.02
-RETAIN_LOSS_BELOW = 0.02
 CONFIDENCE = 0.95
 
 

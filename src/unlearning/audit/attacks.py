@@ -22,11 +22,10 @@ import numpy as np
 from scipy.stats import t as student
 
 from unlearning.audit import catalogue
-from unlearning.audit.assessment import FORGOTTEN_BELOW
 from unlearning.audit.compare import Figure
 from unlearning.audit.estimates import Estimate, Measured
 from unlearning.audit.limits import ERROR, Prior, Reading
-from unlearning.audit.words import Distance, Unmeasured
+from unlearning.audit.words import FORGOTTEN_BELOW, Distance, Unmeasured
 
 RETURNED = "returned_accuracy"
 # The spread between seeds of attacks on outputs, in the prior.

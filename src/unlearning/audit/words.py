@@ -6,6 +6,10 @@ reads is composed from them and the figures by `report/sentences.py`.
 
 from enum import StrEnum
 
+# Fractions of images: what an assessment calls forgotten, and kept.
+FORGOTTEN_BELOW = 0.02
+RETAIN_LOSS_BELOW = 0.02
+
 
 class Verdict(StrEnum):
     """What came of a request: an assessment looks at accuracy alone, a verdict at the whole audit."""

@@ -10,6 +10,7 @@ from unlearning.audit import catalogue
 from unlearning.audit.words import (
     LEAST_REFERENCES,
     NOT_FAILED,
+    RETAIN_LOSS_BELOW,
     Band,
     Comparison,
     Distance,
@@ -216,8 +217,6 @@ def _outcome(
 ) -> str:
     """Return what a word says of a model with these accuracies; `model`: its key in audit.earlier."""
     begin = (OUTCOMES | OUTCOMES_OF_IMAGES if of_images(metrics) else OUTCOMES)[word]
-    if word in NOT_FAILED or word == Verdict.KEPT:
-        return begin
     before = metrics.number("evaluate_retain", "original", "test_accuracy")
     if word == Verdict.NOTHING_TO_FORGET:
         original = metrics.number("evaluate_forget", "original", "test_accuracy")
@@ -233,6 +232,10 @@ def _outcome(
     retrained = metrics.get("evaluate_retain", "retrained", "test_accuracy")
     if isinstance(retrained, float) and retrained < asked:
         against += f", retrained {retrained:.3f}"
+    if word in NOT_FAILED or word == Verdict.KEPT:
+        if retain >= asked - RETAIN_LOSS_BELOW:
+            return begin
+        return f"{begin}, as far as retrained models keep them: retain accuracy {retain:.3f} ({against})"
     known = f"forget accuracy {forget:.3f}, "
     if of_images(metrics) and word in (Verdict.STILL_KNOWN, Verdict.BOTH):
         # That a class is back is read from its own images, not from those that are asked for now.

@@ -83,21 +83,13 @@ def check(folder: Path, limits: GateParams) -> list[Check]:
             forget.figure("train_accuracy"),
             audit.figure("worst_forget_accuracy"),
         )
-    before, model = retain.figure("original", "test_accuracy"), "the original"
-    if "before_first_request" in retain.values:
-        before = retain.figure("before_first_request", "test_accuracy")
-        model = "the model before the first request"
-    retrained = retain.figure("retrained", "test_accuracy")
-    if isinstance(before, float) and isinstance(retrained, float) and retrained < before:
-        # What the request itself costs is no damage.
-        before, model = retrained, "retrained models"
     verdict = audit.figure("verdict")
     checks = [
         Check("forget_accuracy", about, accuracy, limits.forget_accuracy),
         Check(
             "retain_loss",
-            f"retain test accuracy lost against {model}",
-            _difference(before, retain.figure("test_accuracy")),
+            "retain test accuracy lost, but for what the request costs retrained models too",
+            _difference(retain.figure("kept_against"), retain.figure("test_accuracy")),
             limits.retain_loss,
         ),
         Check(
