@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 import yaml
@@ -221,6 +221,18 @@ def test_the_docstring_names_every_output(name):
     text = ast.get_docstring(stage_tree(name)) or ""
     for path in outputs(STAGES[name]):
         assert path in text or f"{path}/" in text, path
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_docstring_names_no_file_that_the_stage_does_not_have(name):
+    """Must fail if a file is renamed and the docstring goes on naming it: no `data/audit_figures.csv`."""
+    known = [PurePath(path) for path in (*STAGES[name]["deps"], *outputs(STAGES[name]))]
+    text = ast.get_docstring(stage_tree(name)) or ""
+    for said in re.findall(r"\b(?:data|metrics|models|plots|report)/[\w*./<>-]*\w", text):
+        assert any(
+            path.match(said) or path.is_relative_to(said) or PurePath(said).is_relative_to(path)
+            for path in known
+        ), said
 
 
 def test_every_stage_runs_its_own_script_and_every_script_is_a_stage():
