@@ -4,8 +4,8 @@ A model is not run again while its weights, and whatever else an observation fol
 lie in scratch for a week.
 
 Reads: data/images, data/request.json, data/samples.csv, data/split.csv, models/original.safetensors,
-models/unlearned.safetensors, models/retrained, models/discriminator.safetensors, models/init (the feature
-extractor, for the article's score). Writes: data/observed. Run: `dvc repro observe`.
+models/unlearned.safetensors, models/retrained, models/controls, models/discriminator.safetensors, models/init
+(the feature extractor, for the article's score). Writes: data/observed. Run: `dvc repro observe`.
 """
 
 from pathlib import Path

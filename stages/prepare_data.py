@@ -1,4 +1,4 @@
-"""Draw the animals, or take what data.path gives, and pack all images into one array.
+"""Draw the animals, or take what data.path gives, and pack all images into shards.
 
 Reads: data.path (a folder of images, as data/source.json says of it). Writes: data/animals (the
 drawn images; none for a folder), data/images, data/samples.csv, data/skipped.csv,

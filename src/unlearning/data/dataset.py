@@ -1,4 +1,4 @@
-"""The packed images with their labels, subsets and roles: an array on disk, subsets as index tensors.
+"""The packed images with their labels, subsets and roles: shards on disk, subsets as index tensors.
 
 No image is decoded here, and nothing is copied but the rows of a batch.
 """

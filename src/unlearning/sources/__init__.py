@@ -1,4 +1,4 @@
-"""Where images come from: drawn here or read from a folder, decoded once, packed into one array.
+"""Where images come from: drawn here or read from a folder, decoded once, packed into shards.
 
 Nothing is imported here: the processes that decode must not load torch.
 """

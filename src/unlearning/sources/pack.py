@@ -1,4 +1,4 @@
-"""Every image is decoded once, on all cores, and packed into arrays on the disk.
+"""Every image is decoded once, on all cores, and packed into shards on the disk.
 
 Rows are written as they come: memory holds a few chunks of pictures, whatever their number, and
 some hundred bytes per image for its name and its digest.
