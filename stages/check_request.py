@@ -12,7 +12,7 @@ of given weights). Run: `dvc repro check_request`.
 
 from unlearning.base import progress, stage, waiting
 from unlearning.base.files import write_metrics
-from unlearning.check import asked, possible
+from unlearning.check import possible
 from unlearning.data import request
 from unlearning.methods.shared import cost
 from unlearning.settings.whole import load_params
@@ -22,19 +22,19 @@ from unlearning.sources import contents, listing
 def main() -> None:
     params = load_params()
 
-    counts = possible.require(params)
-    sizes = possible.trained_on(params, counts)
-    if remark := cost.remark(
-        params.game, sizes, params.original.recipe(sizes.forget + sizes.retain)
-    ):
+    found = possible.require(params)
+    recipe = params.original.recipe(found.sizes.forget + found.sizes.retain)
+    if remark := cost.remark(params.game, found.sizes, recipe):
         progress.say(f"check_request: {remark}")
     if remark := waiting.remark():
         progress.say(f"check_request: {remark}")
     for remark in listing.remarks(params.data):
         progress.say(f"check_request: {remark}")
 
-    request.write(asked.request_of(params), "data/request.json")
-    write_metrics("data/source.json", {"valid": True} | contents.of(params.data))
+    request.write(found.asked.request, "data/request.json")
+    write_metrics(
+        "data/source.json", {"valid": True} | contents.of(params.data, listed=found.images)
+    )
     write_metrics("data/weights.json", possible.weights_of(params))
 
 

@@ -231,8 +231,8 @@ def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu
     monkeypatch.chdir(tmp_path)
     project(tmp_path, cost=0.5, original__epochs=10, retrain__seeds=[1, 2, 3], batch_size=2)
     params = load_params()
-    counts = possible.require(params)
-    found = forecast.forecast(params, counts, cpu, speed_of=lambda *_: 50.0)
+    wanted = possible.require(params)
+    found = forecast.forecast(params, wanted, cpu, speed_of=lambda *_: 50.0)
     # split: 0.2 and 0.2 of 20 images a class, of which there are three.
     assert found.images == {
         "forget": {"train": 12, "validation": 4, "test": 4},
@@ -243,17 +243,17 @@ def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu
     assert found.seconds["original"] == pytest.approx(360 / 50)
     assert found.seconds["retrained models"] == pytest.approx(3 * 240 / 50)
     assert found.seconds["game"] == pytest.approx(forecast.GAME_BY_CLOCK * 0.5 * 240 / 50)
-    lines = forecast.told(params, counts, found, cpu)
+    lines = forecast.told(params, wanted.counts, found, cpu)
     assert any(line.startswith("not measured: membership: it takes 10") for line in lines)
     assert not any("no retrained model" in line for line in lines)
     assert not any("auditor" in line for line in lines)
     monkeypatch.setattr(
         forecast, "is_faster_at_once", lambda count, passes, *_: count == 3 and passes == 720
     )
-    found = forecast.forecast(params, counts, cpu, speed_of=lambda *_: 50.0)
+    found = forecast.forecast(params, wanted, cpu, speed_of=lambda *_: 50.0)
     assert found.seconds["retrained models"] == pytest.approx(3 * 240 / 50 / forecast.AT_ONCE)
     printed = params.model_copy(update={"recipe": "article", "epochs": 3})
-    found = forecast.forecast(printed, counts, cpu, speed_of=lambda *_: 50.0)
+    found = forecast.forecast(printed, wanted, cpu, speed_of=lambda *_: 50.0)
     assert found.seconds["game"] == pytest.approx(forecast.GAME_BY_CLOCK * 3 * 12 / 50)
 
 

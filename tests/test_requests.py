@@ -1,6 +1,8 @@
 """Requests for single images: which are covered, what becomes of the others, whom they are compared with."""
 
 import html
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from test_split import assign, distinct, samples, shares, splits
 from stages import check_request, prepare_data
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table
-from unlearning.check import asked, forecast
+from unlearning.check import asked, forecast, possible
 from unlearning.data import request, roles, split
 from unlearning.data.dataset import scaled
 from unlearning.data.request import Images, Request
@@ -30,6 +32,7 @@ from unlearning.models import weights
 from unlearning.models.layers import DEEP
 from unlearning.review import summary
 from unlearning.settings.whole import Params, load_params
+from unlearning.sources import folder, listing, table
 from unlearning.sources.folder import DRAWING
 
 PATHS = pd.Series(["a/1.png", "a/2.png", "b/1.png", "b/[x].png", "c/12"])
@@ -252,18 +255,21 @@ def project(folder: Path, **changes: Any) -> Params:
     return load_params(write_params(folder, **values | changes))
 
 
+def asked_of(params: Params) -> asked.Asked:
+    return asked.of(params, listing.expected(params.data))
+
+
 def test_a_list_is_read_with_comments_and_as_a_csv(tmp_path):
     """Must fail if a comment is a name, or the CSV's column is not found."""
     (tmp_path / "list.txt").write_text("# person 7\na0.png\n\n b1.png \n")
     params = project(tmp_path, forget__files=str(tmp_path / "list.txt"))
-    assert asked.request_of(params) == Request(images=Images(names=("a0.png", "b1.png")))
+    assert asked_of(params).request == Request(images=Images(names=("a0.png", "b1.png")))
     (tmp_path / "list.csv").write_text("who,path\n7,a0.png\n7,c*.png\n")
     params = project(tmp_path, forget__files=str(tmp_path / "list.csv"), forget__labels="wrong")
-    assert asked.request_of(params) == Request(
+    assert asked_of(params).request == Request(
         images=Images(names=("a0.png", "c*.png"), wrong_labels=True)
     )
-    counts = {name: {"": 4} for name in "abc"}
-    assert asked.shares(params, counts) == {"a": 0.25, "b": 0.0, "c": 1.0}
+    assert asked_of(params).shares == {"a": 0.25, "b": 0.0, "c": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -281,7 +287,7 @@ def test_an_odd_list_is_refused(tmp_path, content, said):
         (tmp_path / "list.txt").write_bytes(content)
     params = project(tmp_path, forget__files=str(tmp_path / "list.txt"))
     with pytest.raises(UserError) as caught:
-        asked.request_of(params)
+        asked_of(params)
     assert said in str(caught.value)
 
 
@@ -293,10 +299,37 @@ def test_a_share_is_kept_as_it_was_asked_for(tmp_path, fraction):
     assert request.read(tmp_path / "request.json") == wanted
 
 
+@pytest.mark.parametrize("source", ["folder", "table"])
+def test_the_source_is_listed_once(source, tmp_path, monkeypatch):
+    """Must fail if counts, request, sizes, size and contents are each made of a list of their own."""
+    project(tmp_path, forget__classes=["a"])  # the pictures
+    monkeypatch.chdir(tmp_path)
+    for label in "abc":
+        for file in (tmp_path / "photos").glob(f"{label}*.png"):
+            (tmp_path / "tree" / label).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, tmp_path / "tree" / label)
+    (tmp_path / "list.txt").write_text("a0.png\nb1.png\n")
+    path = {"folder": "tree", "table": "photos/all.csv"}[source]
+    project(
+        tmp_path,
+        data__source=source,
+        data__path=path,
+        data__image_size="auto",
+        forget__files="list.txt",
+    )
+    lists, matches = [], []
+    module, named = {"folder": folder, "table": table}[source], roles.named
+    listed = module.list_images
+    monkeypatch.setattr(module, "list_images", lambda *of: lists.append(1) or listed(*of))
+    monkeypatch.setattr(roles, "named", lambda *of: matches.append(1) or named(*of))
+    check_request.main()
+    assert (len(lists), len(matches)) == (1, 1)
+
+
 def test_columns_of_a_table_choose_images(tmp_path):
     """Must fail if one of two columns is ignored, or a misspelt one passes."""
     params = project(tmp_path, forget__where={"by": "Ada", "label": "b"})
-    assert asked.request_of(params).images == Images(names=("b0.png", "b1.png"))
+    assert asked_of(params).request.images == Images(names=("b0.png", "b1.png"))
     for where, said in (
         (
             {"bye": "Ada"},
@@ -305,12 +338,12 @@ def test_columns_of_a_table_choose_images(tmp_path):
         ({"by": "ada"}, "asks for by 'ada', but its values are Ada, Bob, did you mean 'Ada'?"),
     ):
         with pytest.raises(UserError) as caught:
-            asked.request_of(project(tmp_path, forget__where=where))
+            asked_of(project(tmp_path, forget__where=where))
         assert said in str(caught.value)
     with pytest.raises(
         UserError, match=r"looks at columns of a table, but data\.source is 'folder'"
     ):
-        asked.request_of(project(tmp_path, forget__where={"by": "Ada"}, data__source="folder"))
+        asked.of(project(tmp_path, forget__where={"by": "Ada"}, data__source="folder"), [])
 
 
 def test_drawings_are_known_by_name_before_they_are_drawn(tmp_path, monkeypatch):
@@ -320,19 +353,20 @@ def test_drawings_are_known_by_name_before_they_are_drawn(tmp_path, monkeypatch)
     drawn = {"data__source": "synthetic", "data__path": DRAWING, "data__images_per_class": 10}
     classes = {name: name for name in ("cat", "cow", "elephant")}
     params = project(tmp_path, forget__files="list.txt", data__classes=classes, **drawn)
-    listed = asked._images(params)
+    listed = listing.expected(params.data)
     prepare_data.main()
     assert [image.path for image in listed] == read_table("data/samples.csv")["path"].tolist()
-    assert asked.shares(params, {name: {"": 10} for name in classes})["elephant"] == 0.1
+    assert asked_of(params).shares["elephant"] == 0.1
     (tmp_path / "list.txt").write_text("elephant_0010.jpg\n")
     with pytest.raises(UserError, match=r"'elephant_0010\.jpg', but there is no such image"):
-        asked.request_of(params)
+        asked_of(params)
 
 
 def test_a_forecast_counts_images_asked_for(tmp_path):
     """Must fail if a share at random is taken of test images, or nobody is unseen."""
-    counts = {name: {"": 40} for name in "abc"}
-    share = forecast.by_role(project(tmp_path, forget__fraction=0.25), counts)
+    wanted = possible.require(project(tmp_path, forget__fraction=0.25))
+    wanted = replace(wanted, counts={name: {"": 40} for name in "abc"})
+    share = forecast.by_role(project(tmp_path, forget__fraction=0.25), wanted)
     assert share["forget"] == {"train": 18, "validation": 0, "test": 0}
     assert share["retain"] == {"train": 54, "validation": 24, "test": 24}
     assert share["unseen"] == {"train": 0, "validation": 24, "test": 24}

@@ -9,11 +9,11 @@ from test_settings import VALID
 from unlearning.base.errors import UserError
 from unlearning.settings.data import DataParams
 from unlearning.sources.folder import DRAWING, Listed, list_images, remarks, root_of
-from unlearning.sources.listing import counts
+from unlearning.sources.listing import counts, expected
 
 
 def images_by_class(params: DataParams) -> dict[str, int]:
-    return {name: sum(given.values()) for name, given in counts(params).items()}
+    return {name: sum(given.values()) for name, given in counts(expected(params)).items()}
 
 
 def data_params(**changes: object) -> DataParams:

@@ -58,9 +58,10 @@ def check_command() -> None:
     from unlearning.check import forecast, possible
 
     params = load_params()
-    counts = possible.require(params)
+    found = possible.require(params)
     device = hardware.choose(params.device, params.precision)
-    for line in forecast.told(params, counts, forecast.forecast(params, counts, device), device):
+    expected = forecast.forecast(params, found, device)
+    for line in forecast.told(params, found.counts, expected, device):
         say(line)
 
 

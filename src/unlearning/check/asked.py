@@ -1,7 +1,9 @@
 """The request as params.yaml asks for it: lists of files read, columns of a table looked up."""
 
 import io
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import NoReturn
 
@@ -13,9 +15,7 @@ from unlearning.data import request, roles
 from unlearning.data.request import Images, Request
 from unlearning.settings.forget import ForgetParams
 from unlearning.settings.whole import Params
-from unlearning.sources import listing, table
-from unlearning.sources.drawn import SPECIES
-from unlearning.sources.folder import select
+from unlearning.sources import table
 from unlearning.sources.listed import Listed
 from unlearning.sources.listing import Counts
 
@@ -23,15 +23,25 @@ MOST_BYTES = 2**26  # of a list: a million names
 COLUMN = "path"
 
 
-def request_of(params: Params) -> Request:
-    """Return what params.yaml asks to forget, with what earlier requests have asked for.
+@dataclass(frozen=True)
+class Asked:
+    """A request, and about which share of each class's images it covers, in [0, 1]; exact for whole classes."""
+
+    request: Request
+    shares: dict[str, float]
+
+
+def of(params: Params, images: Sequence[Listed]) -> Asked:
+    """Return what params.yaml asks to forget of these images, with what earlier requests have asked for.
 
     Raises: UserError if a list cannot be read or is empty, or names what is no image of the source.
     """
     forget = params.forget
+    classes = Counter(image.class_name for image in images)
     earlier = tuple(request.read(path) for path in forget.previous)
     if not forget.of_images:
-        return Request(tuple(forget.classes), earlier=earlier)
+        whole = Request(tuple(forget.classes), earlier=earlier)
+        return Asked(whole, {name: float(name in forget.classes) for name in classes})
     wrong = forget.labels == "wrong"
     if forget.fraction:
         drawn = Images(
@@ -40,10 +50,16 @@ def request_of(params: Params) -> Request:
             seed=forget.seed,
             wrong_labels=wrong,
         )
-        return Request(images=drawn, earlier=earlier)
+        among = forget.classes or classes
+        shares = {name: forget.fraction if name in among else 0.0 for name in classes}
+        return Asked(Request(images=drawn, earlier=earlier), shares)
     names = _names(params)
-    roles.named(names, _paths(_images(params)))
-    return Request(images=Images(names=tuple(names), wrong_labels=wrong), earlier=earlier)
+    is_named = roles.named(names, pd.Series([image.path for image in images]))
+    found = Counter(image.class_name for image, hit in zip(images, is_named, strict=True) if hit)
+    return Asked(
+        Request(images=Images(names=tuple(names), wrong_labels=wrong), earlier=earlier),
+        {name: found[name] / count for name, count in classes.items()},
+    )
 
 
 def names_in(forget: ForgetParams) -> list[str]:
@@ -73,26 +89,9 @@ def names_in(forget: ForgetParams) -> list[str]:
     return names
 
 
-def shares(params: Params, counts: Counts) -> dict[str, float]:
-    """Return about which share of each class's images is asked for, in [0, 1]; exact for whole classes."""
-    forget = params.forget
-    if not forget.of_images:
-        return {name: float(name in forget.classes) for name in counts}
-    if forget.fraction:
-        return {
-            name: forget.fraction if name in (forget.classes or counts) else 0.0 for name in counts
-        }
-    images = _images(params)
-    named = roles.named(_names(params), _paths(images))
-    found = dict.fromkeys(counts, 0)
-    for image, is_named in zip(images, named, strict=True):
-        found[image.class_name] += int(is_named)
-    return {name: found[name] / sum(given.values()) for name, given in counts.items()}
-
-
-def without_earlier(params: Params, counts: Counts) -> Counts:
+def without_earlier(counts: Counts, wanted: Request) -> Counts:
     """Return the counts without classes that an earlier request has taken out; of single images it was few."""
-    gone = {name for path in params.forget.previous for name in request.read(path).classes}
+    gone = {name for each in wanted.earlier for name in each.classes}
     return {name: given for name, given in counts.items() if name not in gone}
 
 
@@ -106,21 +105,6 @@ def _names(params: Params) -> list[str]:
             f"params.yaml: forget.where looks at columns of a table, but data.source is {params.data.source!r}"
         )
     return table.matching(params.data, forget.where)
-
-
-def _paths(images: Sequence[Listed]) -> pd.Series:
-    return pd.Series([image.path for image in images])
-
-
-def _images(params: Params) -> list[Listed]:
-    """Return all images of the source; of drawings those that will be there."""
-    if params.data.source != "synthetic":
-        return listing.list_images(params.data)
-    return [
-        Listed(f"{species}/{species}_{number:04d}.jpg", name)
-        for species, name in select(params.data.classes, SPECIES).items()
-        for number in range(params.data.images_per_class)
-    ]
 
 
 def _refuse(forget: ForgetParams, why: str) -> NoReturn:

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from unlearning.audit.membership import FALSE_POSITIVE_RATES, LEAST
 from unlearning.base.hardware import Hardware
 from unlearning.base.progress import duration
-from unlearning.check import asked
+from unlearning.check.asked import without_earlier
 from unlearning.check.cautions import cautions
-from unlearning.check.possible import trained_on
+from unlearning.check.possible import Possible
 from unlearning.data import SUBSETS, split
 from unlearning.data.dataset import scaled
 from unlearning.methods.shared import cost
@@ -58,21 +58,21 @@ class Forecast:
 
 def forecast(
     params: Params,
-    counts: Counts,
+    found: Possible,
     hardware: Hardware,
     speed_of: Callable[[Classifier, int, Hardware], float] | None = None,
 ) -> Forecast:
     """Return what a run with these parameters will take on this machine. `speed_of`: as `images_a_second`."""
-    size, sizes = listing.image_size(params.data), trained_on(params, counts)
+    size, sizes = listing.image_size(params.data, found.images), found.sizes
     recipe = params.original.recipe(sizes.forget + sizes.retain)
     model = build.new_classifier(
         build.of_params(params.model, size),
         size,
-        len(counts),
+        len(found.counts),
         seed=0,
     )
     speed = (speed_of or images_a_second)(model, recipe.batch_size, hardware)
-    images = by_role(params, counts)
+    images = by_role(params, found)
     total = sum(sum(images[role].values()) for role in ("forget", "retain"))
     passes = sizes.retain * recipe.epochs
     one = passes / speed
@@ -114,15 +114,15 @@ def forecast(
     )
 
 
-def by_role(params: Params, counts: Counts) -> dict[str, dict[str, int]]:
+def by_role(params: Params, possible: Possible) -> dict[str, dict[str, int]]:
     """Return about how many images there will be by role and subset, if none is a copy of another.
 
     Under "unseen" those that none of the models was trained on and that are like those to forget.
     """
     found = {role: dict.fromkeys(SUBSETS, 0) for role in ("forget", "retain", "unseen")}
+    counts, shares = possible.counts, possible.asked.shares
     missing = split.missing_subsets(subset for given in counts.values() for subset in given)
-    shares = asked.shares(params, counts)
-    for name, given in asked.without_earlier(params, counts).items():
+    for name, given in without_earlier(counts, possible.asked.request).items():
         cut = split.subset_sizes(given.get("", 0) + given.get("train", 0), params.split, missing)
         for subset in SUBSETS:
             images = cut[subset] + (given.get(subset, 0) if subset != "train" else 0)

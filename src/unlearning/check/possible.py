@@ -1,27 +1,42 @@
 """Whether params.yaml asks for something possible: data, request, game, device, weights."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from unlearning.base.errors import UserError
 from unlearning.base.fingerprint import sha256
 from unlearning.check import asked
+from unlearning.check.asked import Asked
 from unlearning.data import request, split
 from unlearning.methods.shared import cost
 from unlearning.settings.types import AUTO
 from unlearning.settings.whole import Params
 from unlearning.sources import listing
+from unlearning.sources.listed import Listed
 from unlearning.sources.listing import Counts
 
 PLAIN = "resnet18"  # the article's: of any size, and known to suit
 
 
-def require(params: Params) -> Counts:
-    """Return how many images there are by class and given subset. Raises: UserError with the first mistake."""
-    counts = listing.counts(params.data)
-    request.check(
-        {name: sum(given.values()) for name, given in counts.items()}, asked.request_of(params)
-    )
-    sizes = trained_on(params, counts)
+@dataclass(frozen=True)
+class Possible:
+    """What was looked at, once: the images, how many by class and given subset, what is asked for of them.
+
+    `sizes`: about how many will be trained on, by role.
+    """
+
+    images: list[Listed]
+    counts: Counts
+    asked: Asked
+    sizes: cost.Sizes
+
+
+def require(params: Params) -> Possible:
+    """Return what params.yaml asks for. Raises: UserError with the first mistake."""
+    images = listing.expected(params.data)
+    counts, wanted = listing.counts(images), asked.of(params, images)
+    request.check({name: sum(given.values()) for name, given in counts.items()}, wanted.request)
+    sizes = _trained_on(params, counts, wanted)
     if params.recipe == "article" and sizes.forget < 2:
         raise UserError(
             "params.yaml: recipe is 'article', whose batch normalisation needs 2 or more images to forget "
@@ -29,14 +44,13 @@ def require(params: Params) -> Counts:
         )
     if params.device == "cuda":
         _require_gpu()
-    _require_models(params, tuple(sorted(counts)))
-    return counts
+    _require_models(params, tuple(sorted(counts)), images)
+    return Possible(images, counts, wanted, sizes)
 
 
-def trained_on(params: Params, counts: Counts) -> cost.Sizes:
-    """Return about how many images will be trained on, by role."""
-    shares = asked.shares(params, counts)
-    trained = split.training_images(asked.without_earlier(params, counts), params.split)
+def _trained_on(params: Params, counts: Counts, wanted: Asked) -> cost.Sizes:
+    left = asked.without_earlier(counts, wanted.request)
+    shares, trained = wanted.shares, split.training_images(left, params.split)
     forget = sum(
         max(1, round(count * shares[name])) for name, count in trained.items() if shares[name]
     )
@@ -63,7 +77,7 @@ def _require_gpu() -> None:
         raise UserError("params.yaml: device is 'cuda', but no CUDA GPU is usable: use auto or cpu")
 
 
-def _require_models(params: Params, classes: tuple[str, ...]) -> None:
+def _require_models(params: Params, classes: tuple[str, ...], images: list[Listed]) -> None:
     given = params.model.weights or params.model.start or params.retrain.weights
     of_one_size = params.model.weights or params.retrain.weights
     if of_one_size and params.data.image_size == AUTO and not params.forget.previous:
@@ -75,7 +89,7 @@ def _require_models(params: Params, classes: tuple[str, ...]) -> None:
     from unlearning.data.dataset import Labelling  # here alone: PyTorch takes seconds to import
     from unlearning.models import build, foreign
 
-    image_size = listing.image_size(params.data)
+    image_size = listing.image_size(params.data, images)
     labelling = Labelling(classes, image_size)
     build.of_params(params.model, image_size)
     if params.model.weights:

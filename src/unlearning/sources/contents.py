@@ -21,6 +21,7 @@ from unlearning.base.fingerprint import sha256
 from unlearning.base.progress import bar
 from unlearning.settings.data import DataParams
 from unlearning.sources import library, listing
+from unlearning.sources.listed import Listed
 
 # Below the root; of this machine alone: size, times and inode of each file, and the hash it had then.
 MEMORY = Path("scratch/contents.json")
@@ -29,17 +30,20 @@ SETTLED = 3 * 10**9  # nanoseconds
 Stamp = list[int]
 
 
-def of(params: DataParams, root: Path = Path()) -> dict[str, Any]:
+def of(
+    params: DataParams, root: Path = Path(), listed: Sequence[Listed] | None = None
+) -> dict[str, Any]:
     """Return the number of files that `data.path` gives to the classes, and one hash over them.
 
-    Links are followed. Nothing for images that are drawn: the code and the parameters say it all.
+    `listed`: as `listing.list_images` returns them, where that is known. Links are followed. Nothing for images
+    that are drawn: the code and the parameters say it all.
     Raises: UserError, see `listing.list_images`.
     """
     if params.source == "synthetic":
         return {}
     params = params.model_copy(update={"path": str(root / params.path)})
     folder = listing.root_of(params)
-    listed = listing.list_images(params)
+    listed = listing.list_images(params) if listed is None else listed
     paths = [image.path for image in listed]
     if params.source in library.SETS:
         paths = [file.as_posix() for file in library.files(params)]

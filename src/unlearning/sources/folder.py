@@ -8,7 +8,6 @@ person's mistake is told in one line.
 """
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -57,13 +56,14 @@ def root_of(params: DataParams) -> Path:
     return given
 
 
-def count_drawn(params: DataParams) -> dict[str, int]:
-    """Return how many images of each class will be drawn. Raises: UserError, see `root_of` and `select`."""
+def list_drawn(params: DataParams) -> list[Listed]:
+    """Return every image that will be drawn. Raises: UserError, see `root_of` and `select`."""
     root_of(params)
-    counts: Counter[str] = Counter()
-    for name in select(params.classes, SPECIES).values():
-        counts[name] += params.images_per_class
-    return dict(counts)
+    return [
+        Listed(f"{species}/{species}_{number:04d}.jpg", name)
+        for species, name in select(params.classes, SPECIES).items()
+        for number in range(params.images_per_class)
+    ]
 
 
 def list_images(params: DataParams, root: Path) -> list[Listed]:

@@ -1,10 +1,10 @@
 """What a source holds, whichever it is: drawings, a tree of folders, a table, a data set in its own format."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from unlearning.settings.data import DataParams
-from unlearning.settings.types import AUTO
 from unlearning.sources import folder, library, size, table
 from unlearning.sources.listed import Listed
 
@@ -31,26 +31,21 @@ def list_images(params: DataParams) -> list[Listed]:
     return sorted(found, key=lambda image: (image.class_name, image.path))
 
 
-def counts(params: DataParams) -> Counts:
-    """Return by class how many images each subset has or will have, under "" where the source does not say.
+def expected(params: DataParams) -> list[Listed]:
+    """Return every image of every class; of drawings those that will be there. Raises: as `list_images`."""
+    return folder.list_drawn(params) if params.source == "synthetic" else list_images(params)
 
-    Nothing is drawn and no picture opened. Raises: as `list_images`.
-    """
-    if params.source == "synthetic":
-        return {name: {"": count} for name, count in folder.count_drawn(params).items()}
+
+def counts(listed: Sequence[Listed]) -> Counts:
+    """Return by class how many images each subset has, under "" where the source does not say."""
     found: Counts = {}
-    for (name, subset), count in Counter(
-        (image.class_name, image.subset) for image in list_images(params)
-    ).items():
+    for (name, subset), count in Counter((each.class_name, each.subset) for each in listed).items():
         found.setdefault(name, {})[subset] = count
     return found
 
 
-def image_size(params: DataParams) -> int:
-    """Return the pixels of a side that images will be packed with. Raises: as `list_images`."""
-    if params.image_size != AUTO:
-        return params.image_size
-    listed = [] if params.source == "synthetic" else list_images(params)
+def image_size(params: DataParams, listed: Sequence[Listed]) -> int:
+    """Return the pixels of a side that images will be packed with. Raises: as `root_of`."""
     return size.chosen(params, listed, root_of(params))
 
 
