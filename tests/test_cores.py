@@ -14,10 +14,47 @@ import pytest
 from unlearning.base import cores
 from unlearning.base.errors import UserError
 
+AVAILABLE = cores.available
+
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch):
+    monkeypatch.delenv(cores.THREADS, raising=False)
     monkeypatch.setattr(cores, "available", lambda: 2)
+
+
+@pytest.mark.parametrize(
+    ("quota", "count"),
+    [
+        ("400000 100000\n", 4),
+        ("350000 100000\n", 4),
+        ("20000 100000\n", 1),
+        ("900000 100000\n", 8),
+        ("max 100000\n", 8),
+        (None, 8),
+    ],
+)
+def test_a_container_s_quota_counts(quota, count, tmp_path, monkeypatch):
+    """Must fail if four cores' worth of a large machine is shared by a thread on each of its cores."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(8)))
+    monkeypatch.setattr(cores, "QUOTA", tmp_path / "cpu.max")
+    if quota is not None:
+        cores.QUOTA.write_text(quota)
+    assert AVAILABLE() == count
+
+
+@pytest.mark.parametrize(
+    ("asked", "alone", "of_four"),
+    [(None, 8, 2), ("3", 3, 2), ("1", 1, 1), ("16", 16, 2), ("0", 8, 2), ("4,2", 8, 2)],
+)
+def test_threads_are_the_cores_share_or_what_a_person_asks(asked, alone, of_four, monkeypatch):
+    """Must fail if a person's number is overruled, or lets several processes take more than all cores."""
+    monkeypatch.setattr(cores, "available", lambda: 8)
+    if asked:
+        monkeypatch.setenv(cores.THREADS, asked)
+    assert (cores.threads(), cores.threads(4)) == (alone, of_four)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "torchrun sets it to 1")
+    assert (cores.threads(), cores.threads(4)) == (8, 2)
 
 
 def touch_and_return(number: int, folder: Path) -> int:
@@ -56,23 +93,41 @@ def whole_machine() -> Iterator[set[int]]:
     os.sched_setaffinity(0, own)
 
 
-def own_cores(name: str, tell: cores.Tell) -> tuple[str, set[int]]:
+def own_cores(name: str, tell: cores.Tell) -> tuple[str, set[int], int]:
     tell(name)
     if name == "job 0":
         time.sleep(0.5)
-    return name, os.sched_getaffinity(0)
+    return name, os.sched_getaffinity(0), cores.threads()
 
 
-def test_long_jobs_share_the_cores_and_what_they_tell_is_heard(whole_machine):
+def test_long_jobs_share_the_cores_and_what_they_tell_is_heard(whole_machine, monkeypatch):
     """Must fail if two take the same core, one is left idle, a job is lost, or results lose their order."""
     machine, heard = whole_machine, []
-    jobs = [f"job {number}" for number in range(len(machine) + 1)]
+    monkeypatch.setattr(cores, "available", lambda: len(machine))
+    most = min(len(machine), cores.MOST_AT_ONCE)
+    jobs = [f"job {number}" for number in range(most + 1)]
     found = cores.at_once(own_cores, jobs, heard.append)
-    assert [name for name, _ in found] == jobs
+    assert [name for name, _, _ in found] == jobs
     assert sorted(heard) == sorted(jobs)
-    assert sorted(core for _, own in found[:-1] for core in own) == sorted(machine)
-    assert found[-1][1] == machine  # alone in the end
+    assert sorted(core for _, own, _ in found[:-1] for core in own) == sorted(machine)
+    assert {threads for _, _, threads in found[:-1]} == {len(machine) // most}
+    assert found[-1][1:] == (machine, len(machine))  # alone in the end
     assert os.sched_getaffinity(0) == machine
+
+
+def test_under_a_quota_fewer_long_jobs_share_all_cores(monkeypatch):
+    """Must fail if there is a job on each core that it may not use whole, or more threads than the quota."""
+    core = min(os.sched_getaffinity(0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: [core] * 8)
+    under_way: list[str] = []
+    monkeypatch.setattr(
+        cores,
+        "_together",
+        lambda work, jobs, own, hear: under_way.append((len(jobs), len(own))) or jobs,
+    )
+    assert cores.at_once(own_cores, list("abc"), print) == list("abc")
+    assert under_way == [(2, 8), (1, 8)]
+    assert cores.threads(2) == 1
 
 
 def fail_or_wait(job: str, tell: cores.Tell) -> None:
@@ -90,15 +145,15 @@ def fail_or_wait(job: str, tell: cores.Tell) -> None:
     ("job", "words"),
     [
         ("fails", "it cannot be"),
-        ("dies", r"process 2 of 2 ended .*exit code -9.*run the same command"),
+        ("dies", r"2 of 2 ended .*exit code -9.* OMP_NUM_THREADS=1 taskset --cpu-list {core} dvc"),
     ],
 )
 def test_one_long_job_that_ends_early_ends_all(job, words, monkeypatch):
-    """Must fail if the others are waited for, live on, or a kill goes unnoticed."""
-    core = min(os.sched_getaffinity(0))
+    """Must fail if the others are waited for, live on, a kill goes unnoticed, or the advised core is no own."""
+    core = max(os.sched_getaffinity(0))  # not always the machine's first
     monkeypatch.setattr(os, "sched_getaffinity", lambda _process: [core, core])
     workers, began = [], time.monotonic()
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=words.replace("{core}", str(core))):
         cores.at_once(fail_or_wait, ["waits", job], workers.append)
     assert time.monotonic() - began < 30
     assert len(workers) == 2 and not any(map(is_running, workers))

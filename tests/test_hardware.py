@@ -89,10 +89,14 @@ def test_a_forward_pass_runs_in_the_chosen_precision(precision, dtype):
 
 
 def test_all_usable_cores_work_with_deterministic_kernels(monkeypatch):
-    """Must fail if the number of threads or the kernels are left to chance."""
+    """Must fail if the number of threads or the kernels are left to chance, or a person is overruled."""
+    monkeypatch.delenv(cores.THREADS, raising=False)
     monkeypatch.setattr(cores, "available", lambda: 3)
     hardware.choose("cpu")
     assert torch.get_num_threads() == 3
+    monkeypatch.setenv(cores.THREADS, "2")
+    hardware.choose("cpu")
+    assert torch.get_num_threads() == 2
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.backends.cudnn.benchmark
     assert not torch.utils.deterministic.fill_uninitialized_memory

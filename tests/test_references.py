@@ -81,7 +81,10 @@ def test_three_are_trained_on_two_cores_and_told_in_order(prepared, monkeypatch)
 
 
 def test_one_that_is_killed_ends_all_and_all_go_on(prepared, monkeypatch, capsys):
-    """Must fail if it goes unnoticed, another lives on, or the end is another than undisturbed."""
+    """Must fail if it goes unnoticed, another lives on, or the end is another than undisturbed.
+
+    Or if the advice for short memory, one core, begins anew.
+    """
     write_params(prepared, **KNOBS | {"original__epochs": 40, "retrain__seeds": [1, 2]})
     monkeypatch.setattr(references, "WORTH", 0)
     retrain.main()
@@ -97,12 +100,22 @@ def test_one_that_is_killed_ends_all_and_all_go_on(prepared, monkeypatch, capsys
             workers[-1].kill()
 
     monkeypatch.setattr(references, "say", hear)
-    with pytest.raises(UserError, match=r"process \d of 2 ended .*If memory was short"):
+    with pytest.raises(UserError, match=r"process \d of 2 ended .*OMP_NUM_THREADS=1 taskset"):
         retrain.main()
     assert not psutil.wait_procs(workers, timeout=10)[1]
 
     monkeypatch.setattr(references, "say", print)
+    shutil.copytree("scratch", "kept")
     capsys.readouterr()
+    retrain.main()
+    assert "going on after epoch" in capsys.readouterr().out
+    assert made() == undisturbed
+
+    forget_made()
+    shutil.copytree("kept", "scratch", dirs_exist_ok=True)
+    core = min(os.sched_getaffinity(0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: [core])
+    monkeypatch.setenv(cores.THREADS, "1")
     retrain.main()
     assert "going on after epoch" in capsys.readouterr().out
     assert made() == undisturbed

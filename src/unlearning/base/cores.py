@@ -1,5 +1,6 @@
 """Work on all cores of the machine: how many there are, many small jobs, and a few long ones at once."""
 
+import math
 import multiprocessing
 import os
 import signal
@@ -11,21 +12,44 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, TypeVar
 
 from unlearning.base.errors import UserError
 
 # What a process that does a long job sends.
 TOLD, DONE, RAISED = "told", "done", "raised"
-MEMORY = ". If memory was short: taskset --cpu-list 0 dvc repro works on one at a time"
+THREADS = "OMP_NUM_THREADS"
+# Of a container: microseconds of work, and the period they are for.
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+# Of long jobs: with more, each one's share, and so its result's last bits, would change with every one added.
+MOST_AT_ONCE = 4
 Tell = Callable[[Any], object]
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
 def available() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Return the number of cores that this process may use: at most what its container may take."""
+    bound = len(os.sched_getaffinity(0))
+    try:
+        quota, period = QUOTA.read_text(encoding="ascii").split()
+        return max(1, min(bound, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # no such file, or "max"
+        return bound
+
+
+def threads(processes: int = 1) -> int:
+    """Return how many threads each of so many processes takes: its share of the cores, at least one.
+
+    Where a person set OMP_NUM_THREADS so many, of several processes at most so many. What torchrun set there is
+    nobody's wish.
+    """
+    share = max(1, available() // processes)
+    asked = os.environ.get(THREADS, "")
+    if not asked.isdecimal() or int(asked) == 0 or "TORCHELASTIC_RUN_ID" in os.environ:
+        return share
+    return int(asked) if processes == 1 else min(share, int(asked))
 
 
 def each(
@@ -57,16 +81,17 @@ def each(
 
 
 def at_once(work: Callable[[Job, Tell], Result], jobs: Sequence[Job], hear: Tell) -> list[Result]:
-    """Return `work(job, tell)` of each long job, in order; as many as there are cores are under way together.
+    """Return `work(job, tell)` of each long job, in order; one on each core, four at most, at a time.
 
-    Each has a process of its own, bound to its share of the cores: there `available` says how many these are.
+    Each has a process of its own, bound to its share of the cores: there `threads` says how many it takes.
     What it tells is heard here. Where one ends before its work is done, or Ctrl-C comes, all are ended.
     Raises: a job's UserError or OSError; RuntimeError with the traceback of another; UserError if it is killed.
     """
     cores = sorted(os.sched_getaffinity(0))
     results: list[Result] = []
-    for start in range(0, len(jobs), len(cores)):
-        results += _together(work, jobs[start : start + len(cores)], cores, hear)
+    most = min(available(), MOST_AT_ONCE)
+    for start in range(0, len(jobs), most):
+        results += _together(work, jobs[start : start + most], cores, hear)
     return results
 
 
@@ -74,6 +99,7 @@ def _together(
     work: Callable[[Job, Tell], Result], jobs: Sequence[Job], cores: Sequence[int], hear: Tell
 ) -> list[Result]:
     server = _server(work)
+    each_takes = threads(len(jobs))
     ends = [len(cores) * number // len(jobs) for number in range(len(jobs) + 1)]
     pipes: dict[Connection, int] = {}
     workers = []
@@ -82,7 +108,8 @@ def _together(
         for number, job in enumerate(jobs):
             here, there = server.Pipe(duplex=False)
             own = set(cores[ends[number] : ends[number + 1]])
-            workers.append(server.Process(target=_work, args=(work, job, own, there), daemon=True))
+            given = (work, job, own, each_takes, there)
+            workers.append(server.Process(target=_work, args=given, daemon=True))
             workers[number].start()
             there.close()
             pipes[here] = number
@@ -95,7 +122,7 @@ def _together(
                 except (EOFError, OSError):
                     workers[number].join()
                     exit_code = workers[number].exitcode
-                    hint = MEMORY if exit_code == -signal.SIGKILL else ""
+                    hint = _one_at_a_time(each_takes) if exit_code == -signal.SIGKILL else ""
                     raise UserError(ended(number, len(jobs), exit_code) + hint) from None
                 if kind == RAISED:
                     raise said
@@ -121,11 +148,25 @@ def ended(number: int, count: int, exit_code: int | None) -> str:
     )
 
 
+def _one_at_a_time(threads: int) -> str:
+    """Return how to go on with one job of so many threads at a time: with as many its states fit."""
+    core = min(os.sched_getaffinity(0))
+    return (
+        f". If memory was short: {THREADS}={threads} taskset --cpu-list {core} dvc repro goes on there too, "
+        "with one at a time"
+    )
+
+
 def _work(
-    work: Callable[[Job, Tell], Result], job: Job, cores: set[int], there: Connection
+    work: Callable[[Job, Tell], Result],
+    job: Job,
+    cores: set[int],
+    threads: int,
+    there: Connection,
 ) -> None:
     _live_with_the_parent()
     os.sched_setaffinity(0, cores)
+    os.environ[THREADS] = str(threads)
     try:
         there.send((DONE, work(job, lambda said: there.send((TOLD, said)))))
     except (UserError, OSError) as error:

@@ -28,7 +28,7 @@ def choose(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
 ) -> Hardware:
-    """Return the hardware to run on, and make PyTorch use all cores and deterministic kernels.
+    """Return the hardware to run on, and make PyTorch use `cores.threads()` and deterministic kernels.
 
     `auto` takes the GPU if there is one, and bf16 only where the hardware multiplies it natively:
     emulated bf16 trains ResNet-18 four times slower than fp32 on a CPU without AVX512-BF16 or AMX.
@@ -39,7 +39,7 @@ def choose(
             "params.yaml: device is 'cuda', but no CUDA GPU is usable here: use auto or cpu"
         )
     kind = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    torch.set_num_threads(cores.available())
+    torch.set_num_threads(cores.threads())
     # cuBLAS needs a fixed workspace to add up in a fixed order; read at its first call.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False

@@ -2,8 +2,8 @@
 
 The state after an epoch lies in scratch/<stage>-<key>/, replaced as a whole; of short epochs not each is kept.
 The key is made of everything that the result depends on: data, parameters and code (`fingerprint`), hardware
-and version of PyTorch. So a state is never taken up where it does not belong. Files are safetensors with JSON:
-reading one never runs code.
+and version of PyTorch; the file's name has the number of threads. So a state is never taken up where it does
+not belong. Files are safetensors with JSON: reading one never runs code.
 """
 
 import functools
@@ -154,8 +154,8 @@ class Session:
     folder: Path
 
     def checkpoint(self, name: str) -> Checkpoint:
-        """Return the checkpoint of one of the stage's trainings."""
-        return Checkpoint(self.folder / f"{name}.safetensors", KEEPING)
+        """Return the checkpoint of one of the stage's trainings, by as many threads as this process takes."""
+        return Checkpoint(self.folder / f"{name}-{cores.threads()}.safetensors", KEEPING)
 
 
 @contextmanager
@@ -167,7 +167,7 @@ def session(stage: str, hardware: Hardware) -> Iterator[Session]:
     """
     once = functools.cache(sha256)  # the images are in both fingerprints
     inputs = of_stage(stage, leave_out=("distributed",), hashed=once)
-    machine = f"{hardware} {cores.available()} {torch.__version__}"
+    machine = f"{hardware} {torch.__version__}"
     key = hashlib.sha256(f"{inputs} {machine}".encode()).hexdigest()[:16]
     scratch = scratch_folder(Path.cwd())
     if is_first():

@@ -94,7 +94,7 @@ def joined(
     threads, environment = torch.get_num_threads(), dict(os.environ)
     others = [] if are_started else _started(count)
     rank, size = int(os.environ[RANK]), int(os.environ[SIZE])
-    torch.set_num_threads(max(1, cores.available() // int(os.environ[LOCAL_SIZE])))
+    torch.set_num_threads(cores.threads(int(os.environ[LOCAL_SIZE])))
     if on_gpu:
         hardware = replace(hardware, device=torch.device("cuda", int(os.environ[LOCAL])))
         torch.cuda.set_device(hardware.device)
