@@ -1,5 +1,6 @@
 """Images in shards against one array: the same images by the same rows, and files that change alone."""
 
+import errno
 import hashlib
 import re
 from pathlib import Path
@@ -113,6 +114,21 @@ def test_a_failure_leaves_the_images_of_before(tmp_path):
         raise RuntimeError
     assert (Shards(folder)[np.arange(50)] == images).all()
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
+
+
+def test_a_disk_that_is_full_at_the_end_of_a_shard_is_said_once(tmp_path, monkeypatch):
+    """Must fail if the shard that could not be ended is ended again: "I/O operation on closed file"."""
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shards, "MEAN_BYTES", 12)
+    monkeypatch.setattr("os.fsync", full)
+    with (
+        pytest.raises(UserError, match="No space left"),
+        shards.writer(tmp_path / "x", 2) as images,
+    ):
+        images.add(bytes(12), "0" * 64)
 
 
 @pytest.mark.parametrize(

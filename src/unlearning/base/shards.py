@@ -115,12 +115,13 @@ class Writer:
         """End the shard at hand."""
         if self._file is None:
             return
-        with self._file as file:
+        file, self._file = self._file, None  # one that fails is not ended again
+        with file:
             file.seek(0)
             self._write_header(file)
             file.flush()
             os.fsync(file.fileno())
-        self._shards, self._images, self._file = self._shards + 1, 0, None
+        self._shards, self._images = self._shards + 1, 0
 
     def _write_header(self, file: BinaryIO) -> None:
         """Write the head of an .npy file; NumPy pads it, so that another number of images fits in."""
