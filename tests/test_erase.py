@@ -18,7 +18,8 @@ from unlearning.data.request import Images, Request
 from unlearning.erase import places
 from unlearning.erase.cached import HOLDERS, Cache
 from unlearning.erase.wanted import Wanted, of_workspace
-from unlearning.settings.whole import load_params
+from unlearning.settings.data import DataParams
+from unlearning.settings.load import load
 
 SAMPLES = "id,path,sha256,pixels,class\n0,a/0.png,f0,p0,a\n1,b/1.png,f1,p1,b\n2,b/2.png,f2,p2,b\n"
 
@@ -90,7 +91,10 @@ def test_what_may_be_removed_is_gone_to_the_last_byte(clone, tmp_path):
 
 
 def test_a_certificate_lists_each_place_and_the_next_request_can_follow(clone):
-    """Must fail if a certificate of erased images cannot be checked, or `next` needs what is gone."""
+    """Must fail if a certificate of erased images cannot be checked, or `next` needs what is gone.
+
+    Or if `export` and `erase` then refuse a params.yaml that asks for nothing yet.
+    """
     picture = "data/animals/" + read_table(clone / "data/samples.csv")["path"].iloc[0]
     run(clone, "unlearning", "certificate", "--erase")
     content = json.loads((clone / "certificate.json").read_text())["content"]
@@ -106,6 +110,12 @@ def test_a_certificate_lists_each_place_and_the_next_request_can_follow(clone):
     assert answer["discriminator_score"] is None and answer["predicted"]
     run(clone, "unlearning", "next")
     assert (clone / "requests/001.safetensors").exists()
+    run(clone, "unlearning", "export", "model.pth")
+    assert "DVC cache" not in run(clone, "unlearning", "erase")
+    verify = ("unlearning", "certificate", "verify", "certificate.json")
+    assert "differs: files.params.yaml" in run(clone, *verify, fails=True)
+    run(clone, "git", "checkout", "--quiet", "HEAD", "--", "params.yaml")
+    run(clone, *verify)
 
 
 def test_a_run_that_is_broken_is_not_taken_for_an_erased_one(clone):
@@ -255,10 +265,9 @@ def test_the_source_is_looked_into(tmp_path):
     wanted = Wanted(frozenset({"b"}), frozenset(), frozenset())
 
     def left(source: str, path: str) -> int | None:
-        data = {"source": source, "path": path}
-        params = load_params(ROOT / "params.yaml")
-        params = params.model_copy(update={"data": params.data.model_copy(update=data)})
-        return places._in_source(tmp_path, wanted, params)
+        data = load(DataParams, ROOT / "params.yaml")
+        data = data.model_copy(update={"source": source, "path": path})
+        return places._in_source(tmp_path, wanted, data)
 
     assert (
         left("folder", "photos") is left("table", "photos.csv") is left("cifar10", "sets") is None

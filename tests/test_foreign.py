@@ -335,6 +335,23 @@ def test_a_state_dict_goes_back_under_the_names_and_in_the_order_it_came(tmp_pat
     assert all(torch.equal(back[name], came[name]) for name in came)
 
 
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_under_another_librarys_names_go_back(suffix, tmp_path, model, state):
+    """Must fail if names that were taken in order are left out or mixed up.
+
+    Or if they are written in safetensors, which keeps no order: there the network's own are.
+    """
+    came = {f"_{number}": value for number, value in enumerate(state.values()) if value.dim() > 0}
+    torch.save(came, tmp_path / "mine.pth")
+    weights.save(model, LABELLING, tmp_path / "unlearned.safetensors")
+    out = tmp_path / f"back{suffix}"
+    export(tmp_path / "unlearned.safetensors", out, params(weights=str(tmp_path / "mine.pth")))
+    back = load_file(out) if suffix == ".safetensors" else torch.load(out)
+    expected = came if suffix == ".pth" else {n: v for n, v in state.items() if v.dim() > 0}
+    assert back.keys() == expected.keys()
+    assert all(torch.equal(back[name], expected[name]) for name in expected)
+
+
 def test_what_answers_otherwise_is_not_kept(tmp_path, model, monkeypatch):
     """Must fail if a program is written and never run."""
 

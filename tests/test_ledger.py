@@ -1,20 +1,28 @@
 """Request after request: what was met enters no loader again, and is tested again."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 from test_any_model import STAGES, photographs, run
-from tiny_project import make_clone
+from test_settings import write_params
+from tiny_project import ROOT, make_clone
+from typer.testing import CliRunner
 
-from unlearning import ledger
+from unlearning import cli, ledger
 from unlearning.audit.words import Verdict
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table
+from unlearning.certificate import workspace
 from unlearning.data import dataset, request
 from unlearning.data.request import Images, Request
-from unlearning.models import weights
+from unlearning.models import foreign, weights
+from unlearning.settings.load import load
+from unlearning.settings.model import ModelParams
 
 FIVE = ("cat", "dog", "elephant", "fox", "owl")
 NETWORK = {"model__name": "timm/test_convnext"}  # the smallest
@@ -44,11 +52,12 @@ def test_three_requests_in_a_row(tmp_path, monkeypatch, restored_torch):
     photographs(tmp_path / "photos", classes=FIVE)
     run(tmp_path, monkeypatch, **NETWORK)
     original = Path("models/original.safetensors").read_bytes()
-    first = Path("models/unlearned.safetensors").read_bytes()
+    first = load_file("models/unlearned.safetensors")
     known = read_table("plots/per_class.csv").set_index("class")["original"].astype(float)
     assert "before_first_request" not in read_metrics("metrics/evaluate_retain.json")
     close(monkeypatch)
-    assert Path("requests/001.safetensors").read_bytes() == first
+    kept = load_file("requests/001.safetensors")
+    assert kept.keys() == first.keys() and all(kept[name].equal(first[name]) for name in first)
     with pytest.raises(UserError, match="asks for nothing"):
         STAGES[0].main()
 
@@ -109,6 +118,47 @@ def test_a_ledger_that_holds_no_accuracies_is_refused(tmp_path, accuracy):
     (tmp_path / "001.json").write_text(json.dumps(values))
     with pytest.raises(UserError, match=r"001\.json is no request"):
         request.read(tmp_path / "001.json")
+
+
+@pytest.mark.parametrize("is_withdrawn", [False, True])
+def test_names_and_order_of_given_weights_outlast_the_request(
+    tmp_path, monkeypatch, is_withdrawn, model_folder, data
+):
+    """Must fail if the next export has the pipeline's names, or outputs in order of the classes' names.
+
+    Or if commands that need no request refuse params.yaml, which asks for nothing yet.
+    """
+    monkeypatch.chdir(tmp_path)
+    given = ["horse", "cat", "elephant", "dog"]
+    original, _ = weights.load_classifier(model_folder / "original.safetensors")
+    names = {f"module.{name}" for name in original.network.state_dict()}
+    torch.save(dict.fromkeys(names, torch.zeros(1)), tmp_path / "mine.pth")
+    write_params(tmp_path, model__name="resnet18", model__weights="mine.pth", model__classes=given)
+    if is_withdrawn:
+        (tmp_path / "mine.pth").unlink()
+        names = set(original.network.state_dict())
+    shutil.copytree(model_folder, tmp_path / "models")
+    monkeypatch.setattr(ledger.workspace, "require_finished_run", lambda *_: None)
+    monkeypatch.setattr(ledger.places, "erased", lambda root: set())
+    monkeypatch.setattr(ledger, "resolved", lambda root: Request(("elephant",)))
+    ledger.close(tmp_path)
+
+    model = load(ModelParams)
+    assert (model.weights, model.classes) == ("requests/001.safetensors", given)
+    unlearned, _ = weights.load_classifier("models/unlearned.safetensors")
+    shown = CliRunner().invoke(cli.app, ["export", "back.pth"])
+    assert shown.exit_code == 0, shown.exception
+    back = torch.load("back.pth")
+    assert set(back) == names
+    (bias,) = (back[name] for name in names if name.endswith("fc.bias"))
+    assert bias.tolist() == [unlearned.head.bias[data.classes.index(name)] for name in given]
+    taken = foreign.load_classifier("requests/001.safetensors", "x", model, data.labelling)
+    assert taken.head.bias.equal(unlearned.head.bias)
+    for name in ("metrics", "plots"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    assert workspace.limits(tmp_path)
+    shown = CliRunner().invoke(cli.app, ["gate"])
+    assert isinstance(shown.exception, SystemExit | None) and shown.exit_code in (0, 1)
 
 
 def test_a_gap_in_the_ledger_is_refused(tmp_path, monkeypatch):

@@ -11,6 +11,9 @@ import typer
 from unlearning.base import errors, files
 from unlearning.base.progress import say
 from unlearning.review import gate, summary
+from unlearning.settings.gate import GateParams
+from unlearning.settings.load import load
+from unlearning.settings.model import ModelParams
 from unlearning.settings.whole import load_params
 
 MOST_DIFFERENCES = 20  # shown
@@ -78,7 +81,7 @@ def export_command(
     """Write the unlearned model in a form that others read, and check that it answers the same."""
     from unlearning import export  # here alone: PyTorch takes seconds to import
 
-    say(export.export(model, out, load_params().model))
+    say(export.export(model, out, load(ModelParams)))
 
 
 @app.command("summary")
@@ -93,14 +96,14 @@ def summary_command(
 def gate_command(
     metrics: Annotated[Path, typer.Option(help="folder of the metrics files")] = Path("metrics"),
     params: Annotated[
-        Path, typer.Option(help="a whole params.yaml, of which `gate:` holds the limits")
+        Path, typer.Option(help="a params.yaml, of which `gate:` holds the limits")
     ] = Path("params.yaml"),
     as_json: Annotated[
         bool, typer.Option("--json", help="one JSON list instead of a table")
     ] = False,
 ) -> None:
     """Hold the metrics against the limits in params.yaml; exit code 1 if one is broken."""
-    checks = gate.check(metrics, load_params(params).gate)
+    checks = gate.check(metrics, load(GateParams, params))
     say(gate.as_json(checks) if as_json else gate.table(checks))
     if gate.broken(checks):
         raise typer.Exit(1)

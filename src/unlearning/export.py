@@ -76,13 +76,20 @@ def _state_dict(model: Classifier, file: Path, params: ModelParams) -> Callable[
     if params.weights:
         given = foreign.read(Path(params.weights), "model.weights")
         prefix = foreign.prefix(given, state)
-        kept = {
-            f"{prefix}{name}": tensor for name, tensor in state.items() if prefix + name in given
-        }
+        names = {name: prefix + name for name in state if prefix + name in given}
+        if not names:
+            # Another library's, taken in order, which safetensors does not keep: there the network's own.
+            ours, theirs = (
+                [name for name in each if not name.endswith(foreign.COUNTER)]
+                for each in (state, given)
+            )
+            names = dict(zip(ours, ours if file.suffix == ".safetensors" else theirs, strict=True))
+        kept = {names[name]: tensor for name, tensor in state.items() if name in names}
+        types = {name: given.get(name, tensor).dtype for name, tensor in kept.items()}
         # But for halves, which would answer otherwise.
         state = {
-            name: tensor.to(given[name].dtype)
-            if given[name].dtype.itemsize >= tensor.dtype.itemsize
+            name: tensor.to(types[name])
+            if types[name].itemsize >= tensor.dtype.itemsize
             else tensor
             for name, tensor in kept.items()
         }

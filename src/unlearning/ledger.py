@@ -1,17 +1,18 @@
 """A request that was met goes into the ledger, and the next begins where it ended.
 
 `requests/001.json` holds what was asked for, the SHA-256 of the images (with those withdrawn beside them) and
-how well each kept class was known before; `requests/001.safetensors` is the unlearned model. Neither holds a
-picture or a file's name.
+how well each kept class was known before. `requests/001.safetensors` is the unlearned model as `export` writes
+it, with the names and the order of outputs that its weights came with: the next one goes back under them, too.
+Neither holds a picture or a file's name.
 """
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from ruamel.yaml import YAML
 
+from unlearning import export
 from unlearning.base.errors import UserError
 from unlearning.base.files import atomic, read_table
 from unlearning.certificate import workspace
@@ -20,6 +21,7 @@ from unlearning.data.request import Images, Request
 from unlearning.erase import places
 from unlearning.models.panel import ORIGINAL
 from unlearning.settings.load import PARAMS_FILE
+from unlearning.settings.model import ModelParams
 from unlearning.settings.whole import load_params
 
 FOLDER = Path("requests")
@@ -45,8 +47,7 @@ def close(root: Path) -> tuple[Path, Path]:
     workspace.require_finished_run(root, places.erased(root))
     met = resolved(root)
     (root / FOLDER).mkdir(exist_ok=True)
-    with atomic(root / model) as temporary:
-        shutil.copyfile(root / UNLEARNED, temporary)
+    export.export(root / UNLEARNED, root / model, _given(root, params.model))
     request.write(met, root / about)
     _begin_with(root / PARAMS_FILE, about, model)
     return about, model
@@ -71,12 +72,21 @@ def resolved(root: Path) -> Request:
     return replace(asked, images=images, earlier=(), accuracy_before=before)
 
 
+def _given(root: Path, params: ModelParams) -> ModelParams:
+    """Return under which names and in which order the weights came, for `export`.
+
+    A file that was withdrawn since leaves the network's own names: the order stands in params.yaml.
+    """
+    file = root / params.weights if params.weights else None
+    return params.model_copy(update={"weights": str(file) if file and file.is_file() else None})
+
+
 def _begin_with(path: Path, about: Path, model: Path) -> None:
     editor = YAML()
     editor.preserve_quotes = True
     editor.width = 4096
     values = editor.load(path.read_text(encoding="utf-8"))
-    values["model"] |= {"weights": model.as_posix(), "classes": [], "start": None}
+    values["model"] |= {"weights": model.as_posix(), "start": None}
     values["forget"]["previous"].append(about.as_posix())
     values["forget"] |= {
         "files": None,

@@ -35,6 +35,9 @@ from unlearning.models.weights import Header, load_classifier, retrained
 from unlearning.report import sentences
 from unlearning.review import gate, summary
 from unlearning.review.git import GUARD, dvc, git
+from unlearning.settings.data import DataParams
+from unlearning.settings.gate import GateParams
+from unlearning.settings.load import load
 from unlearning.settings.whole import load_params
 from unlearning.sources import contents
 
@@ -158,7 +161,7 @@ def audit(root: Path) -> dict[str, Any]:
 
 def limits(root: Path) -> dict[str, Any]:
     """Return what the gate says of each limit."""
-    checks = gate.check(root / "metrics", load_params(root / "params.yaml").gate)
+    checks = gate.check(root / "metrics", load(GateParams, root / "params.yaml"))
     return {
         each.limit_name: {
             "value": rounded(each.value),
@@ -226,7 +229,7 @@ def require_finished_run(root: Path, erased: Collection[str] = ()) -> None:
     if changed.get(GUARD) == ["always changed"]:
         del changed[GUARD]
         seen = read_metrics(root / "data/source.json")
-        if seen != {"valid": True} | contents.of(load_params(root / "params.yaml").data, root):
+        if seen != {"valid": True} | contents.of(load(DataParams, root / "params.yaml"), root):
             raise UserError(
                 "the images in data.path are not those of the last run: run `dvc repro` first"
             )

@@ -23,8 +23,9 @@ from unlearning.data import request
 from unlearning.erase.cached import HOLDERS, Cache
 from unlearning.erase.wanted import REQUEST, RETAIN, SAMPLES, SPLIT, Wanted, of_workspace, tables
 from unlearning.review import git
-from unlearning.settings.load import PARAMS_FILE
-from unlearning.settings.whole import Params, load_params
+from unlearning.settings.data import DataParams
+from unlearning.settings.load import PARAMS_FILE, load
+from unlearning.settings.model import ModelParams
 from unlearning.sources import library, listing
 
 PACKED, DRAWN = "data/images", "data/animals"
@@ -145,7 +146,7 @@ def _places(root: Path, remotes: Collection[str], ask_remotes: bool) -> list[Pla
         *_of_workspace(root, wanted),
         *_of_cache(cache, held, remotes, ask_remotes),
         *_of_git(root, wanted),
-        *_of_people(root, wanted, load_params(root / PARAMS_FILE)),
+        *_of_people(root, wanted),
     ]
 
 
@@ -259,13 +260,14 @@ def _of_git(root: Path, wanted: Wanted) -> list[Place]:
     ]
 
 
-def _of_people(root: Path, wanted: Wanted, params: Params) -> list[Place]:
+def _of_people(root: Path, wanted: Wanted) -> list[Place]:
+    data, model = load(DataParams, root / PARAMS_FILE), load(ModelParams, root / PARAMS_FILE)
     experiments = root / ".dvc/tmp/exps"
     found = [
         Place(
             "source of the images",
             Holds.PICTURES,
-            lambda: _in_source(root, wanted, params),
+            lambda: _in_source(root, wanted, data),
             todo="delete them in data.path, or the next run packs them again; and where they were copied from",
         ),
         Place(
@@ -275,14 +277,14 @@ def _of_people(root: Path, wanted: Wanted, params: Params) -> list[Place]:
             todo="dvc queue stop, dvc queue remove --all, then delete .dvc/tmp/exps",
         ),
     ]
-    if params.model.weights and not params.model.weights.startswith(f"{LEDGER}/"):
-        own = root / params.model.weights
+    if model.weights and not model.weights.startswith(f"{LEDGER}/"):
+        own = root / model.weights
         found.append(
             Place(
                 "model.weights",
                 Holds.MODELS,
                 lambda: int(own.exists()),
-                todo="withdraw it: whoever has the original and the unlearned model can compare them",
+                todo="withdraw it, after `next`, which reads names in it: others can compare both models",
             )
         )
     return [
@@ -296,14 +298,14 @@ def _of_people(root: Path, wanted: Wanted, params: Params) -> list[Place]:
     ]
 
 
-def _in_source(root: Path, wanted: Wanted, params: Params) -> int | None:
+def _in_source(root: Path, wanted: Wanted, params: DataParams) -> int | None:
     """Return how many files of the request the source still has; of a packed data set all or none.
 
     None where `data.path` cannot be reached: it may be deleted, or on a disk that is not there just now.
     """
-    if params.data.source == "synthetic":
+    if params.source == "synthetic":
         return 0
-    data = params.data.model_copy(update={"path": str(root / params.data.path)})
+    data = params.model_copy(update={"path": str(root / params.path)})
     samples, _ = tables(root / SAMPLES, root / SPLIT)
     paths = samples["path"][wanted.rows(samples)]
     try:
