@@ -118,10 +118,8 @@ def metrics(
         content["retrained"] = nested(theirs) | {"models": references}
     if of_images:
         content["gap"] = gap.metrics(found, observed)
-    else:
-        content[ORIGINAL]["probe_recall"] = plain(found["probe_recall"].values.subjects[ORIGINAL])
-        if START in observed.models.subjects:
-            content[START] = _known_at_start(found)
+    elif START in observed.models.subjects:
+        content[START] = _known_at_start(found)
     if again := earlier(observed):
         content["earlier"] = again
     return content
