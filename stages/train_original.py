@@ -27,7 +27,8 @@ def main() -> None:
     device = hardware.choose(machine.device, machine.precision)
     images = dataset.load_subsets("data")
     trained_on = images.select(subset="train")
-    recipe = load(OriginalParams).recipe(len(trained_on))
+    original = load(OriginalParams)
+    recipe = original.recipe(len(trained_on))
     curve = progress.Curve("train_original")
 
     with resume.session("train_original", device) as session:
@@ -42,11 +43,11 @@ def main() -> None:
             )
             with joined(parallel.processes, recipe.batch_size, device) as (world, own_device):
                 model = train(
-                    foreign.new_model(params, images, recipe.seed),
+                    foreign.new_model(params, images, original.seed),
                     images,
                     trained_on,
                     recipe,
-                    recipe.seed,
+                    original.seed,
                     own_device,
                     curve,
                     session.checkpoint("original"),

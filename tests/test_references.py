@@ -1,5 +1,6 @@
 """Reference models that are trained at once: as one after the other on as many threads, stopped and resumed."""
 
+import math
 import os
 import shutil
 from pathlib import Path
@@ -39,6 +40,7 @@ def made() -> dict[str, bytes]:
 
 
 def forget_made() -> None:
+    shutil.rmtree("scratch")
     for place in MADE:
         shutil.rmtree(place) if Path(place).is_dir() else Path(place).unlink()
 
@@ -69,6 +71,47 @@ def test_at_once_the_same_models_come_out_as_one_after_the_other(
     monkeypatch.setattr(cores, "at_once", None)
     retrain.main()
     assert made() == at_once
+
+
+@pytest.mark.parametrize("worth", [0, math.inf])
+def test_one_more_seed_trains_one_more_model(worth, prepared, monkeypatch):
+    """Must fail if finished ones are trained again, for another original too, or other bytes come out.
+
+    At once, on two cores, the third is alone, with two threads.
+    """
+    monkeypatch.setattr(references, "WORTH", worth)
+    monkeypatch.delenv(cores.THREADS, raising=False)
+    write_params(prepared, **KNOBS | {"retrain__seeds": [1, 2]})
+    retrain.main()
+    models = {name: each for name, each in made().items() if "retrained/" in name}
+    ends = {file: file.stat().st_mtime_ns for file in Path("scratch").glob("finished-*/*")}
+    assert len(ends) == 2
+
+    write_params(prepared, **KNOBS | {"original__seed": 7})
+    retrain.main()
+    assert len(list(Path("scratch").glob("finished-*/*"))) == 3
+    assert {file: file.stat().st_mtime_ns for file in ends} == ends
+    taken_up = made()
+    assert models.items() <= taken_up.items()
+
+    forget_made()
+    write_params(prepared, **KNOBS)
+    retrain.main()
+    assert made() == taken_up
+
+
+def test_of_several_processes_the_first_writes_given_references(prepared, monkeypatch):
+    """Must fail if each writes the same files under one temporary name."""
+    train_original.main()
+    given = ["models/original.safetensors"]
+    write_params(prepared, **KNOBS | {"retrain__seeds": [], "retrain__weights": given})
+    with monkeypatch.context() as by_torchrun:
+        for name in TOLD:
+            by_torchrun.setenv(name, "2")
+        retrain.main()
+        assert not Path("models/retrained").exists() and not Path("metrics/retrain.json").exists()
+    retrain.main()
+    assert Path("models/retrained/1.safetensors").exists()
 
 
 def test_three_are_trained_on_two_cores_and_told_in_order(prepared, monkeypatch):

@@ -12,7 +12,7 @@ import torch
 from conftest import play, resnet, tiny_network
 from test_methods import NAMES
 
-from unlearning.base import resume
+from unlearning.base import cores, resume
 from unlearning.base.errors import UserError
 from unlearning.base.fingerprint import sha256
 from unlearning.base.hardware import Hardware
@@ -188,6 +188,38 @@ def test_a_checkpoint_belongs_to_data_parameters_and_code_and_weights_to_the_fir
     assert (after.fingerprint == before.fingerprint) == same_inputs
 
 
+@pytest.mark.parametrize(
+    ("change", "is_taken_up"),
+    [
+        ("lr: 0.1\nmodel: {depth: 18}\nother: 1\n", True),
+        ("lr: 0.1\nmodel: {depth: 50}\nother: 1\n", True),
+        ("lr: 0.2\nmodel: {depth: 18}\nother: 1\n", False),
+        ("lr: 0.1\nmodel: {depth: 18, width: 2}\nother: 1\n", False),
+    ],
+)
+def test_what_is_finished_belongs_to_its_own_inputs(change, is_taken_up, project, cpu, monkeypatch):
+    """Must fail if what is left out counts, others do not, or threads, processes or names are mixed up."""
+    with resume.session("train", cpu, leave_out=("model.depth",)) as before:
+        before.finished("1", 1).save(3, [], {})
+    Path("params.yaml").write_text(change)
+    with resume.session("train", cpu, leave_out=("model.depth",)) as session:
+        assert session.finished("1", 1).restore({}) == ((3, []) if is_taken_up else (0, []))
+        assert (
+            session.finished("2", 1).restore({})[0] == session.finished("1", 2).restore({})[0] == 0
+        )
+        monkeypatch.setattr(cores, "threads", lambda: 99)
+        assert session.finished("1", 1).restore({})[0] == 0
+    assert (session.fingerprint == before.fingerprint) == is_taken_up
+
+
+def test_what_another_process_is_writing_stays_its_own(tmp_path):
+    """Must fail if two that finish the same training write under one temporary name."""
+    theirs = tmp_path / ".end.part.safetensors"
+    theirs.touch()
+    Checkpoint(tmp_path / "end.safetensors").save(1, [], {})
+    assert sorted(tmp_path.iterdir()) == [theirs, tmp_path / "end.safetensors"]
+
+
 def test_a_checkpoint_belongs_to_its_hardware_but_the_fingerprint_does_not(project, cpu):
     """Must fail if bf16 goes on from fp32, or a model's file names the machine it was made on."""
     with resume.session("train", cpu) as before:
@@ -229,7 +261,7 @@ def test_what_another_process_removes_first_is_passed_over(project, cpu, monkeyp
 
 EXPERIMENT = """
 import sys, torch
-from unlearning.base import resume
+from unlearning.base import cores, resume
 from unlearning.base.hardware import Hardware
 with resume.session("train", Hardware(torch.device("cpu"), bf16=False)) as session:
     print("begun", session.checkpoint("1").restore({})[0], flush=True)

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -25,10 +26,11 @@ def of_stage(
 ) -> str:
     """Return the SHA-256 over the stage's declared deps and the values of its declared params, as hex.
 
-    Deps whose path, and params whose key, begins with one of `leave_out` do not count: without `CODE` it says
-    what a result was made from, whatever the program looked like. Names and contents count, times and places do
-    not: the same inputs have the same fingerprint on every machine. A params file that is declared whole and
-    deps with templates are not supported. `hashed`: `sha256`, cached where more than one fingerprint is taken.
+    Deps whose path, and params whose key ("original", "original.seed"), begins with one of `leave_out` do not
+    count: without `CODE` it says what a result was made from, whatever the program looked like. Names and
+    contents count, times and places do not: the same inputs have the same fingerprint on every machine. A
+    params file that is declared whole and deps with templates are not supported. `hashed`: `sha256`,
+    cached where more than one fingerprint is taken.
     """
     stage = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"][name]
     params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
@@ -41,10 +43,18 @@ def of_stage(
             for file in _files(root / dep)
         },
         "params": {
-            key: params[key] for key in stage.get("params", []) if not key.startswith(leave_out)
+            key: _without(params[key], key, leave_out)
+            for key in stage.get("params", [])
+            if not key.startswith(leave_out)
         },
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def _without(value: Any, key: str, leave_out: tuple[str, ...]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: each for name, each in value.items() if not f"{key}.{name}".startswith(leave_out)}
 
 
 def _files(path: Path) -> list[Path]:

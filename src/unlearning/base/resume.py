@@ -148,33 +148,54 @@ NOTHING_KEPT = Checkpoint()
 
 @dataclass(frozen=True)
 class Session:
-    """One run of a long stage. `fingerprint`: of its data and parameters. `folder`: of its checkpoints."""
+    """One run of a long stage. `fingerprint`: of its data and parameters. `folder`: of its checkpoints.
+
+    `inputs`: all that each of its trainings follows from, but for threads and processes.
+    """
 
     fingerprint: str
     folder: Path
+    inputs: str
 
     def checkpoint(self, name: str) -> Checkpoint:
         """Return the checkpoint of one of the stage's trainings, by as many threads as this process takes."""
         return Checkpoint(self.folder / f"{name}-{cores.threads()}.safetensors", KEEPING)
 
+    def finished(self, training: str, processes: int) -> Checkpoint:
+        """Return the checkpoint of a training's end, by so many processes, which other runs may take up.
+
+        It stays until it was of no use for a week. `training`: what tells it from others of the stage.
+        """
+        made_of = f"{self.inputs} {training} {cores.threads()} {processes}"
+        folder = self.folder.with_name(f"finished-{_key(made_of)}")
+        with suppress(FileNotFoundError):
+            os.utime(folder)
+        return Checkpoint(folder / "end.safetensors")
+
 
 @contextmanager
-def session(stage: str, hardware: Hardware) -> Iterator[Session]:
+def session(stage: str, hardware: Hardware, leave_out: tuple[str, ...] = ()) -> Iterator[Session]:
     """Yield a session; its checkpoints are removed when the block ends without an error.
 
     Another number of processes (`distributed`) goes on from the same. Of experiments with the same inputs one
-    has its turn after the other.
+    has its turn after the other. `leave_out`: params that no single training of the stage follows from.
     """
-    once = functools.cache(sha256)  # the images are in both fingerprints
-    inputs = of_stage(stage, leave_out=("distributed",), hashed=once)
+    once = functools.cache(sha256)  # the images are in all fingerprints
     machine = f"{hardware} {torch.__version__}"
-    key = hashlib.sha256(f"{inputs} {machine}".encode()).hexdigest()[:16]
+    inputs = of_stage(stage, leave_out=("distributed",), hashed=once)
+    each_inputs = of_stage(stage, leave_out=("distributed", *leave_out), hashed=once)
+    fingerprint = of_stage(stage, leave_out=(*CODE, *leave_out), hashed=once)
+    key = _key(f"{inputs} {machine}")
     scratch = scratch_folder(Path.cwd())
     if is_first():
         _remove_old(scratch)
     folder = scratch / f"{stage}-{key}"
     with _in_turn(stage, folder) if is_first() else nullcontext():
-        yield Session(of_stage(stage, leave_out=CODE, hashed=once), folder)
+        yield Session(fingerprint, folder, f"{each_inputs} {machine}")
+
+
+def _key(made_of: str) -> str:
+    return hashlib.sha256(made_of.encode()).hexdigest()[:16]
 
 
 @contextmanager

@@ -7,30 +7,40 @@ other on both (docs/scale.md).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
+import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from unlearning.base import cores, hardware, progress
+from unlearning.base import cores, files, hardware, progress
 from unlearning.base.hardware import Hardware
 from unlearning.base.progress import Curve, Done, meter, say, silent
 from unlearning.base.resume import Row, Session
-from unlearning.base.stage import is_one_of_several
+from unlearning.base.stage import is_first, is_one_of_several
 from unlearning.base.world import ALONE, World, joined
 from unlearning.data import dataset
 from unlearning.data.dataset import Dataset
 from unlearning.models import foreign, weights
 from unlearning.models.classifier import Classifier
 from unlearning.models.forward import accuracy, predict_logits
-from unlearning.models.panel import SAME_RECIPE
+from unlearning.models.panel import SAME_RECIPE, START
 from unlearning.models.train import train
 from unlearning.settings.machine import MachineParams
 from unlearning.settings.model import ModelParams
 from unlearning.settings.original import Recipe
+from unlearning.settings.retrain import RetrainParams
 
 # Pixels of all trainings' image passes from which on processes are worth their start: a minute of a ResNet-18.
 WORTH = 1e7
+FOLDERS = {
+    "models/retrained": "Models retrained without the forget images, one per seed (`retrain.seeds`).",
+    "models/controls": "Controls, where the original was not trained here or began with given weights.",
+}
+# What no reference follows from: how many others there are, and the seed of the original.
+OF_OTHERS = ("retrain", "original.seed")
+START_SEED = 0  # of the last layer, which no figure of this control reads
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,52 @@ class Plan:
     session: Session
 
 
+def write_all(
+    plan: Plan,
+    asked: RetrainParams,
+    data: Dataset,
+    device: Hardware,
+    processes: int | Literal["auto"],
+) -> tuple[dict[str, float], list[Row]]:
+    """Write given and trained references, and controls; return validation accuracies by name, and the losses.
+
+    A process that only helps returns neither. `processes`: as `world.joined`. Raises: as `cores.at_once`,
+    `train`, and `foreign.load_classifier` of what `retrain.weights` names.
+    """
+    references = [Reference(seed) for seed in asked.seeds]
+    if plan.model.weights and references and not data.request.earlier:
+        # The original has a recipe of its own: what ours makes of all images tells both apart from memory.
+        references.append(Reference(asked.seeds[0], is_control=True))
+    made = train_references(plan, references, data, device, processes)
+    if not is_first():
+        return {}, []
+    for folder, holds in FOLDERS.items():
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        files.note(folder, holds)
+    if plan.model.start:
+        begun = foreign.new_model(plan.model, data, START_SEED).eval()
+        path = f"models/controls/{START}.safetensors"
+        weights.save(begun, data.labelling, path, plan.session.fingerprint)
+    accuracies = {
+        str(number): _take(plan, file, number, data, device)
+        for number, file in enumerate(asked.weights, start=1)
+    }
+    rows: list[Row] = []
+    for reference, each in zip(references, made, strict=True):
+        if not reference.is_control:
+            accuracies[reference.name] = each.validation_accuracy
+            rows += each.losses
+    return accuracies, rows
+
+
+def _take(plan: Plan, file: str, number: int, data: Dataset, device: Hardware) -> float:
+    """Write a model that a person retrained, as the reference of this number; return its accuracy."""
+    model = foreign.load_classifier(file, "retrain.weights", plan.model, data.labelling)
+    path = Reference(number).path
+    weights.save(model, data.labelling, path, plan.session.fingerprint)
+    return validation_accuracy(model, data, device)
+
+
 def train_references(
     plan: Plan,
     references: Sequence[Reference],
@@ -83,9 +139,11 @@ def train_references(
 ) -> list[Made]:
     """Train and write them; return what is known of each, in order; a process that only helps knows nothing.
 
-    `processes`: as `world.joined`; they train one after the other together. Raises: as `train` and
-    `cores.at_once`.
+    One that an earlier run finished is not trained again. `processes`: as `world.joined`; they train one after
+    the other together. Raises: as `train` and `cores.at_once`.
     """
+    if not references:
+        return []
     passes = sum(plan.recipe.epochs * len(each.images(data)) for each in references)
     if is_faster_at_once(len(references), passes, data.image_size, device, processes):
         with meter(passes, "images") as advance:
@@ -98,7 +156,7 @@ def train_references(
 
             made = cores.at_once(partial(_in_a_process, plan), references, hear)
     else:
-        with joined(processes if references else 1, plan.recipe.batch_size, device) as (world, own):
+        with joined(processes, plan.recipe.batch_size, device) as (world, own):
             made = [_train(plan, reference, data, own, world) for reference in references]
     return [each for each in made if each]
 
@@ -128,20 +186,34 @@ def _in_a_process(plan: Plan, reference: Reference, tell: cores.Tell) -> Made | 
 def _train(
     plan: Plan, reference: Reference, data: Dataset, device: Hardware, world: World
 ) -> Made | None:
-    curve = Curve("retrain")
-    model = train(
-        foreign.new_model(plan.model, data, reference.seed),
-        data,
-        reference.images(data),
-        plan.recipe,
-        reference.seed,
-        device,
-        silent if reference.is_control else curve.tagged(seed=reference.seed),
-        plan.session.checkpoint(reference.name),
-        world,
-    )
+    curve, images = Curve("retrain"), reference.images(data)
+    finished = plan.session.finished(str(reference), world.size)
+    model = foreign.new_model(plan.model, data, reference.seed)
+    epochs, rows = finished.restore({"model": model})
+    # Another experiment may just have written it, and not all processes of this one have seen it.
+    seen_by_all = world.mean(torch.tensor(float(epochs), device=device.device))
+    if epochs and seen_by_all == epochs:
+        model.eval()
+        for row in rows:
+            curve(**row)
+        with meter(epochs * len(images), "images") as advance:
+            advance(epochs * len(images), earlier=True)
+    else:
+        model = train(
+            foreign.new_model(plan.model, data, reference.seed),
+            data,
+            images,
+            plan.recipe,
+            reference.seed,
+            device,
+            silent if reference.is_control else curve.tagged(seed=reference.seed),
+            plan.session.checkpoint(reference.name),
+            world,
+        )
     if not world.is_first:
         return None
+    if not epochs:
+        finished.save(plan.recipe.epochs, curve.rows, {"model": model})
     weights.save(model, data.labelling, reference.path, plan.session.fingerprint)
     return Made(validation_accuracy(model, data, device), curve.rows)
 

@@ -16,13 +16,12 @@ from unlearning.settings.types import (
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a classifier is trained, in numbers."""
+    """How a classifier is trained, in numbers, whatever its seed."""
 
     epochs: int
     batch_size: int
     lr: float
     weight_decay: float
-    seed: int
 
 
 class OriginalParams(Section):
@@ -50,7 +49,6 @@ class OriginalParams(Section):
             batch_size=batch_size_for(images) if self.batch_size == AUTO else self.batch_size,
             lr=self.lr,
             weight_decay=self.weight_decay,
-            seed=self.seed,
         )
 
 
