@@ -82,7 +82,7 @@ def environment(machine: Hardware) -> dict[str, str]:
         "processor": platform.machine(),
         "device": machine.device.type,
         "precision": "bf16" if machine.bf16 else "fp32",
-        "threads": str(cores.available()),
+        "threads": str(cores.threads()),
     }
 
 
