@@ -1,6 +1,7 @@
 """The evaluation's figures against scikit-learn, NumPy and values by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,6 +132,9 @@ def observed(
     scores = {UNLEARNED: np.full(count, score), ORIGINAL: np.full(count, 0.9)}
     scores[EXTRACTOR] = np.linspace(0, 1, count)
     views = models.map(lambda outputs: Observation(outputs, {}, accuracies))
+    views.subjects[CONTROL] = replace(
+        views.subjects[CONTROL], train_accuracy={}
+    )  # none is observed
     return Observed(sample, views, Shared(logits(count), np.zeros(4), scores))
 
 

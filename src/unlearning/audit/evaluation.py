@@ -65,7 +65,7 @@ def forget_figures(observed: Observed) -> dict[str, Any]:
             accuracy(each, sample.labels[tested]) if len(tested) else Unmeasured.NONE_HELD_OUT
         )
     )
-    trained_on = observed.models.map(lambda view: view.train_accuracy["forget"])
+    trained_on = observed.models.without_controls().map(lambda view: view.train_accuracy["forget"])
     return {
         "images": len(rows),
         "train_accuracy": trained_on.subjects[UNLEARNED],
