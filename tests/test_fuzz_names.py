@@ -25,7 +25,7 @@ from unlearning.data.request import Request
 from unlearning.settings.data import DataParams
 from unlearning.sources import pack
 from unlearning.sources.folder import files_below, list_images, select
-from unlearning.sources.listing import counts
+from unlearning.sources.listing import counts, expected
 
 NAMES = TEXT | HOSTILE_TEXT | st.sampled_from(HOSTILE)
 ACTING = [
@@ -42,7 +42,7 @@ ACTING = [
 
 
 def images_by_class(params: DataParams) -> dict[str, int]:
-    return {name: sum(given.values()) for name, given in counts(params).items()}
+    return {name: sum(given.values()) for name, given in counts(expected(params)).items()}
 
 
 @pytest.mark.parametrize("name", [*ACTING, "x" * 256])
