@@ -50,9 +50,8 @@ def top_predictions(
 def forget_figures(observed: Observed) -> dict[str, Any]:
     """Return the figures on forget images, original and retrained beside the unlearned model (A16).
 
-    Of whole classes on test
-    images. Of single images "train_accuracy" is theirs, which is not to be 0 but that of retrained models, and
-    "test_accuracy" that of unseen images like them.
+    Of whole classes on test images. Of single images "train_accuracy" is theirs, which is not to be 0 but that
+    of retrained models, and "test_accuracy" that of unseen images like them.
     """
     sample, shared = observed.sample, observed.shared
     rows = sample.judged

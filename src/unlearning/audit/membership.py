@@ -144,13 +144,11 @@ def _worst(values: Mapping[str, Panel[Measured]]) -> Panel[Measured]:
         measured = [each for each in found if isinstance(each, Estimate)]
         if len(measured) < len(found):
             return needs(LEAST)
-        advantages = [
-            np.abs(found) if attack in SIGNALS else np.maximum(found, 0)
-            for attack, each in zip(ATTACKS, measured, strict=True)
-            for found in [np.array([each.value, *each.resampled]) - 0.5]
-        ]
-        value, *resampled = np.max(advantages, axis=0)
-        return Estimate(float(value), np.array(resampled))
+        above = np.array([[each.value, *each.resampled] for each in measured]) - 0.5
+        turned = [attack in SIGNALS for attack in ATTACKS]
+        above[turned] = np.abs(above[turned])
+        best = above.max(axis=0, initial=0.0)
+        return Estimate(float(best[0]), best[1:])
 
     return Panel(
         {name: worst([of.subjects[name] for of in attacks]) for name in attacks[0].subjects},
