@@ -141,6 +141,7 @@ def tiny_network(
         # No bias: batch normalisation takes it out, and Adam would blow up the noise of its gradient.
         convolution = nn.Conv2d(3, 8, 4, stride=4, bias=False)
         layers = OrderedDict(
+            stem=nn.Identity(),
             layer2=nn.Sequential(convolution, nn.BatchNorm2d(8), nn.ReLU()),
             layer3=nn.Sequential(
                 nn.Conv2d(8, 8, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), *drops
@@ -149,7 +150,7 @@ def tiny_network(
             flatten=nn.Flatten(),
             fc=nn.Linear(8, class_count),
         )
-    places = dict.fromkeys(("stem", "layer1", "layer2"), "layer2") | {"layer3": "layer3"}
+    places = {"stem": "stem", "layer1": "stem", "layer2": "layer2", "layer3": "layer3"}
     anatomy = Anatomy(places, "fc", ("layer2", "layer3", "fc"))
     return Classifier(nn.Sequential(layers), Architecture(), 32, anatomy)
 

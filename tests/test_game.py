@@ -242,9 +242,7 @@ def test_our_recipe_is_its_described_loop(adversary, players, make_data, make_ga
     known = torch.cat([members, data.select(role="forget", subset="validation")])
     auditor = Auditor(DEEP, 6, 5, CPU)
     draws = torch.Generator().manual_seed(params.seed)
-    steps = [
-        step for part in adversarial.play(data, params, params.seed, 24, 6, 5) for step in part
-    ]
+    steps = adversarial.play(data, params, params.seed, 24, 6, 5)
     for number, step in enumerate(steps):
         optimizers[0].param_groups[0]["lr"] = params.lr * rate((number + 1) / 25)
         optimizers[1].param_groups[0]["lr"] = params.lr * rate((number - 11) / 13)
@@ -255,9 +253,9 @@ def test_our_recipe_is_its_described_loop(adversary, players, make_data, make_ga
             generator.eval()
             if number == 12:
                 auditor.look(generator, data, Known(known, data.labels[known], 6), cpu)
-            found = generator.look(scaled(data.pixels(known[step.known]), CPU), DEEP)
-            advantage = auditor.advantage({layer: found[layer] for layer in DEEP}, step.known)
-            fake = found[LOGITS][step.known < 6]
+            found = generator.look(scaled(data.pixels(known[step.besides]), CPU), DEEP)
+            advantage = auditor.advantage({layer: found[layer] for layer in DEEP}, step.besides)
+            fake = found[LOGITS][step.besides < 6]
             with torch.no_grad():
                 real = original(images[:2])
             told_real = F.logsigmoid(discriminator(real)).mean()
@@ -284,7 +282,7 @@ def test_batches_of_two_and_an_odd_number_of_retain_images_are_played(make_data,
     """Must fail if a batch of one is shown: batch normalisation of a single pixel has no variance."""
     data = make_data({"cat": 2, "dog": 1, "elephant": 2, "horse": 2})
     plan = adversarial.play(data, make_game(batch_size=2), 0, 24, 2, 1)
-    assert {len(step.retain) for part in plan for step in part} == {2, 3}
+    assert {len(step.retain) for step in plan} == {2, 3}
 
 
 @pytest.mark.parametrize("adversary", ["members", "discriminator", "none"])
@@ -397,17 +395,16 @@ def test_of_many_forget_images_the_auditor_knows_some_of_every_class(make_data, 
 
 def test_retain_images_members_and_unseen_images_take_turns(data, make_game):
     """Must fail if an image comes again before all others had their turn, or places of the kinds mix."""
-    plan = adversarial.play(data, make_game(batch_size=8), 0, 48, 5, 3)
-    steps = [step for part in plan for step in part]
-    assert len(plan) == 10 and len(steps) == 48
+    steps = adversarial.play(data, make_game(batch_size=8), 0, 48, 5, 3)
+    assert len(steps) == 48
     retain = torch.cat([step.retain for step in steps])
     counts = torch.bincount(retain)[data.select(role="retain", subset="train")]
     assert counts.max() - counts.min() <= 1
-    assert all(len(step.known) == 0 for step in steps[:24])
-    known = torch.bincount(torch.cat([step.known for step in steps[24:]]), minlength=8)
+    assert all(len(step.besides) == 0 for step in steps[:24])
+    known = torch.bincount(torch.cat([step.besides for step in steps[24:]]), minlength=8)
     assert known[:5].max() - known[:5].min() <= 1
     assert known[5:].max() - known[5:].min() <= 1
-    assert all((step.known < 5).any() and (step.known >= 5).any() for step in steps[24:])
+    assert all((step.besides < 5).any() and (step.besides >= 5).any() for step in steps[24:])
 
 
 def test_each_epoch_of_the_plan_passes_once_over_the_forget_images(make_data, make_game):

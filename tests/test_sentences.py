@@ -311,6 +311,13 @@ def test_the_articles_reading_has_its_figures():
     )
 
 
+def test_a_recipe_without_a_discriminator_has_no_reading_of_its_score():
+    """Must fail if the score of a discriminator that never learned is read as the article reads its own."""
+    changed = tree()
+    del changed["adversarial_train"]["final"]["discriminator_accuracy"]
+    assert sentences.article(Metrics(changed)) == "none: in this recipe no discriminator learns"
+
+
 @pytest.mark.parametrize(
     ("word", "said"),
     [

@@ -102,7 +102,7 @@ def test_valid_parameters_come_back_as_written(tmp_path):
         ("beta1", 1, "less than 1"),
         ("seed", -1, "greater than or equal to 0"),
         ("seed", 2**32, "less than 4294967296"),
-        ("recipe", "articel", "'adversarial' or 'article'"),
+        ("recipe", "articel", "'adversarial', 'article', 'delete' or 'euk'"),
         ("device", "gpu", "'auto', 'cpu' or 'cuda'"),
         ("precision", "fp16", "'auto', 'fp32' or 'bf16'"),
         ("data__image_size", 0, "auto or a whole number from 32 to 1024"),

@@ -29,45 +29,38 @@ their classes.
 """
 
 import copy
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import replace
+from itertools import islice
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Int
+from jaxtyping import Float
 from torch import Tensor
 
-from unlearning.base.progress import bar
-from unlearning.base.resume import Parts
-from unlearning.data.dataset import (
-    Dataset,
-    crop_and_flip,
-    endless_batches,
-    scaled,
-)
+from unlearning.data.dataset import Dataset, endless_batches
 from unlearning.methods.shared.adversaries import Adversaries
-from unlearning.methods.shared.cost import LEAST_STEPS
 from unlearning.methods.shared.flops import forward_flops, training_flops
-from unlearning.methods.shared.game import Monitor, Players, Run, adam
+from unlearning.methods.shared.game import Monitor, Players, Run
 from unlearning.methods.shared.members import Known
+from unlearning.methods.shared.steps import (
+    NOBODY,
+    Lost,
+    Step,
+    affordable,
+    by_labels,
+    learn,
+    retain_batches,
+    train,
+)
 from unlearning.models.classifier import Classifier
 from unlearning.models.discriminator import new_discriminator
 from unlearning.models.head import edit_head
+from unlearning.models.layers import LAYERS
 from unlearning.models.perturb import shrink_and_perturb
-from unlearning.models.train import one_cycle, require_finite
+from unlearning.models.train import require_finite
 from unlearning.settings.game import GameParams
 
-ROUNDS = 10  # rows of the curve, and places where a killed game goes on
 # Of a batch of retain images, how many members and unseen images the second half shows besides.
 MEMBERS_SHARE, UNSEEN_SHARE = 4, 8
-
-
-@dataclass(frozen=True)
-class Step:
-    """The images of one step: `retain` as indices, `known` as places among members and unseen images."""
-
-    retain: Int[Tensor, " R"]
-    known: Int[Tensor, " K"]
 
 
 def init_players(original: Classifier, seed: int, noise: float) -> Players:
@@ -86,53 +79,24 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     UserError when a loss, or at the end a weight, is no longer finite.
     """
     hardware = run.hardware
-    generator = copy.deepcopy(run.players.generator).to(hardware.device).requires_grad_(False)
-    for part in generator.learned_parts:
-        part.requires_grad_()
+    generator = copy.deepcopy(run.players.generator).to(hardware.device)
+    learned = learn(generator, generator.parts_above(LAYERS[1]))
     known = Known.of(data, run.seed)
     looked_at = len(known.images) if params.adversary == "members" else 0
-    steps = length(generator, params, run.budget, looked_at)
-    plan = play(data, params, run.seed, steps, known.members, known.unseen)
-    optimizer = adam(generator, params)
-    schedule = one_cycle(optimizer, steps)
-    adversaries = Adversaries(original, data, known, params, run, steps - steps // 2)
-    draws = torch.Generator().manual_seed(run.seed)
-    parts: Parts = {
-        "generator": generator,
-        "optimizer": optimizer,
-        "schedule": schedule,
-        **adversaries.parts,
-    }
-    finished = run.restore(parts, draws)
-    retain_images = len(data.select(role="retain", subset="train"))
+    count = length(generator, params, run.budget, looked_at)
+    steps = play(data, params, run.seed, count, known.members, known.unseen)
+    adversaries = Adversaries(original, data, known, params, run, count - count // 2)
 
-    rounds = bar(plan[finished:], len(plan[finished:]), "rounds of the game")
-    for number, chunk in enumerate(rounds, start=finished + 1):
-        monitor = Monitor(len(data.classes))
-        for step in chunk:
-            pixels = data.pixels(step.retain).to(hardware.device)
-            images = scaled(crop_and_flip(pixels, draws), hardware.device)
-            _normalise_by_batches(generator)
-            with hardware.autocast():
-                retain_logits = generator(images).float()
-            labels = data.labels[step.retain].to(hardware.device)
-            loss = retain_loss = F.cross_entropy(retain_logits, labels)
-            if len(step.known):
-                met = adversaries.meet(generator, step.known, images, monitor)
-                loss = retain_loss + params.adversary_weight * met
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            monitor.losses(retain_loss=retain_loss)
-            monitor.predictions(retain_logits)
-        seen = sum(len(step.retain) for part in plan[:number] for step in part)
-        run.add_row(monitor.row(round(seen / retain_images, 2)))
-        run.save(number, parts, draws)
-    for player in (generator, adversaries.discriminator):
-        require_finite(player, "lr", params.lr)
+    def objective(step: Step, images: Float[Tensor, "R 3 H W"], monitor: Monitor) -> Lost:
+        lost = by_labels(generator, data.labels[step.retain], images, hardware)
+        if not len(step.besides):
+            return lost
+        met = adversaries.meet(generator, step.besides, images, monitor)
+        return replace(lost, all=lost.retain + params.adversary_weight * met)
+
+    train(generator, learned, steps, objective, data, params, run, adversaries.parts)
+    require_finite(adversaries.discriminator, "lr", params.lr)
     run.discriminator = adversaries.discriminator.eval().cpu()
-    run.image_passes = sum(len(s.retain) + len(s.known) for part in plan for s in part)
     return edit_head(generator.requires_grad_().eval().cpu(), data.request.retired(data.classes))
 
 
@@ -147,44 +111,28 @@ def length(generator: Classifier, params: GameParams, budget: int | float, looke
     # The second half shows these besides, and asks the original about as many retain images as members.
     shown = params.batch_size + (of_members + of_unseen) / 2
     of_step = shown * trained + of_members / 2 * asked
-    return max(LEAST_STEPS, int((budget - looked_at * asked) / of_step))
+    return affordable(budget - looked_at * asked, of_step)
 
 
 def play(
     data: Dataset, params: GameParams, seed: int, steps: int, members: int, unseen: int
-) -> list[list[Step]]:
-    """Return the steps of the game in up to 10 rounds; the second half meets the adversary.
+) -> list[Step]:
+    """Return the steps of the game; the second half shows members and unseen images besides, by their places.
 
     Retain images, members and unseen images come in random order, each again only once all have had their turn.
     """
-    generator = torch.Generator().manual_seed(seed)
-    retain = data.select(role="retain", subset="train")
-    # At least 2: the generator normalises each batch by its own variance.
-    retain_batches = endless_batches(retain, params.batch_size, generator, least=2)
+    draws = torch.Generator().manual_seed(seed)
+    retain = retain_batches(data, params, draws)
     of_members, of_unseen = _besides(params.batch_size)
-    member_batches = endless_batches(torch.arange(members), of_members, generator)
-    unseen_batches = endless_batches(members + torch.arange(unseen), of_unseen, generator)
-    nobody = torch.empty(0, dtype=torch.long)
-    played = [
-        Step(
-            next(retain_batches),
-            torch.cat([next(member_batches), next(unseen_batches)])
-            if 2 * number >= steps
-            else nobody,
-        )
-        for number in range(steps)
+    member_batches = endless_batches(torch.arange(members), of_members, draws)
+    unseen_batches = endless_batches(members + torch.arange(unseen), of_unseen, draws)
+    first = [Step(batch, NOBODY) for batch in islice(retain, -(-steps // 2))]
+    return first + [
+        Step(next(retain), torch.cat([next(member_batches), next(unseen_batches)]))
+        for _ in range(steps // 2)
     ]
-    ends = [steps * number // ROUNDS for number in range(ROUNDS + 1)]
-    return [played[start:end] for start, end in pairwise(ends)]
 
 
 def _besides(batch_size: int) -> tuple[int, int]:
     """Return how many members and unseen images a step of the second half shows."""
     return max(1, batch_size // MEMBERS_SHARE), max(1, batch_size // UNSEEN_SHARE)
-
-
-def _normalise_by_batches(generator: Classifier) -> None:
-    """Put the parts above layer 1 into training mode; the rest keeps the statistics that it has."""
-    generator.eval()
-    for part in generator.learned_parts:
-        part.train()

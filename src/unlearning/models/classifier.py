@@ -68,10 +68,11 @@ class Classifier(nn.Module):
         assert isinstance(found, nn.Linear)
         return found
 
-    @property
-    def learned_parts(self) -> list[nn.Module]:
-        """Return the parts above layer 1, from the input on."""
-        return [self.network.get_submodule(name) for name in self.anatomy.learned]
+    def parts_above(self, layer: str) -> list[nn.Module]:
+        """Return the parts above this layer (layer 1 to 3), from the input on; the last layer is one."""
+        above, name = self.anatomy.learned, self.anatomy.layers[layer]
+        start = above.index(name) + 1 if name in above else 0
+        return [self.network.get_submodule(each) for each in above[start:]]
 
     def look(
         self, images: Float[Tensor, "N 3 H W"], layers: Iterable[str]

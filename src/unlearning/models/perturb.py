@@ -6,6 +6,7 @@ import torch
 
 from unlearning.models.anatomy import matrices
 from unlearning.models.classifier import Classifier
+from unlearning.models.layers import LAYERS
 
 
 def shrink_and_perturb(model: Classifier, noise: float, seed: int) -> Classifier:
@@ -21,7 +22,7 @@ def shrink_and_perturb(model: Classifier, noise: float, seed: int) -> Classifier
     perturbed = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for part in perturbed.learned_parts:
+        for part in perturbed.parts_above(LAYERS[1]):
             for weight in matrices(part):
                 fresh = torch.randn(weight.shape, generator=generator) * weight.std()
                 weight.mul_(1 - noise).add_(fresh, alpha=noise)

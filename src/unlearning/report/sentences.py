@@ -153,7 +153,9 @@ def assessment(metrics: Metrics) -> str:
 
 
 def article(metrics: Metrics) -> str:
-    """Return the article's own reading (A18): the score decides."""
+    """Return the article's own reading (A18): the score decides, where a discriminator learned to give one."""
+    if "discriminator_accuracy" not in metrics.items("adversarial_train", "final"):
+        return "none: in this recipe no discriminator learns"
     shares = {
         name: metrics.number("destinations", name, "unlearned")
         for name in metrics.items("destinations")

@@ -20,7 +20,7 @@ Adversary = Literal["members", "discriminator", "none"]
 class GameParams(Section):
     """The knobs of the adversarial game; they stand at the top level of params.yaml."""
 
-    recipe: Literal["adversarial", "article"]
+    recipe: Literal["adversarial", "article", "delete", "euk"]
     seed: Seed
     lr: Positive
     cost: ShareOrAuto

@@ -42,7 +42,7 @@ def passes(game: GameParams, sizes: Sizes, recipe: Recipe) -> float:
     match game.recipe:
         case "article":
             return float(game.epochs * sizes.forget)
-        case "adversarial":
+        case "adversarial" | "delete" | "euk":
             return _ours(game, sizes, recipe)
     assert_never(game.recipe)
 

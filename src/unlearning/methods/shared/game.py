@@ -176,6 +176,8 @@ def opponent(params: GameParams) -> Adversary:
             return "discriminator"
         case "adversarial":
             return params.adversary
+        case "delete" | "euk":
+            return "none"
     assert_never(params.recipe)
 
 
