@@ -24,11 +24,12 @@ def main() -> None:
 
     found = possible.require(params)
     recipe = params.original.recipe(found.sizes.forget + found.sizes.retain)
-    if remark := cost.remark(params.game, found.sizes, recipe):
-        progress.say(f"check_request: {remark}")
-    if remark := waiting.remark():
-        progress.say(f"check_request: {remark}")
-    for remark in listing.remarks(params.data):
+    remarks = (
+        cost.remark(params.game, found.sizes, recipe),
+        waiting.remark(),
+        *listing.remarks(params.data, found.images),
+    )
+    for remark in filter(None, remarks):
         progress.say(f"check_request: {remark}")
 
     request.write(found.asked.request, "data/request.json")

@@ -40,7 +40,7 @@ def ask(**changes: object) -> None:
 
 def close(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the request into the ledger; whether DVC finds the run finished is tested elsewhere."""
-    monkeypatch.setattr(ledger.workspace, "require_finished_run", lambda *_: None)
+    monkeypatch.setattr(ledger.workspace, "require_finished_run", lambda *_, **__: None)
     ledger.close(Path())
 
 
@@ -100,12 +100,14 @@ def test_the_ledger_names_what_was_covered(tmp_path):
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots/per_class.csv").write_text("class,original,unlearned\nb,0.7500,0.5000\n")
     request.write(Request(("a",), earlier=(Request(("c",)),)), tmp_path / "data/request.json")
-    (tmp_path / "data/samples.csv").write_text("id,pixels,class\n0,p0,a\n1,p0,b\n2,p2,b\n3,p3,c\n")
+    (tmp_path / "data/samples.csv").write_text(
+        "id,sha256,pixels,class\n0,f0,p0,a\n1,f1,p0,b\n2,f2,p2,b\n3,f3,p3,c\n"
+    )
     (tmp_path / "data/split.csv").write_text(
         "id,subset,role\n0,train,forget\n1,train,withdrawn\n2,train,retain\n3,train,earlier\n"
     )
     assert ledger.resolved(tmp_path) == Request(
-        ("a",), images=Images(pixels=("p0",)), accuracy_before={"b": 0.75}
+        ("a",), images=Images(pixels=("p0",), files=("f1",)), accuracy_before={"b": 0.75}
     )
 
 
@@ -138,7 +140,7 @@ def test_names_and_order_of_given_weights_outlast_the_request(
         (tmp_path / "mine.pth").unlink()
         names = set(original.network.state_dict())
     shutil.copytree(model_folder, tmp_path / "models")
-    monkeypatch.setattr(ledger.workspace, "require_finished_run", lambda *_: None)
+    monkeypatch.setattr(ledger.workspace, "require_finished_run", lambda *_, **__: None)
     monkeypatch.setattr(ledger.places, "erased", lambda root: set())
     monkeypatch.setattr(ledger, "resolved", lambda root: Request(("elephant",)))
     ledger.close(tmp_path)
@@ -166,7 +168,7 @@ def test_a_gap_in_the_ledger_is_refused(tmp_path, monkeypatch):
     clone = make_clone(tmp_path / "clone")
     (clone / "requests").mkdir()
     (clone / "requests/001.json").write_text("{}")
-    monkeypatch.setattr(ledger.workspace, "require_finished_run", lambda *_: None)
+    monkeypatch.setattr(ledger.workspace, "require_finished_run", lambda *_, **__: None)
     with pytest.raises(UserError, match=r"001\.json exists"):
         ledger.close(clone)
     assert (clone / "requests/001.json").read_text() == "{}"

@@ -57,6 +57,44 @@ def test_images_are_named_by_path_name_glob_or_id(names, found):
     assert np.flatnonzero(named).tolist() == found
 
 
+def test_a_path_that_is_written_out_is_that_image_alone():
+    """Must fail if an image of somebody else goes because its file has the same name."""
+    paths = pd.Series(["1.png", "bob/1.png", "eve/2.png", "bob/2.png"])
+    assert roles.named(["1.png"], paths).tolist() == [True, False, False, False]
+    assert roles.named(["2.png"], paths).tolist() == [False, False, True, True]
+
+
+def test_rows_of_a_table_are_taken_letter_by_letter():
+    """Must fail if a path is read as a pattern, or one that could not be read ends the run."""
+    table = pd.DataFrame(
+        {"id": [0, 1], "path": ["img1.png", "img2.png"], "pixels": "p", "class": "a"}
+    )
+    wanted = Request(images=Images(paths=("img[1].png", "img2.png")))
+    assert roles.covered(table, ["train", "train"], wanted).tolist() == [False, True]
+
+
+def test_a_met_image_is_known_by_its_file_where_it_is_packed_in_another_size():
+    """Must fail if an image that an earlier request took out is trained on again at another image size."""
+    table = pd.DataFrame(
+        {
+            "id": [0, 1],
+            "path": ["a", "b"],
+            "pixels": ["q0", "q1"],
+            "sha256": ["f0", "f1"],
+            "class": "a",
+        }
+    )
+    before = Request(images=Images(pixels=("p0",), files=("f0",)))
+    assert roles.earlier(table, ["train", "train"], Request(earlier=(before,))).tolist() == [1, 0]
+
+
+def test_a_class_that_was_met_is_not_asked_for_again():
+    """Must fail if it passes until its images are looked for: the last outputs are gone by then."""
+    wanted = Request(("a",), earlier=(Request(("a",)),))
+    with pytest.raises(UserError, match=r"'a', which a request of forget\.previous took out"):
+        request.check({"a": 9, "b": 9, "c": 9}, wanted)
+
+
 def test_what_was_met_before_is_not_asked_for_again():
     """Must fail if an image of an earlier request counts for this one: its copies would be withdrawn twice."""
     table = pd.DataFrame(
@@ -239,13 +277,13 @@ def test_what_is_asked_for_is_said_without_a_machines_path(changes, said):
 
 def project(folder: Path, **changes: Any) -> Params:
     """Return the parameters of a project with four pictures of three classes in a table."""
-    lines = ["path,label,by"]
+    lines = ["path,label,by,of"]
     for label in "abc":
         for number in range(4):
             file = folder / f"photos/{label}{number}.png"
             if not file.exists():
                 picture(file)
-            lines.append(f"{label}{number}.png,{label},{'Ada' if number < 2 else 'Bob'}")
+            lines.append(f"{label}{number}.png,{label},{'Ada' if number < 2 else 'Bob'},all")
     (folder / "photos/all.csv").write_text("\n".join(lines) + "\n")
     values = {
         "data__source": "table",
@@ -291,6 +329,28 @@ def test_an_odd_list_is_refused(tmp_path, content, said):
     assert said in str(caught.value)
 
 
+def test_a_list_with_a_comma_too_many_is_refused(tmp_path):
+    """Must fail if cells move by a column: other images than those named would be forgotten."""
+    (tmp_path / "list.csv").write_text("path,replaced_by\na0.png,b1.png,\n")
+    params = project(tmp_path, forget__files=str(tmp_path / "list.csv"))
+    with pytest.raises(UserError, match="it is no table that can be read"):
+        asked_of(params)
+
+
+def test_a_list_of_ids_counts_before_images_are_packed(tmp_path):
+    """Must fail if it counts as no image: what needs two to forget would be refused."""
+    (tmp_path / "list.txt").write_text("3\n4\n7\n")
+    params = project(tmp_path, forget__files=str(tmp_path / "list.txt"))
+    assert asked_of(params).shares == {"a": 0.25, "b": 0.25, "c": 0.25}
+
+
+def test_a_request_for_everything_is_refused(tmp_path):
+    """Must fail if it ends in a division by the images that are kept: there are none."""
+    params = project(tmp_path, forget__where={"of": "all"})
+    with pytest.raises(UserError, match="asks for every image that is trained on"):
+        possible.require(params)
+
+
 @pytest.mark.parametrize("fraction", [0.00004, 0.12345])
 def test_a_share_is_kept_as_it_was_asked_for(tmp_path, fraction):
     """Must fail if a request is rounded as metrics are: a small share would ask for nothing."""
@@ -329,11 +389,12 @@ def test_the_source_is_listed_once(source, tmp_path, monkeypatch):
 def test_columns_of_a_table_choose_images(tmp_path):
     """Must fail if one of two columns is ignored, or a misspelt one passes."""
     params = project(tmp_path, forget__where={"by": "Ada", "label": "b"})
-    assert asked_of(params).request.images == Images(names=("b0.png", "b1.png"))
+    assert asked_of(params).request.images == Images(paths=("b0.png", "b1.png"))
+    assert asked_of(params).shares == {"a": 0.0, "b": 0.5, "c": 0.0}
     for where, said in (
         (
             {"bye": "Ada"},
-            "names 'bye', but the table's columns are path, label, by, did you mean 'by'?",
+            "names 'bye', but the table's columns are path, label, by, of, did you mean 'by'?",
         ),
         ({"by": "ada"}, "asks for by 'ada', but its values are Ada, Bob, did you mean 'Ada'?"),
     ):

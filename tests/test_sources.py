@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow
 import pytest
+import yaml
 from PIL import Image
 from pyarrow import parquet
 from scipy.io import savemat
@@ -28,7 +29,7 @@ from unlearning.data import split
 from unlearning.data.request import Request
 from unlearning.settings.data import DataParams
 from unlearning.settings.split import SplitParams
-from unlearning.sources import contents, library, listing, pack
+from unlearning.sources import contents, folder, library, listing, pack
 from unlearning.sources import table as reading
 from unlearning.sources.listed import Listed
 
@@ -116,6 +117,64 @@ def test_labels_of_a_table_are_names_and_can_be_renamed(tmp_path):
 def test_an_odd_table_is_refused_in_one_line(rows, message, tmp_path):
     """Must fail if a row is dropped or taken in silence."""
     assert message in refusal(table(tmp_path, rows))
+
+
+def test_a_label_with_a_blank_at_its_end_is_the_same_class(tmp_path):
+    """Must fail if half of a class that is to be forgotten stays in training under its name and a blank."""
+    params = table(
+        tmp_path, [(f"{label}{i}.png", f"{label}{' ' * i}") for label in "ab" for i in (0, 1)]
+    )
+    assert listing.counts(listing.expected(params)) == {"a": {"": 2}, "b": {"": 2}}
+
+
+def test_names_that_differ_by_case_are_said_of_a_table_too(tmp_path):
+    """Must fail if nobody hears that `Elephant` is not forgotten with `elephant`."""
+    params = table(tmp_path, [("1.png", "a"), ("2.png", "A"), ("3.png", "b")])
+    (said,) = listing.remarks(params, listing.list_images(params))
+    assert said == "classes A, a differ in upper and lower case alone: they are kept apart"
+    images = [Listed(f"{name}/1.jpg", name) for name in ("cat", "Cat", "dog")]
+    (tmp_path / "cat").mkdir()
+    tree = data_params(path=str(tmp_path))
+    assert listing.remarks(tree, images)[-1].startswith("classes Cat, cat differ")
+
+
+def test_one_image_under_two_spellings_of_its_path_is_refused(tmp_path):
+    """Must fail if it is listed twice, once under each label."""
+    rows = [*ROWS, ("p/x/../a0.png", "b", "train")]
+    assert "stands in two rows" in refusal(table(tmp_path, rows))
+
+
+@pytest.mark.parametrize("output", ["data/images", "data/observed", "models", "report"])
+def test_images_that_a_run_would_delete_are_refused(output, tmp_path, monkeypatch):
+    """Must fail if a person's only copy may lie in a folder that DVC empties before a stage runs."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    rows = [(f"../{output}/{label}{i}.png", label) for label in "ab" for i in range(2)]
+    assert "lies in a folder that runs empty" in refusal(table(tmp_path / "data", rows))
+    absolute = [(str(tmp_path / output / f"{label}.png"), label) for label in "ab"]
+    assert "lies in a folder that runs empty" in refusal(table(tmp_path / "data", absolute))
+
+
+def test_a_table_that_runs_write_is_refused(tmp_path, monkeypatch):
+    """Must fail if a run's own list of images may be its source: it is deleted before it is read."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    table(tmp_path / "data", [("1.png", "a"), ("2.png", "b")], "samples.csv")
+    params = data_params(source="table", path="data/samples.csv")
+    assert "that is written by runs" in refusal(params)
+
+
+def test_folders_that_runs_empty_are_those_of_the_graph():
+    """Must fail if a stage writes a folder or a table of images that is not guarded."""
+    graph = yaml.safe_load(Path("dvc.yaml").read_text())["stages"].values()
+    outs = {
+        Path(next(iter(out)) if isinstance(out, dict) else out)
+        for stage in graph
+        for out in stage.get("outs", [])
+    }
+    folders = {out for out in outs if not out.suffix and out.parts[0] == "data"}
+    assert folders <= set(folder.OUTPUTS)
+    assert {out for out in outs if out.suffix == ".csv"} == set(reading.OWN_TABLES)
 
 
 def test_a_whole_number_of_a_parquet_stays_one_beside_an_empty_cell(tmp_path):

@@ -149,14 +149,6 @@ def test_a_data_path_is_found_in_either_unicode_form(tmp_path):
     assert root_of(params) == tmp_path / NFD / "photos"
 
 
-def test_names_that_differ_in_case_alone_are_remarked(tmp_path):
-    """Must fail if a person who asks to forget `cat` does not hear of `Cat`."""
-    touch(tmp_path, "cat/1.jpg", "Cat/1.jpg", "dog/1.jpg")
-    assert remarks(data_params(path=str(tmp_path))) == [
-        "classes Cat, cat differ in upper and lower case alone: they are kept apart"
-    ]
-
-
 def test_a_folder_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
     """Must fail if os.walk's silence about such a folder is kept."""
     touch(tmp_path, "cat/1.jpg", "cat/private/2.jpg", "dog/1.jpg")
@@ -235,5 +227,5 @@ def test_a_folder_that_a_run_would_empty_is_refused(tmp_path, monkeypatch, path)
     """Must fail if a person's images may lie where the drawn ones are replaced."""
     monkeypatch.chdir(tmp_path)
     touch(tmp_path, "data/animals/cat/1.jpg", "data/animals/dog/1.jpg")
-    with pytest.raises(UserError, match="emptied by each run"):
+    with pytest.raises(UserError, match="emptied by runs"):
         images_by_class(data_params(path=path))

@@ -1,9 +1,9 @@
 """A request that was met goes into the ledger, and the next begins where it ended.
 
-`requests/001.json` holds what was asked for, the SHA-256 of the images (with those withdrawn beside them) and
-how well each kept class was known before. `requests/001.safetensors` is the unlearned model as `export` writes
-it, with the names and the order of outputs that its weights came with: the next one goes back under them, too.
-Neither holds a picture or a file's name.
+`requests/001.json` holds what was asked for, the SHA-256 of the images, packed and as files (with those
+withdrawn beside them), and how well each kept class was known before. `requests/001.safetensors` is the
+unlearned model as `export` writes it, with the names and the order of outputs that its weights came with: the
+next one goes back under them, too. Neither holds a picture or a file's name.
 """
 
 from dataclasses import replace
@@ -44,7 +44,8 @@ def close(root: Path) -> tuple[Path, Path]:
                 f"{path} exists, but forget.previous of params.yaml names {number - 1} requests: name those "
                 "that were met here, in order"
             )
-    workspace.require_finished_run(root, places.erased(root))
+    # What is in data.path by now is the next run's matter: of this one's images some may be deleted there.
+    workspace.require_finished_run(root, places.erased(root), with_source=False)
     met = resolved(root)
     (root / FOLDER).mkdir(exist_ok=True)
     export.export(root / UNLEARNED, root / model, _given(root, params.model))
@@ -59,14 +60,17 @@ def resolved(root: Path) -> Request:
     With it what its original knew of the kept classes.
     """
     asked = request.read(root / "data/request.json")
-    samples = read_table(root / "data/samples.csv", ["id", "pixels", "class"])
+    samples = read_table(root / "data/samples.csv", ["id", "sha256", "pixels", "class"])
     roles = read_table(root / "data/split.csv", ["id", "subset", "role"])
     table = samples.drop(columns="subset", errors="ignore").merge(roles, on="id")
     is_covered = table["role"].isin(["forget", "withdrawn"]).to_numpy()
     is_single = is_covered & ~np.isin(table["class"], asked.classes)
-    pixels = tuple(sorted(set(table["pixels"][is_single])))
+    # Both: packed in another size pixels differ, and one picture may lie in several files.
+    pixels, files = (
+        tuple(sorted(set(table[column][is_single]) - {""})) for column in ("pixels", "sha256")
+    )
     wrong = asked.images is not None and asked.images.wrong_labels
-    images = Images(pixels=pixels, wrong_labels=wrong) if pixels else None
+    images = Images(pixels=pixels, files=files, wrong_labels=wrong) if pixels else None
     known = read_table(root / PER_CLASS, ["class", ORIGINAL])
     before = dict(zip(known["class"], known[ORIGINAL].astype(float), strict=True))
     return replace(asked, images=images, earlier=(), accuracy_before=before)
@@ -87,6 +91,8 @@ def _begin_with(path: Path, about: Path, model: Path) -> None:
     editor.width = 4096
     values = editor.load(path.read_text(encoding="utf-8"))
     values["model"] |= {"weights": model.as_posix(), "start": None}
+    # They have seen what may be asked for next.
+    values["retrain"]["weights"] = []
     values["forget"]["previous"].append(about.as_posix())
     values["forget"] |= {
         "files": None,

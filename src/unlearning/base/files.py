@@ -11,6 +11,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -162,11 +163,7 @@ def read_table(path: Path | str, columns: Sequence[str] = ()) -> pd.DataFrame:
     """
     types: defaultdict[str, type] = defaultdict(lambda: str, {"id": int})
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "error", pd.errors.ParserWarning
-            )  # of cells beyond the last column
-            table = pd.read_csv(path, keep_default_na=False, dtype=types, index_col=False)
+        table = read_cells(path, types)
     except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
         refuse_conflict(Path(path).read_text(encoding="utf-8", errors="replace"), path)
         raise UserError(f"{path} is not a table of this project: {error}") from None
@@ -174,6 +171,19 @@ def read_table(path: Path | str, columns: Sequence[str] = ()) -> pd.DataFrame:
         if column not in table:
             raise UserError(f"{path} lacks the column {column!r}: run `dvc repro`")
     return table
+
+
+def read_cells(file: Path | str | StringIO, types: Any = str) -> pd.DataFrame:
+    """Return a CSV's cells as text, or as `types` says.
+
+    Raises: ValueError, or ParserWarning of cells beyond the last column: pandas would make the first one an
+    index, and each cell its neighbour's column's.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(
+            file, keep_default_na=False, dtype=types, index_col=False, encoding="utf-8-sig"
+        )
 
 
 def write_table(path: Path | str, table: pd.DataFrame) -> None:

@@ -219,17 +219,22 @@ def file_hashes(root: Path) -> dict[str, str]:
     return {name: sha256(root / name) for name in names if (root / name).is_file()}
 
 
-def require_finished_run(root: Path, erased: Collection[str] = ()) -> None:
+def require_finished_run(
+    root: Path, erased: Collection[str] = (), *, with_source: bool = True
+) -> None:
     """Raise UserError if an output is not the one that dvc.lock knows, or an input has changed since.
 
-    `erased`: outputs that need not be there, or not whole.
+    `erased`: outputs that need not be there, or not whole. `with_source`: whether `data.path` must still hold
+    the images that were packed.
     """
     changed = _without(erased, json.loads(dvc(root, "status", "--json")))
     # It runs every time, to look at the images: so that is done here.
     if changed.get(GUARD) == ["always changed"]:
         del changed[GUARD]
         seen = read_metrics(root / "data/source.json")
-        if seen != {"valid": True} | contents.of(load(DataParams, root / "params.yaml"), root):
+        if with_source and seen != {"valid": True} | contents.of(
+            load(DataParams, root / "params.yaml"), root
+        ):
             raise UserError(
                 "the images in data.path are not those of the last run: run `dvc repro` first"
             )

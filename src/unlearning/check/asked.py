@@ -10,6 +10,7 @@ from typing import NoReturn
 import pandas as pd
 
 from unlearning.base.errors import UserError
+from unlearning.base.files import read_cells
 from unlearning.base.reading import read_text
 from unlearning.data import request, roles
 from unlearning.data.request import Images, Request
@@ -53,12 +54,26 @@ def of(params: Params, images: Sequence[Listed]) -> Asked:
         among = forget.classes or classes
         shares = {name: forget.fraction if name in among else 0.0 for name in classes}
         return Asked(Request(images=drawn, earlier=earlier), shares)
-    names = _names(params)
-    is_named = roles.named(names, pd.Series([image.path for image in images]))
-    found = Counter(image.class_name for image, hit in zip(images, is_named, strict=True) if hit)
+    paths = pd.Series([image.path for image in images])
+    if forget.where:
+        rows = _rows(params)
+        single, is_asked = (
+            Images(paths=tuple(rows), wrong_labels=wrong),
+            paths.isin(rows).to_numpy(),
+        )
+        if not is_asked.any():
+            raise UserError(
+                "params.yaml: forget.where asks for images of classes that data.classes leaves out"
+            )
+    else:
+        names = names_in(forget)
+        single, is_asked = Images(names=tuple(names), wrong_labels=wrong), roles.named(names, paths)
+    found = Counter(image.class_name for image, hit in zip(images, is_asked, strict=True) if hit)
+    # Ids are known once images are packed: until then each class has its share of them.
+    ids = 0 if is_asked.any() else len(single.names)
     return Asked(
-        Request(images=Images(names=tuple(names), wrong_labels=wrong), earlier=earlier),
-        {name: found[name] / count for name, count in classes.items()},
+        Request(images=single, earlier=earlier),
+        {name: found[name] / count + ids / len(images) for name, count in classes.items()},
     )
 
 
@@ -75,8 +90,8 @@ def names_in(forget: ForgetParams) -> list[str]:
         _refuse(forget, "it is no text in UTF-8")
     if path.suffix.lower() == ".csv":
         try:
-            cells = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-        except ValueError as error:
+            cells = read_cells(io.StringIO(text))
+        except (ValueError, pd.errors.ParserWarning) as error:
             _refuse(forget, f"it is no table that can be read: {str(error).splitlines()[0]}")
         if COLUMN not in cells:
             _refuse(forget, f"its columns are {', '.join(cells)}: it needs {COLUMN}")
@@ -95,11 +110,9 @@ def without_earlier(counts: Counts, wanted: Request) -> Counts:
     return {name: given for name, given in counts.items() if name not in gone}
 
 
-def _names(params: Params) -> list[str]:
-    """Return the images that a list or the columns of a table name, as they name them. Raises: UserError."""
+def _rows(params: Params) -> list[str]:
+    """Return the paths of the table's rows that `forget.where` asks for. Raises: UserError."""
     forget = params.forget
-    if not forget.where:
-        return names_in(forget)
     if params.data.source != "table":
         raise UserError(
             f"params.yaml: forget.where looks at columns of a table, but data.source is {params.data.source!r}"

@@ -37,6 +37,10 @@ def require(params: Params) -> Possible:
     counts, wanted = listing.counts(images), asked.of(params, images)
     request.check({name: sum(given.values()) for name, given in counts.items()}, wanted.request)
     sizes = _trained_on(params, counts, wanted)
+    if not sizes.retain:
+        raise UserError(
+            "params.yaml: forget asks for every image that is trained on: ask for less, or add images to keep"
+        )
     if params.recipe == "article" and sizes.forget < 2:
         raise UserError(
             "params.yaml: recipe is 'article', whose batch normalisation needs 2 or more images to forget "

@@ -20,12 +20,15 @@ from unlearning.data import SUBSETS
 class Images:
     """Single images: those named, or a share of the training images drawn at random.
 
-    `names`: paths as in data/samples.csv, file names, globs of either, or ids. `pixels`: their SHA-256, where a
-    request was met before. `fraction`: of the training images of `classes`, of all if there are none.
-    `wrong_labels`: what they were trained on as is wrong, and to be undone.
+    `names`: paths as in data/samples.csv, file names, globs of either, or ids. `paths`: as there, letter by
+    letter; what could not be read is none of them. `pixels` and `files`: the SHA-256 of what was packed and of
+    the files, where a request was met before. `fraction`: of the training images of `classes`, of all if there
+    are none. `wrong_labels`: what they were trained on as is wrong, and to be undone.
     """
 
     names: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     pixels: tuple[str, ...] = ()
     fraction: float = 0.0
     classes: tuple[str, ...] = ()
@@ -90,6 +93,11 @@ def check(class_counts: Mapping[str, int], request: Request) -> None:
             )
         if named.count(name) > 1:
             raise UserError(f"params.yaml: forget.classes names {name!r} twice: name it once")
+        if any(name in each.classes for each in request.earlier):
+            raise UserError(
+                f"params.yaml: forget.classes names {name!r}, which a request of forget.previous took out: "
+                "there is nothing left to forget"
+            )
     gone = {name for each in (request, *request.earlier) for name in each.classes}
     kept = [name for name in names if name not in gone]
     if len(kept) < 2:

@@ -35,6 +35,9 @@ def covered(samples: pd.DataFrame, subset: Sequence[str], request: Request) -> M
         if chosen.fraction:
             return _drawn(samples, np.asarray(subset), chosen, free)
         found |= samples["pixels"].isin(chosen.pixels).to_numpy()
+        found |= samples["path"].isin(chosen.paths).to_numpy()
+        if chosen.files:
+            found |= samples["sha256"].isin(chosen.files).to_numpy()
         found |= named(chosen.names, samples["path"], samples["id"])
     return found & free
 
@@ -54,10 +57,8 @@ def named(names: Sequence[str], paths: pd.Series, ids: pd.Series | None = None) 
     """
     whole = [composed(path) for path in paths]
     last = [PurePosixPath(path).name for path in whole]
-    places: dict[str, list[int]] = {}
-    for texts in (whole, last):
-        for place, text in enumerate(texts):
-            places.setdefault(text, []).append(place)
+    # A path that is written out is that image alone, whatever other files are called.
+    places = _places(last) | _places(whole)
     place_of_id = {} if ids is None else {str(each): place for place, each in enumerate(ids)}
     found = np.zeros(len(whole), dtype=bool)
     for name in map(composed, names):
@@ -79,6 +80,13 @@ def named(names: Sequence[str], paths: pd.Series, ids: pd.Series | None = None) 
                 f"{nearest(name, list(places))}"
             )
     return found
+
+
+def _places(texts: Sequence[str]) -> dict[str, list[int]]:
+    places: dict[str, list[int]] = {}
+    for place, text in enumerate(texts):
+        places.setdefault(text, []).append(place)
+    return places
 
 
 def assign(

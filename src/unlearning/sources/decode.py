@@ -117,13 +117,12 @@ def decode(path: Path, size: int, depth: Depth = PLAIN) -> UInt8[np.ndarray, "{s
 
 def _pixels(file: Path | BytesIO, size: int, depth: Depth) -> UInt8[np.ndarray, "{size} {size} 3"]:
     with Image.open(file, formats=FORMATS) as image:
-        most = MAX_PIXELS
         if image.format in ("JPEG", "MPO") and not image.info.get("progressive"):
-            most = MAX_JPEG_PIXELS
-            if image.width * image.height <= most:
-                image.draft(None, (MARGIN * size, MARGIN * size))
+            if image.width * image.height > MAX_JPEG_PIXELS:
+                raise BadImage(f"more than {MAX_JPEG_PIXELS:,} pixels")
+            image.draft(None, (MARGIN * size, MARGIN * size))
         if image.width * image.height > MAX_PIXELS:
-            raise BadImage(f"more than {most:,} pixels")
+            raise BadImage(f"more than {MAX_PIXELS:,} pixels")
         image.load()
         shown = _upright(image)
         profile = image.info.get("icc_profile")

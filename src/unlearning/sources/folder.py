@@ -21,6 +21,10 @@ from unlearning.sources.words import SUBSET_OF
 
 DRAWING = "src/unlearning/sources/drawn"
 DRAWN = Path("data/animals")
+# What a run writes, and DVC deletes before: nobody's images may lie there.
+OUTPUTS = tuple(
+    map(Path, ("data/animals", "data/images", "data/observed", "models", "report", "scratch"))
+)
 LONGEST_NAME = 255  # of a class
 # Left behind by systems, in lower case; hidden files and folders are left out anyway.
 CLUTTER = frozenset(
@@ -48,11 +52,12 @@ def root_of(params: DataParams) -> Path:
         return DRAWN
     try:
         given = as_on_disk(Path(params.path))
-        root, drawn = given.resolve(), DRAWN.resolve()
+        root = given.resolve()
     except (ValueError, RuntimeError, OSError) as error:  # a NUL, links in a ring, a name too long
         _refuse(params, f"that is no path: {error}")
-    if root.is_relative_to(drawn) or drawn.is_relative_to(root):
-        _refuse(params, f"{DRAWN} is emptied by each run: keep your images in a folder apart")
+    for output in OUTPUTS:
+        if root.is_relative_to(output.resolve()) or output.resolve().is_relative_to(root):
+            _refuse(params, f"{output} is emptied by runs: keep your images in a folder apart")
     return given
 
 
@@ -108,28 +113,15 @@ def list_images(params: DataParams, root: Path) -> list[Listed]:
 
 
 def remarks(params: DataParams) -> list[str]:
-    """Return what a person should hear of a folder that is taken: folders left out, names alike."""
-    if params.source == "synthetic":
+    """Return what a person should hear of a tree that is taken: folders left out."""
+    folders = {name for part in _parts(params, root_of(params)) for name in _folders(part)}
+    left_out = sorted(name for name in folders if not _is_content(name))
+    if not left_out or params.classes:
         return []
-    parts = _parts(params, root_of(params))
-    folders = sorted({name for part in parts for name in _folders(part)})
-    class_names = params.classes.values() or [name for name in folders if _is_content(name)]
-    lines = []
-    left_out = [name for name in folders if not _is_content(name)]
-    if left_out and not params.classes:
-        lines.append(
-            f"left out of {params.path}, as hidden or a system's own: {choices(left_out)} "
-            "(to take one as a class, name it in data.classes)"
-        )
-    by_case: dict[str, list[str]] = {}
-    for name in sorted(set(class_names)):
-        by_case.setdefault(name.casefold(), []).append(name)
-    lines += [
-        f"classes {choices(names)} differ in upper and lower case alone: they are kept apart"
-        for names in by_case.values()
-        if len(names) > 1
+    return [
+        f"left out of {params.path}, as hidden or a system's own: {choices(left_out)} "
+        "(to take one as a class, name it in data.classes)"
     ]
-    return lines
 
 
 def select(classes: Mapping[str, str], folders: Sequence[str]) -> dict[str, str]:

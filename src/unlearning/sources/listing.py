@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from unlearning.base.errors import choices
 from unlearning.settings.data import DataParams
 from unlearning.sources import folder, library, size, table
 from unlearning.sources.listed import Listed
@@ -49,6 +50,14 @@ def image_size(params: DataParams, listed: Sequence[Listed]) -> int:
     return size.chosen(params, listed, root_of(params))
 
 
-def remarks(params: DataParams) -> list[str]:
-    """Return what a person should hear of a source that is taken."""
-    return folder.remarks(params) if params.source == "folder" else []
+def remarks(params: DataParams, listed: Sequence[Listed]) -> list[str]:
+    """Return what a person should hear of a source that is taken: folders left out, names alike."""
+    lines = folder.remarks(params) if params.source == "folder" else []
+    by_case: dict[str, list[str]] = {}
+    for name in sorted({image.class_name for image in listed}):
+        by_case.setdefault(name.casefold(), []).append(name)
+    return lines + [
+        f"classes {choices(names)} differ in upper and lower case alone: they are kept apart"
+        for names in by_case.values()
+        if len(names) > 1
+    ]

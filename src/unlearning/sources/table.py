@@ -4,6 +4,7 @@ Paths start from the table's folder, or are absolute. Labels are class names, nu
 selects and renames them as it does folders. The split's words are train, val, valid, validation and test.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -12,14 +13,19 @@ import numpy as np
 import pandas as pd
 
 from unlearning.base.errors import UserError, choices, nearest
+from unlearning.base.files import read_cells
 from unlearning.base.reading import as_on_disk, composed
 from unlearning.settings.data import DataParams
-from unlearning.sources.folder import select
+from unlearning.sources.folder import OUTPUTS, select
 from unlearning.sources.listed import Listed
 from unlearning.sources.words import SUBSET_OF
 
 COLUMNS = ("path", "label")
 SPLIT = "split"
+OWN_TABLES = [
+    Path(f"data/{name}.csv")
+    for name in ("audit_examples", "copies", "samples", "skipped", "split", "subsets")
+]
 
 
 def file_of(params: DataParams) -> Path:
@@ -30,6 +36,11 @@ def file_of(params: DataParams) -> Path:
             _refuse(params, "there is no such file: give a table of images, .csv or .parquet")
     except (ValueError, OSError) as error:
         _refuse(params, f"that is no path: {error}")
+    if file.resolve() in {each.resolve() for each in OWN_TABLES}:
+        _refuse(
+            params,
+            "that is written by runs: copy it, with the images' places, to a name of your own",
+        )
     return file
 
 
@@ -46,7 +57,7 @@ def list_images(params: DataParams) -> list[Listed]:
             _refuse(params, f"its columns are {choices(list(table))}: it needs path and label")
     if table.empty:
         _refuse(params, "it has no row: give a line for each image")
-    labels = [composed(label) for label in table["label"]]
+    labels = [composed(label).strip() for label in table["label"]]
     paths = table["path"].tolist()
     splits = table[SPLIT].tolist() if SPLIT in table else [""] * len(paths)
     for line, cells in enumerate(zip(paths, labels, splits, strict=True), start=1):
@@ -58,17 +69,22 @@ def list_images(params: DataParams) -> list[Listed]:
     subsets = [SUBSET_OF.get(word.strip().lower(), "") for word in splits]
 
     chosen = select(params.classes, sorted(set(labels)))
-    seen: dict[str, tuple[str, str]] = {}
+    subset_of: dict[str, str] = {}
     found = []
     for path, label, subset in zip(paths, labels, subsets, strict=True):
         if label not in chosen:
             continue
-        place = Path(path).as_posix()
-        if place in seen:
-            where = "two splits" if seen[place][1] != subset else "two rows"
+        place = _place(path)
+        if place in subset_of:
+            where = "two splits" if subset_of[place] != subset else "two rows"
             _refuse(params, f"{path!r} stands in {where}: each image stands once")
-        seen[place] = label, subset
+        subset_of[place] = subset
         found.append(Listed(place, chosen[label], subset))
+    below = file.parent.absolute()
+    for output in (str(each.absolute()) + os.sep for each in OUTPUTS):
+        lost = next((each.path for each in found if _at(below, each.path).startswith(output)), None)
+        if lost:
+            _refuse(params, f"{lost!r} lies in a folder that runs empty: keep your images apart")
     missing = next((image.path for image in found if not (file.parent / image.path).exists()), None)
     if missing:
         _refuse(params, f"its path {missing!r} leads nowhere from {str(file.parent)!r}")
@@ -98,7 +114,16 @@ def matching(params: DataParams, where: Mapping[str, str]) -> list[str]:
         rows &= np.array([each == value for each in values])
     if not rows.any():
         raise UserError("params.yaml: forget.where asks for values that no row has together")
-    return [Path(path).as_posix() for path in table["path"][rows]]
+    return [_place(path) for path in table["path"][rows]]
+
+
+def _at(folder: Path, path: str) -> str:
+    return os.path.normpath(folder / path)
+
+
+def _place(path: str) -> str:
+    """Return a path in the one form in which it is listed: without "." and ".."."""
+    return Path(os.path.normpath(path)).as_posix()
 
 
 def _read(params: DataParams, file: Path) -> pd.DataFrame:
@@ -108,7 +133,7 @@ def _read(params: DataParams, file: Path) -> pd.DataFrame:
             # Not by NumPy's types: a label 7 must not become 7.0 because another is missing.
             table = pd.read_parquet(file, dtype_backend="numpy_nullable").astype(object)
             return table.where(table.notna(), "").map(str)
-        return pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        return read_cells(file)
     except ImportError:
         _refuse(params, "to read Parquet takes pyarrow: pip install pyarrow, or give a CSV file")
     # Broken files make both readers raise all sorts.
