@@ -25,7 +25,7 @@ def main() -> None:
     params, machine = load(ModelParams), load(MachineParams)
     parallel = load(DistributedParams)
     device = hardware.choose(machine.device, machine.precision)
-    images = dataset.load_subsets("data")
+    images = dataset.load_subsets("data", params.classes)
     trained_on = images.select(subset="train")
     original = load(OriginalParams)
     recipe = original.recipe(len(trained_on))

@@ -91,6 +91,25 @@ def test_three_requests_in_a_row(tmp_path, monkeypatch, restored_torch):
     assert cats[0] not in stored and len(json.loads(stored)["images"]["pixels"]) == 2
 
 
+def test_a_class_whose_images_were_deleted_keeps_its_output(tmp_path, monkeypatch, restored_torch):
+    """Must fail if the next request is impossible once a class that was met is gone from the source.
+
+    Or if its output, which nobody can be asked about any more, is answered again.
+    """
+    photographs(tmp_path / "photos", classes=FIVE)
+    run(tmp_path, monkeypatch, **NETWORK)
+    close(monkeypatch)
+    shutil.rmtree(tmp_path / "photos/elephant")
+    ask(classes=["dog"])
+    data = dataset.load("data")
+    assert data.classes == tuple(sorted(FIVE)) and not data.select(role="earlier").tolist()
+    assert read_metrics("metrics/audit.json")["verdict"] in set(Verdict)
+    model, labelling = weights.load_classifier("models/unlearned.safetensors")
+    gone = {labelling.classes.index(name) for name in ("dog", "elephant")}
+    assert set(model.head.bias.detach().argsort()[:2].tolist()) == gone
+    assert "elephant" in Path("report/index.html").read_text()
+
+
 def test_the_ledger_names_what_was_covered(tmp_path):
     """Must fail if the images withdrawn with a class are left out, or the ones before are kept twice.
 

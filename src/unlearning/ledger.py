@@ -6,6 +6,7 @@ unlearned model as `export` writes it, with the names and the order of outputs t
 next one goes back under them, too. Neither holds a picture or a file's name.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from unlearning.certificate import workspace
 from unlearning.data import request
 from unlearning.data.request import Images, Request
 from unlearning.erase import places
+from unlearning.models import weights
 from unlearning.models.panel import ORIGINAL
 from unlearning.settings.load import PARAMS_FILE
 from unlearning.settings.model import ModelParams
@@ -50,7 +52,8 @@ def close(root: Path) -> tuple[Path, Path]:
     (root / FOLDER).mkdir(exist_ok=True)
     export.export(root / UNLEARNED, root / model, _given(root, params.model))
     request.write(met, root / about)
-    _begin_with(root / PARAMS_FILE, about, model)
+    classes = params.model.classes or weights.load_classifier(root / UNLEARNED)[1].classes
+    _begin_with(root / PARAMS_FILE, about, model, classes)
     return about, model
 
 
@@ -85,12 +88,13 @@ def _given(root: Path, params: ModelParams) -> ModelParams:
     return params.model_copy(update={"weights": str(file) if file and file.is_file() else None})
 
 
-def _begin_with(path: Path, about: Path, model: Path) -> None:
+def _begin_with(path: Path, about: Path, model: Path, classes: Sequence[str]) -> None:
     editor = YAML()
     editor.preserve_quotes = True
     editor.width = 4096
     values = editor.load(path.read_text(encoding="utf-8"))
-    values["model"] |= {"weights": model.as_posix(), "start": None}
+    # Its outputs by name: the images of a class that was forgotten may be deleted now.
+    values["model"] |= {"weights": model.as_posix(), "start": None, "classes": list(classes)}
     # They have seen what may be asked for next.
     values["retrain"]["weights"] = []
     values["forget"]["previous"].append(about.as_posix())

@@ -48,7 +48,8 @@ def require(params: Params) -> Possible:
         )
     if params.device == "cuda":
         _require_gpu()
-    _require_models(params, tuple(sorted(counts)), images)
+    met = {name for each in wanted.request.earlier for name in each.classes}
+    _require_models(params, tuple(sorted({*counts, *met})), images)
     return Possible(images, counts, wanted, sizes)
 
 

@@ -3,7 +3,7 @@
 No image is decoded here, and nothing is copied but the rows of a batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -115,21 +115,25 @@ def load(folder: Path | str) -> Dataset:
     folder = Path(folder)
     samples, split = _tables(folder, "split.csv", ["id", "subset", "role"])
     known = split["subset"].isin(SUBSETS).all() and split["role"].isin(ROLES).all()
+    asked = request.read(folder / "request.json")
     return _together(
         folder,
         "split.csv",
         samples,
         split if known else split[:0],
+        # A class that was met before keeps its output, also where its images were deleted since.
+        known=[name for each in asked.earlier for name in each.classes],
         roles=split["role"].to_numpy(dtype=str),
-        request=request.read(folder / "request.json"),
+        request=asked,
         earlier=split["request"].to_numpy(dtype=int) if "request" in split else None,
     )
 
 
-def load_subsets(folder: Path | str) -> Dataset:
+def load_subsets(folder: Path | str, classes: Collection[str] = ()) -> Dataset:
     """Return the data set without any request: all images are to be kept. Raises: as `load`.
 
-    For what must not follow from the request, as the original model.
+    For what must not follow from the request, as the original model. `classes`: those that it has outputs for,
+    whether they still have images or not.
     """
     folder = Path(folder)
     samples, split = _tables(folder, "subsets.csv", ["id", "subset"])
@@ -141,6 +145,7 @@ def load_subsets(folder: Path | str) -> Dataset:
         split if known else split[:0],
         roles=np.full(len(split), "retain"),
         request=Request(),
+        known=classes,
     )
 
 
@@ -155,14 +160,19 @@ def _tables(folder: Path, name: str, columns: list[str]) -> tuple[pd.DataFrame, 
 
 
 def _together(
-    folder: Path, name: str, samples: pd.DataFrame, split: pd.DataFrame, **fields: Any
+    folder: Path,
+    name: str,
+    samples: pd.DataFrame,
+    split: pd.DataFrame,
+    known: Collection[str],
+    **fields: Any,
 ) -> Dataset:
     images = Shards(folder / "images")
     if not len(samples) == len(split) == len(images):
         raise UserError(
             f"{folder}: samples.csv, {name} and images do not belong together: run `dvc repro`"
         )
-    classes = tuple(sorted(samples["class"].unique()))
+    classes = tuple(sorted({*samples["class"], *known}))
     label_of = {name: label for label, name in enumerate(classes)}
     return Dataset(
         images=images,

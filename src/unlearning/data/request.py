@@ -105,7 +105,7 @@ def check(class_counts: Mapping[str, int], request: Request) -> None:
             f"params.yaml: forget.classes leaves {choices(kept) or 'no class'} of "
             f"{choices(names)}, but two or more must stay to be told apart: name fewer"
         )
-    for name in names:
+    for name in kept + list(request.classes):
         if class_counts[name] < len(SUBSETS):
             raise UserError(
                 f"params.yaml: class {name!r} has {class_counts[name]} images, but needs "
