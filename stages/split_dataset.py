@@ -23,7 +23,8 @@ def main() -> None:
     forget, asked = load(ForgetParams), request.read("data/request.json")
     samples = read_table("data/samples.csv", ["id", "path", "pixels", "class"])
     images = Shards("data/images")
-    subsets = split.subsets(samples, load(SplitParams))
+    held = asked.earlier[-1].held if asked.earlier else None
+    subsets = split.subsets(samples, load(SplitParams), held)
 
     subset_of = dict(zip(subsets["id"], subsets["subset"], strict=True))
     is_asked = roles.covered(samples, [subset_of[each] for each in samples["id"]], asked)

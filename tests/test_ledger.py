@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,14 +95,25 @@ def test_three_requests_in_a_row(tmp_path, monkeypatch, restored_torch):
 def test_a_class_whose_images_were_deleted_keeps_its_output(tmp_path, monkeypatch, restored_torch):
     """Must fail if the next request is impossible once a class that was met is gone from the source.
 
-    Or if its output, which nobody can be asked about any more, is answered again.
+    Or if its output, which nobody can be asked about any more, is answered again, or images of the others that
+    the model was trained on become test images since some were deleted.
     """
     photographs(tmp_path / "photos", classes=FIVE)
     run(tmp_path, monkeypatch, **NETWORK)
     close(monkeypatch)
     shutil.rmtree(tmp_path / "photos/elephant")
+    subset = dict(read_table("data/split.csv", ["id", "subset"])[["id", "subset"]].values)
+    samples = read_table("data/samples.csv")
+    before = {
+        path: subset[number] for number, path in zip(samples["id"], samples["path"], strict=True)
+    }
+    for file in [path for path in before if path.startswith("fox/") and before[path] == "test"][:2]:
+        (tmp_path / "photos" / file).unlink()
     ask(classes=["dog"])
     data = dataset.load("data")
+    assert {path: before[path] for path in data.paths} == dict(
+        zip(data.paths, data.subsets, strict=True)
+    )
     assert data.classes == tuple(sorted(FIVE)) and not data.select(role="earlier").tolist()
     assert read_metrics("metrics/audit.json")["verdict"] in set(Verdict)
     model, labelling = weights.load_classifier("models/unlearned.safetensors")
@@ -123,9 +135,14 @@ def test_the_ledger_names_what_was_covered(tmp_path):
         "id,sha256,pixels,class\n0,f0,p0,a\n1,f1,p0,b\n2,f2,p2,b\n3,f3,p3,c\n"
     )
     (tmp_path / "data/split.csv").write_text(
-        "id,subset,role\n0,train,forget\n1,train,withdrawn\n2,train,retain\n3,train,earlier\n"
+        "id,subset,role\n0,train,forget\n1,train,withdrawn\n2,test,retain\n3,train,earlier\n"
     )
-    assert ledger.resolved(tmp_path) == Request(
+    write_params(tmp_path, split__seed=3)
+    found = ledger.resolved(tmp_path)
+    assert found.held and found.held.seed == 3
+    assert found.held.cuts.keys() == {"a", "b", "c"} and found.held.cuts["c"] == ("", "")
+    assert len(found.held.cuts["b"][0]) == 64
+    assert replace(found, held=None) == Request(
         ("a",), images=Images(pixels=("p0",), files=("f1",)), accuracy_before={"b": 0.75}
     )
 

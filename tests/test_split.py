@@ -93,6 +93,46 @@ def test_every_image_has_one_subset_and_the_role_of_its_class(images, params):
 
 
 @settings(deadline=None, max_examples=60)
+@given(samples(copies=False), splits, st.data())
+def test_with_a_model_at_hand_each_image_stays_where_it_was(images, params, data):
+    """Must fail if images that were deleted or added move others: what was trained on would test."""
+    subset = split.subsets(images, params)["subset"]
+    held = split.held(images, subset, params)
+    gone = data.draw(st.sets(st.sampled_from(range(len(images)))))
+    new = table(*[(name, f"{name}new{i}") for name in CLASSES[:3] for i in range(3)])
+    after = pd.concat([images.drop(index=sorted(gone)), new.assign(id=new["id"] + len(images))])
+    try:
+        again = split.subsets(after, params, held).set_index("id")["subset"]
+    except UserError:
+        assume(False)
+    stayed = images.index.difference(sorted(gone))
+    assert again.loc[stayed].tolist() == subset.loc[stayed].tolist()
+
+
+def test_a_copy_that_goes_or_comes_moves_no_image():
+    """Must fail if an image that was trained on because it had a copy tests once the copy is gone."""
+    once = [(name, f"{name}{i}") for name in "abc" for i in range(20)]
+    images = table(*once, *[("a", f"a{i}") for i in range(9)])
+    params = SplitParams(validation=0.2, test=0.4, seed=0)
+    subset = split.subsets(images, params)["subset"]
+    held = split.held(images, subset, params)
+    assert held.others
+    again = split.subsets(images[:60], params, held)["subset"]
+    assert again.tolist() == subset[:60].tolist()
+    more = table(*once * 2)
+    assert split.subsets(more, params, held)["subset"][:60].tolist() == subset[:60].tolist()
+
+
+def test_another_seed_than_that_of_the_model_at_hand_is_refused():
+    """Must fail if the images are dealt anew, those among them that its model was trained on."""
+    images = table(*[(name, f"{name}{i}") for name in "abc" for i in range(9)])
+    params = SplitParams(validation=0.2, test=0.4, seed=0)
+    held = split.held(images, split.subsets(images, params)["subset"], params)
+    with pytest.raises(UserError, match=r"split\.seed is 1, but the last request"):
+        split.subsets(images, params.model_copy(update={"seed": 1}), held)
+
+
+@settings(deadline=None, max_examples=60)
 @given(samples(), splits)
 def test_images_with_the_same_pixels_share_a_subset(images, params):
     """Must fail if images are split one by one, or each class for itself."""

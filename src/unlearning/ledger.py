@@ -6,9 +6,9 @@ unlearned model as `export` writes it, with the names and the order of outputs t
 next one goes back under them, too. Neither holds a picture or a file's name.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ruamel.yaml import YAML
@@ -17,13 +17,14 @@ from unlearning import export
 from unlearning.base.errors import UserError
 from unlearning.base.files import atomic, read_table
 from unlearning.certificate import workspace
-from unlearning.data import request
+from unlearning.data import request, split
 from unlearning.data.request import Images, Request
 from unlearning.erase import places
 from unlearning.models import weights
 from unlearning.models.panel import ORIGINAL
-from unlearning.settings.load import PARAMS_FILE
+from unlearning.settings.load import PARAMS_FILE, load
 from unlearning.settings.model import ModelParams
+from unlearning.settings.split import SplitParams
 from unlearning.settings.whole import load_params
 
 FOLDER = Path("requests")
@@ -52,8 +53,11 @@ def close(root: Path) -> tuple[Path, Path]:
     (root / FOLDER).mkdir(exist_ok=True)
     export.export(root / UNLEARNED, root / model, _given(root, params.model))
     request.write(met, root / about)
-    classes = params.model.classes or weights.load_classifier(root / UNLEARNED)[1].classes
-    _begin_with(root / PARAMS_FILE, about, model, classes)
+    _, labelling = weights.load_classifier(root / UNLEARNED)
+    # Its outputs by name: the images of a class that was forgotten may be deleted now.
+    classes = list(params.model.classes or labelling.classes)
+    begin = {"weights": model.as_posix(), "start": None, "classes": classes}
+    _begin_with(root / PARAMS_FILE, about, begin, labelling.image_size)
     return about, model
 
 
@@ -76,7 +80,10 @@ def resolved(root: Path) -> Request:
     images = Images(pixels=pixels, files=files, wrong_labels=wrong) if pixels else None
     known = read_table(root / PER_CLASS, ["class", ORIGINAL])
     before = dict(zip(known["class"], known[ORIGINAL].astype(float), strict=True))
-    return replace(asked, images=images, earlier=(), accuracy_before=before)
+    subset_of = dict(zip(roles["id"], roles["subset"], strict=True))
+    params = load(SplitParams, root / PARAMS_FILE)
+    held = split.held(samples, samples["id"].map(subset_of), params)
+    return replace(asked, images=images, earlier=(), accuracy_before=before, held=held)
 
 
 def _given(root: Path, params: ModelParams) -> ModelParams:
@@ -88,13 +95,14 @@ def _given(root: Path, params: ModelParams) -> ModelParams:
     return params.model_copy(update={"weights": str(file) if file and file.is_file() else None})
 
 
-def _begin_with(path: Path, about: Path, model: Path, classes: Sequence[str]) -> None:
+def _begin_with(path: Path, about: Path, model: dict[str, Any], image_size: int) -> None:
     editor = YAML()
     editor.preserve_quotes = True
     editor.width = 4096
     values = editor.load(path.read_text(encoding="utf-8"))
-    # Its outputs by name: the images of a class that was forgotten may be deleted now.
-    values["model"] |= {"weights": model.as_posix(), "start": None, "classes": list(classes)}
+    # Of another size images have other pixels, by which they are split and known again.
+    values["data"]["image_size"] = image_size
+    values["model"] |= model
     # They have seen what may be asked for next.
     values["retrain"]["weights"] = []
     values["forget"]["previous"].append(about.as_posix())

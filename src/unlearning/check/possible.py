@@ -85,7 +85,7 @@ def _require_gpu() -> None:
 def _require_models(params: Params, classes: tuple[str, ...], images: list[Listed]) -> None:
     given = params.model.weights or params.model.start or params.retrain.weights
     of_one_size = params.model.weights or params.retrain.weights
-    if of_one_size and params.data.image_size == AUTO and not params.forget.previous:
+    if of_one_size and params.data.image_size == AUTO:
         raise UserError(
             "params.yaml: data.image_size is 'auto', but given weights were trained at one size: name it"
         )

@@ -37,17 +37,32 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Held:
+    """How the images were split of whom a model is: what it was trained on must never test another.
+
+    `cuts`: by class the last hash of a test and of a validation image (`split.subsets`), none if there was no
+    such image. `others`: the subset of those images, by their pixels, of which that is not true. `seed`:
+    of the hashes.
+    """
+
+    seed: int = 0
+    cuts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Request:
     """A request for whole classes, by name, or for single images. `earlier`: those met before, in order.
 
-    One that was met has, beside its classes, the images that were withdrawn with it, and as `accuracy_before`
-    the test accuracy, by kept class, of the model that it was asked of.
+    One that was met has, beside its classes, the images that were withdrawn with it, as `accuracy_before`
+    the test accuracy, by kept class, of the model that it was asked of, and as `held` how images were split.
     """
 
     classes: tuple[str, ...] = ()
     images: Images | None = None
     earlier: tuple["Request", ...] = ()
     accuracy_before: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = field(default_factory=dict)
+    held: Held | None = None
 
     def labels(self, classes: Sequence[str]) -> list[int]:
         """Return the places of the classes to be forgotten among a classifier's, in order; none for images."""

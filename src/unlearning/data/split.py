@@ -9,26 +9,35 @@ A distinct image that stands under several classes is counted for the smallest o
 import hashlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from unlearning.base.errors import UserError
 from unlearning.data import SUBSETS
+from unlearning.data.request import Held
 from unlearning.settings.split import SplitParams
 
 # Of a picture that the source gives to several subsets training has it: what was seen tests nothing.
 BY_RANK = (*SUBSETS, "")
+_CUT = ("test", "validation")  # in the order in which they are cut from a class's images
 
 
-def subsets(samples: pd.DataFrame, split: SplitParams) -> pd.DataFrame:
+def subsets(samples: pd.DataFrame, split: SplitParams, held: Held | None = None) -> pd.DataFrame:
     """Return a row per image, by id: id, subset (train, validation, test).
 
     Each class's distinct images are put in order of a hash of `split.seed` and an image's
     pixels. So neither the order of rows, nor other classes, nor a class's name change a subset, and
-    new images leave most of the old ones where they were. Nor does the request: what was held out from the
-    original's training stays so, whatever is to be forgotten, and whatever comes next.
+    new images leave most of the old ones where they were. Nor does the request. `held`: how the images of the
+    model at hand were split; then each stays where it was, whichever others come or go.
 
-    Raises: UserError if a class has too few images, or no image of a subset that the source gives to others.
+    Raises: UserError if a class has too few images, or no image of a subset that the source gives to others;
+    for another seed than that of `held`.
     """
+    if held and held.seed != split.seed:
+        raise UserError(
+            f"params.yaml: split.seed is {split.seed}, but the last request of forget.previous was met with "
+            f"{held.seed}: images that its model was trained on would test the next one"
+        )
     distinct = _distinct(samples)
     _require_enough(samples["class"].value_counts(), distinct["owner"].value_counts())
     distinct["order"] = [_hash(split.seed, pixels) for pixels in distinct.index]
@@ -37,7 +46,7 @@ def subsets(samples: pd.DataFrame, split: SplitParams) -> pd.DataFrame:
     # Images with copies come last and so train, unless there are few others: an image that counts
     # twice would weigh double in a test.
     for name, images in distinct.sort_values(["copies", "order"]).groupby("owner"):
-        subset_of |= _of_class(name, images, split, missing)
+        subset_of |= _of_class(name, images, split, missing, held)
     assigned = pd.DataFrame({"id": samples["id"], "subset": samples["pixels"].map(subset_of)})
     return assigned.sort_values("id", ignore_index=True)
 
@@ -79,13 +88,45 @@ def _require_enough(files: pd.Series, distinct: pd.Series) -> None:
             )
 
 
+def held(samples: pd.DataFrame, subset: pd.Series, split: SplitParams) -> Held:
+    """Return how these images were split, for `subsets` of a later request. `subset`: of each of `samples`."""
+    distinct = _distinct(samples)
+    subset_of = dict(zip(samples["pixels"], subset, strict=True))
+    distinct["order"] = [_hash(split.seed, pixels) for pixels in distinct.index]
+    distinct["subset"] = [subset_of[pixels] for pixels in distinct.index]
+    own = distinct[distinct["given"].isin(("", "train"))]
+    cuts: dict[str, tuple[str, str]] = {}
+    others: dict[str, str] = {}
+    for name, images in own.groupby("owner"):
+        last = [max(images["order"][images["subset"].eq(each)], default="") for each in _CUT]
+        cuts[str(name)] = (last[0], max(last))
+        # Images with copies, which were cut last whatever their hash.
+        differs = images["subset"].ne(_by_cuts(images["order"], *cuts[str(name)]))
+        others |= images["subset"][differs].to_dict()
+    return Held(split.seed, cuts, others)
+
+
+def _by_cuts(order: pd.Series, test: str, validation: str) -> np.ndarray:
+    return np.select([order.le(test), order.le(validation)], _CUT, "train")
+
+
 def _of_class(
-    name: Hashable, images: pd.DataFrame, split: SplitParams, missing: Sequence[str]
+    name: Hashable,
+    images: pd.DataFrame,
+    split: SplitParams,
+    missing: Sequence[str],
+    held: Held | None,
 ) -> dict[str, str]:
     """Return the subset of each of a class's images, which come in the order that they are cut in."""
     cut = images[images["given"].isin(("", "train"))]
-    sizes = subset_sizes(len(cut), split, missing)
-    chosen = [subset for subset in ("test", "validation", "train") for _ in range(sizes[subset])]
+    if held and str(name) in held.cuts:
+        by_cuts = _by_cuts(cut["order"], *held.cuts[str(name)])
+        chosen = [
+            held.others.get(pixels, each) for pixels, each in zip(cut.index, by_cuts, strict=True)
+        ]
+    else:
+        sizes = subset_sizes(len(cut), split, missing)
+        chosen = [subset for subset in (*_CUT, "train") for _ in range(sizes[subset])]
     found = dict(zip(cut.index, chosen, strict=True)) | images["given"].drop(cut.index).to_dict()
     if lacking := [subset for subset in SUBSETS if subset not in found.values()]:
         raise UserError(
