@@ -56,6 +56,12 @@ def test_a_level_that_was_not_measured_leaves_likeness_unknown(word):
     assert verdict(few_shot_recall=word) == Verdict.LIKENESS_UNKNOWN
 
 
+def test_what_lies_outside_tells_apart_whatever_else_was_not_measured():
+    """Must fail if a hidden class is "unknown" where a few images leave one level without a figure."""
+    few = {"membership_auc__features": "not measured: needs 10 images"}
+    assert verdict(few_shot_recall="outside", **few) == Verdict.TOLD_APART
+
+
 def test_without_references_one_attack_is_enough_and_none_says_nothing():
     """Must fail if a verdict is given where nothing was measured, or levels are asked for."""
     inside, outside = (Reading(0.1, 0.1, word) for word in (Distance.INSIDE, Distance.OUTSIDE))

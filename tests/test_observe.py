@@ -15,7 +15,7 @@ from unlearning.audit.relearning import best, passes_until_back
 from unlearning.base.errors import UserError
 from unlearning.base.files import write_table
 from unlearning.data.dataset import scaled
-from unlearning.data.request import Request
+from unlearning.data.request import Images, Request
 from unlearning.models import weights
 from unlearning.models.discriminator import load_discriminator, scores
 from unlearning.models.forward import predict_logits
@@ -93,6 +93,36 @@ def test_of_very_many_images_a_spread_share_is_audited(data, trained, cpu, monke
         some = spread[role, "train"]
         hits = predict_logits(trained, data, some, cpu).argmax(dim=1) == data.labels[some]
         assert accuracies[role] == pytest.approx(hits.double().mean().item())
+
+
+def test_images_like_those_asked_for_do_not_weigh_more_among_the_kept(make_data, monkeypatch):
+    """Must fail if all test images of a request's class stand beside an even share of the others'."""
+    data = make_data({"cat": 9, "dog": 9, "elephant": 9, "horse": 9})
+    halved = np.where(np.arange(len(data.labels)) % 2 == 0, "test", "train")
+    roles = np.full(len(data.labels), "retain", dtype="<U9")
+    asked = np.flatnonzero((data.labels.numpy() == 2) & (halved == "train"))
+    roles[asked] = "forget"
+    one = Request(images=Images(names=("x",)))
+    data = dataclasses.replace(data, subsets=halved, roles=roles, request=one)
+    monkeypatch.setattr(views, "MOST_IMAGES", 8)
+    found = sample(data)
+    kept = data.select(role="retain", subset="test")
+    spread = kept[torch.arange(8) * len(kept) // 8].tolist()
+    assert found.indices[found.rows("retain", "test")].tolist() == spread
+    assert set(found.indices[found.unseen]) > {row for row in spread if data.labels[row] == 2}
+    assert set(found.labels[found.unseen]) == {2}
+
+
+def test_classes_of_earlier_requests_are_retired_too(make_data, tmp_path):
+    """Must fail if the auditor on outputs sees one that no model was trained to give."""
+    data = make_data({"cat": 3, "dog": 3, "elephant": 3, "horse": 3})
+    request = Request(("elephant",), earlier=(Request(("cat",)),))
+    found = sample(
+        dataclasses.replace(data, request=request, earlier=np.zeros(len(data.labels), int))
+    )
+    assert found.retired_labels == (2, 0)
+    record.save_sample(found, tmp_path)
+    assert record._load_sample(tmp_path).retired_labels == (2, 0)
 
 
 def test_a_withdrawn_image_is_not_audited(data):

@@ -34,7 +34,7 @@ def figures(observed: Observed) -> dict[str, Figure]:
 
     seen = {
         "outputs": observed.models.map(
-            lambda view: output_view(view.probs[forget], sample.forget_labels)
+            lambda view: output_view(view.probs[forget], sample.retired_labels)
         ),
         "features": observed.models.map(features),
     }
@@ -60,14 +60,14 @@ def told_apart(left: Float[np.ndarray, "N D"], right: Float[np.ndarray, "N D"]) 
 
 
 def output_view(
-    probs: Float[np.ndarray, "N C"], forget_labels: Sequence[int]
+    probs: Float[np.ndarray, "N C"], retired_labels: Sequence[int]
 ) -> Float[np.ndarray, "N K"]:
     """Return what the auditor sees of outputs: the probabilities of the kept classes, rows summing to 1.
 
-    The forgotten class's own output is left out: in a model that never saw the class it is an accident of
-    the seed, by which any two retrained models could be told apart.
+    The outputs of forgotten classes, by earlier requests too, are left out: in a model that never saw a class
+    its own is an accident of the seed, by which any two retrained models could be told apart.
     """
-    kept = np.delete(probs, list(forget_labels), axis=1)
+    kept = np.delete(probs, list(retired_labels), axis=1)
     return kept / kept.sum(axis=1, keepdims=True).clip(min=np.finfo(float).tiny)
 
 

@@ -29,13 +29,14 @@ def verdict(
     if found not in (Verdict.FORGOTTEN_AND_KEPT, Verdict.KEPT):
         return found
     measured = decisive(readings)
+    # What few images show to differ does differ, whatever else could not be measured.
+    if Distance.OUTSIDE in measured.values():
+        return Verdict.CONTRADICTED if alone else Verdict.TOLD_APART
     if alone and measured:
-        is_contradicted = Distance.OUTSIDE in measured.values()
-        return Verdict.CONTRADICTED if is_contradicted else Verdict.NOT_CONTRADICTED
+        return Verdict.NOT_CONTRADICTED
     needed = {level.key for level in catalogue.levels(of_images=of_images)}
-    if {catalogue.level_of(name).key for name in measured} != needed:
-        return Verdict.LIKENESS_UNKNOWN
-    return Verdict.TOLD_APART if Distance.OUTSIDE in measured.values() else Verdict.NOT_TOLD_APART
+    is_whole = {catalogue.level_of(name).key for name in measured} == needed
+    return Verdict.NOT_TOLD_APART if is_whole else Verdict.LIKENESS_UNKNOWN
 
 
 def decisive(readings: Mapping[str, Reading]) -> dict[str, Distance]:

@@ -43,6 +43,10 @@ def choose(
     # cuBLAS needs a fixed workspace to add up in a fixed order; read at its first call.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
+    # Flash and memory-efficient attention add up in no fixed order.
+    for kernels in ("cudnn", "flash", "mem_efficient"):
+        getattr(torch.backends.cuda, f"enable_{kernels}_sdp")(False)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Deterministic mode also fills fresh memory, to show the use of unset values: 8 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -33,10 +33,12 @@ PROBED_IMAGES = 50
 class Sample:
     """The audited images; all fields follow their order. `rows` picks by role and subset.
 
-    `indices`: rows of data/images. `labels`: places in `classes`. `forget_labels`: of whole classes that
-    are to be forgotten; none where single images are. `is_unseen`: like those to forget, and no model was
+    `indices`: rows of data/images. `labels`: places in `classes`. `roles`: as in data/split.csv, or "unseen" of
+    an image that is looked at for nothing but being like those to forget. `forget_labels`: of whole classes
+    that are to be forgotten; none where single images are. `is_unseen`: like those to forget, and no model was
     trained on it. `earlier`: the number of the earlier request that covers it, 0 for none. `before`: by class
-    the test accuracy of the model that the first of the earlier requests was asked of.
+    the test accuracy of the model that the first of the earlier requests was asked of. `earlier_labels`: of
+    the classes that these took out.
     """
 
     indices: Int[np.ndarray, " N"]
@@ -48,6 +50,12 @@ class Sample:
     is_unseen: Bool[np.ndarray, " N"]
     earlier: Int[np.ndarray, " N"]
     before: Mapping[str, float] = field(default_factory=dict)
+    earlier_labels: tuple[int, ...] = ()
+
+    @property
+    def retired_labels(self) -> tuple[int, ...]:
+        """Return the places of all classes whose outputs say nothing."""
+        return self.forget_labels + self.earlier_labels
 
     @property
     def of_images(self) -> bool:
@@ -185,7 +193,9 @@ def save_sample(sample: Sample, folder: Path) -> None:
             }
         ),
     )
-    forgotten = ["forget" if label in sample.forget_labels else "" for label in range(len(names))]
+    role_of = dict.fromkeys(sample.earlier_labels, "earlier")
+    role_of |= dict.fromkeys(sample.forget_labels, "forget")
+    forgotten = [role_of.get(label, "") for label in range(len(names))]
     before = [f"{sample.before[name]:.4f}" if name in sample.before else "" for name in names]
     write_table(
         folder / "classes.csv",
@@ -268,6 +278,7 @@ def _load_sample(folder: Path) -> Sample:
         images["unseen"].eq("yes").to_numpy(),
         images["request"].to_numpy(dtype=int),
         {name: float(each) for name, each in zip(names, classes["before"], strict=True) if each},
+        tuple(np.flatnonzero(classes["role"] == "earlier").tolist()),
     )
 
 

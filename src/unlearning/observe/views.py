@@ -44,16 +44,21 @@ def sample(data: Dataset) -> Sample:
         tested = torch.from_numpy(np.flatnonzero(is_tested))
         chosen.append(_some(tested, FORGET_TRAINING_IMAGES))
     indices = torch.cat(chosen).unique().numpy()  # in order
+    # Of single images: beside an even share of all classes they would weigh theirs more.
+    evenly = torch.cat(chosen[1:]).numpy()
+    roles = np.where(np.isin(indices, evenly), data.roles[indices], "unseen")
+    met = [each.labels(data.classes) for each in data.request.earlier]
     return Sample(
         indices,
         data.labels[indices].numpy(),
-        data.roles[indices],
+        roles,
         data.subsets[indices],
         tuple(data.forget_labels),
         data.classes,
         np.isin(indices, unseen.numpy()),
         earlier[indices],
         data.request.earlier[0].accuracy_before if data.request.earlier else {},
+        tuple(sorted(label for labels in met for label in labels)),
     )
 
 
