@@ -210,6 +210,20 @@ def test_a_run_of_another_branch_or_a_commit_long_undone_counts(tmp_path):
     assert cache.held(Wanted(frozenset({"a"}), frozenset(), frozenset()))
 
 
+@pytest.mark.parametrize("name", ["dvc.lock", "project/dvc.lock"])
+def test_a_run_counts_wherever_its_lock_lay(tmp_path, name):
+    """Must fail if a dvc.lock that moved since, or one in a subfolder of the Git repository, is not read."""
+    root = tmp_path / "root"
+    cache = hand_made(root, "forget")
+    (root / "project").mkdir()
+    (root / "dvc.lock").rename(root / name)
+    run(root, "git", "add", "--all")
+    run(root, "git", "commit", "--quiet", "--message=one")
+    run(root, "git", "mv", name, "2024.lock")
+    run(root, "git", "commit", "--quiet", "--message=moved")
+    assert cache.held(Wanted(frozenset({"a"}), frozenset(), frozenset()))
+
+
 def test_copies_and_earlier_requests_are_wanted_too(tmp_path):
     """Must fail if what was withdrawn, or an earlier request covered, counts as kept."""
     (tmp_path / "data").mkdir()

@@ -133,9 +133,9 @@ class Cache:
     def _runs(self) -> Iterator[Run]:
         with suppress(FileNotFoundError):
             yield _outputs(*_stages((self.root / LOCK).read_bytes()))
-        for blob, path in git.ever(self.root):
-            if path == LOCK:
-                yield _outputs(*_stages(git.content(self.root, blob)))
+        locks = {blob for blob, path in git.ever(self.root) if path.endswith(LOCK)}
+        for _, text in git.contents(self.root, locks):
+            yield _outputs(*_stages(text))
         for _, run in self._run_cache():
             yield run
 

@@ -245,8 +245,8 @@ def _remote(cache: Cache, name: str, held: set[str], is_named: bool, ask: bool) 
 
 
 def _of_git(root: Path, wanted: Wanted) -> list[Place]:
-    pictures = [blob for blob, path in git.ever(root) if path.lower().endswith(PICTURES)]
-    hashes = (hashlib.sha256(git.content(root, blob)).hexdigest() for blob in pictures)
+    pictures = {blob for blob, path in git.ever(root) if path.lower().endswith(PICTURES)}
+    hashes = (hashlib.sha256(content).hexdigest() for _, content in git.contents(root, pictures))
     themselves = sum(each in wanted.files for each in hashes)
     rewrite = "git filter-repo, then a new clone everywhere; a server may keep the old commits"
     return [

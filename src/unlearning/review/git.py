@@ -9,6 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from unlearning.base.errors import UserError
@@ -41,6 +43,13 @@ GIT_SETTINGS = (
     "log.showSignature=false",
     "protocol.allow=never",
 )
+# No fetching of what a partial clone lacks, by any protocol.
+GIT_ENVIRONMENT = {
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+}
 
 # The stage that runs every time: DVC alone would call no run finished.
 GUARD = "check_request"
@@ -55,31 +64,63 @@ def git(root: Path, *command: str) -> str:
 
 
 def committed(root: Path, commit: str, name: str) -> bytes:
-    """Return a file as a commit has it. Raises: UserError if there is none, or a huge one."""
-    size = int(git(root, "cat-file", "-s", f"{commit}:{name}"))
+    """Return a file of `root` as a commit has it. Raises: UserError if there is none, or a huge one."""
+    file = f"{commit}:./{name}"  # without ./ it counts from Git's top, of which root may be a subfolder
+    size = int(git(root, "cat-file", "-s", file))
     if size > MOST_BYTES:
         raise UserError(f"{name} of {commit} has {size} bytes")
-    return _git(root, "cat-file", "blob", f"{commit}:{name}")
+    return _git(root, "cat-file", "blob", file)
 
 
-def ever(root: Path) -> list[tuple[str, str]]:
-    """Return hash and path of each file that a branch, tag, experiment or the reflog had, contents once."""
-    listed = _git(root, "-c", "core.quotePath=false", "rev-list", "--objects", "--all", "--reflog")
-    pairs = (line.split(" ", 1) for line in listed.decode("utf-8", "surrogateescape").splitlines())
-    return [(pair[0], pair[1]) for pair in pairs if len(pair) == 2 and pair[1]]
+def ever(root: Path) -> set[tuple[str, str]]:
+    """Return hash and path, from Git's top, of each file that a branch, tag, experiment or the reflog had."""
+    # Not rev-list --objects: it names a content once, by the path that it has last.
+    told = _git(
+        root, "log", "--all", "--reflog", "--root", "-c", "--raw", "--no-renames", "--no-abbrev", "--format=",
+        "-z",
+    )  # fmt: skip
+    listed = iter(told.decode("utf-8", "surrogateescape").split("\0"))
+    found = set()
+    for about in listed:
+        # A colon for each parent, then modes and hashes: of the parents, and last of the file.
+        fields = about.lstrip(":").split()
+        if parents := len(about) - len(about.lstrip(":")):
+            path, mode, blob = next(listed), fields[parents], fields[2 * parents + 1]
+            if mode.startswith("100"):
+                found.add((blob, path))
+    return found
 
 
-def content(root: Path, blob: str) -> bytes:
-    """Return a file by its hash in Git. Raises: UserError if it is no file."""
-    return _git(root, "cat-file", "blob", blob)
+def contents(root: Path, blobs: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield hash and content of files by their hashes in Git, all from one process.
+
+    Raises: UserError if Git lacks one.
+    """
+    with tempfile.TemporaryFile() as asked:
+        asked.write("".join(f"{blob}\n" for blob in blobs).encode())
+        asked.seek(0)
+        with subprocess.Popen(
+            _git_words("cat-file", "--batch"), cwd=root, env=_environment(**GIT_ENVIRONMENT), stdin=asked,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        ) as process:  # fmt: skip
+            answers = process.stdout
+            assert answers is not None
+            for blob in blobs:
+                about = answers.readline().split()  # hash, type, size
+                if len(about) != 3:
+                    raise UserError(
+                        f"git lacks {blob}, as a partial clone does: git fetch --refetch"
+                    )
+                yield blob, answers.read(int(about[2]))
+                answers.read(1)  # the end of its line
 
 
 def tracked(root: Path, commit: str, *below: str) -> dict[str, str]:
-    """Return the hash of each file of a commit by its path, of those in the folder or of the name `below`.
+    """Return the hash of each file of a commit by its path in `root`, of those in the folder or named `below`.
 
     Links and submodules are left out: what they lead to is not in the commit.
     """
-    listed = _git(root, "ls-tree", "-r", "-z", "--full-tree", commit, "--", *below)
+    listed = _git(root, "ls-tree", "-r", "-z", commit, "--", *below)
     entries = [
         entry.split("\t", 1)
         for entry in listed.decode("utf-8", "surrogateescape").split("\0")
@@ -108,18 +149,19 @@ def dvc(root: Path, *command: str) -> str:
 
 
 def _git(root: Path, *command: str) -> bytes:
-    settings = [word for setting in GIT_SETTINGS for word in ("-c", setting)]
-    # No fetching of what a partial clone lacks, by any protocol.
-    done = _call(
-        root, _program("git"), *settings, *command, GIT_NO_LAZY_FETCH="1", GIT_ALLOW_PROTOCOL="none",
-        GIT_TERMINAL_PROMPT="0", GIT_OPTIONAL_LOCKS="0",
-    )  # fmt: skip
+    done = _call(root, *_git_words(*command), **GIT_ENVIRONMENT)
     if done.returncode:
         reason = (
             done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
         )[0]
         raise UserError(f"git {command[0]}: {reason}")
     return done.stdout
+
+
+def _git_words(*command: str) -> list[str]:
+    return [
+        _program("git"), *(word for setting in GIT_SETTINGS for word in ("-c", setting)), *command
+    ]  # fmt: skip
 
 
 def _program(name: str) -> str:
@@ -136,13 +178,17 @@ def _search_path() -> str:
 
 
 def _call(root: Path, *command: str, **environment: str) -> "subprocess.CompletedProcess[bytes]":
-    """Run a program in `root`, with this process's environment but for what steers Git, DVC and Python."""
+    """Run a program in `root`, in `_environment`."""
+    return subprocess.run(
+        command, cwd=root, capture_output=True, stdin=subprocess.DEVNULL, env=_environment(**environment)
+    )  # fmt: skip
+
+
+def _environment(**added: str) -> dict[str, str]:
+    """Return this process's environment but for what steers Git, DVC and Python."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("GIT_", "DVC_", "PYTHON"))
     }
-    return subprocess.run(
-        command, cwd=root, capture_output=True, stdin=subprocess.DEVNULL,
-        env=kept | {"PATH": _search_path()} | environment,
-    )  # fmt: skip
+    return kept | {"PATH": _search_path()} | added
