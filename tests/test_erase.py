@@ -297,6 +297,29 @@ def test_the_source_is_looked_into(tmp_path):
     assert left("folder", "photos") == left("cifar10", "sets") == 0
 
 
+@pytest.mark.parametrize("source", ["table", "synthetic"])
+def test_photographs_that_a_table_names_are_yours(tmp_path, source):
+    """Must fail if a path of samples.csv outside data/animals is removed, or there one of another source."""
+    own = [tmp_path / "photos/0.png", tmp_path / "data/animals/0.png", tmp_path / "data/0.png"]
+    for file in own:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+    names = (str(own[0]), "0.png", "../0.png")
+    rows = "".join(f"{number},{name},f,p,a\n" for number, name in enumerate(names))
+    (tmp_path / "data/samples.csv").write_text(f"id,path,sha256,pixels,class\n{rows}")
+    (tmp_path / "data/split.csv").write_text(
+        "id,subset,role\n0,train,forget\n1,train,forget\n2,train,forget\n"
+    )
+    request.write(Request(("a",)), tmp_path / "data/request.json")
+    params = (ROOT / "params.yaml").read_text().replace("source: synthetic", f"source: {source}")
+    (tmp_path / "params.yaml").write_text(params)
+    for place in places._of_workspace(tmp_path, of_workspace(tmp_path)):
+        if place.name == "data/animals" and place.clear:
+            place.clear()
+    left = [file for file in own if file.exists()]
+    assert left == ([own[0], own[2]] if source == "synthetic" else own)
+
+
 def test_nothing_is_removed_under_a_running_stage(clone):
     """Must fail if a training that runs loses its data, and then writes what it made of it."""
     before = digests(clone / "data")

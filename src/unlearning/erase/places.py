@@ -6,7 +6,7 @@ other clones, backups and models that were handed out are a person's: they are n
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
@@ -153,7 +153,7 @@ def _places(root: Path, remotes: Collection[str], ask_remotes: bool) -> list[Pla
 def _of_workspace(root: Path, wanted: Wanted) -> list[Place]:
     samples, split = tables(root / SAMPLES, root / SPLIT)
     rows, roles = wanted.rows(samples), wanted.roles(samples, split)
-    drawn = [root / DRAWN / path for path in samples["path"][rows]]
+    drawn = _drawn(root, samples["path"][rows])
 
     def packed() -> int:
         if not (root / PACKED).is_dir():
@@ -192,6 +192,15 @@ def _of_workspace(root: Path, wanted: Wanted) -> list[Place]:
             todo="kept: by them a certificate is checked; they hold no picture, but names. The list is yours",
         ),
     ]
+
+
+def _drawn(root: Path, names: Iterable[str]) -> list[Path]:
+    """Return the files of drawn animals. Of a source of your own a name may lead to your own photographs."""
+    if load(DataParams, root / PARAMS_FILE).source != "synthetic":
+        return []
+    folder = (root / DRAWN).resolve()
+    files = [folder / name for name in names]
+    return [file for file in files if file.parent.resolve().is_relative_to(folder)]
 
 
 def _of_cache(
