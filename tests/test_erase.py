@@ -16,7 +16,7 @@ from unlearning.base.stage import alone
 from unlearning.data import request
 from unlearning.data.request import Images, Request
 from unlearning.erase import places
-from unlearning.erase.cached import HOLDERS, Cache
+from unlearning.erase.cached import HOLDERS, Cache, Held
 from unlearning.erase.wanted import Wanted, of_workspace
 from unlearning.settings.data import DataParams
 from unlearning.settings.load import load
@@ -130,23 +130,46 @@ def test_a_run_that_is_broken_is_not_taken_for_an_erased_one(clone):
     )
 
 
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest()
+
+
+def put(store: Path, text: str, end: str = "") -> str:
+    """Put an object into a cache or a remote; return its hash."""
+    digest = md5(text) + end
+    (store / digest[:2]).mkdir(parents=True, exist_ok=True)
+    (store / digest[:2] / digest[2:]).write_text(text)
+    return digest
+
+
+def folder_of(store: Path, *names: str) -> str:
+    """Put the list of a folder of such files into a cache; return its hash."""
+    listed = [{"md5": md5(name), "relpath": name.split(" ")[0]} for name in names]
+    return put(store, json.dumps(listed), ".dir")
+
+
+def write_lock(root: Path, outs: dict[str, str]) -> None:
+    listed = [{"path": path, "md5": md5} for path, md5 in outs.items()]
+    (root / "dvc.lock").write_text(yaml.safe_dump({"stages": {"all": {"outs": listed}}}))
+
+
+def outs_of(root: Path) -> dict[str, str]:
+    stages = yaml.safe_load((root / "dvc.lock").read_text())["stages"]
+    return {each["path"]: each["md5"] for each in stages["all"]["outs"]}
+
+
 def hand_made(root: Path, role: str | None, rows: str = SAMPLES) -> Cache:
     """Return the cache of a repository whose only run is its dvc.lock; the objects are named after outputs."""
     root.mkdir()
     run(root, "git", "init", "--quiet")
     run(root, "dvc", "init", "--quiet")
-    outs = {path: hashlib.md5(path.encode()).hexdigest() for path in HOLDERS}
-    texts = {"data/samples.csv": rows}
-    if role:
-        texts["data/split.csv"] = f"id,subset,role\n0,train,{role}\n1,train,retain\n2,test,retain\n"
+    outs = {path: md5(path) for path in HOLDERS}
     cache = Cache(root)
-    for path, text in texts.items():
-        outs[path] = hashlib.md5(text.encode()).hexdigest()
-        file = cache.path / outs[path][:2] / outs[path][2:]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    listed = [{"path": path, "md5": md5} for path, md5 in outs.items()]
-    (root / "dvc.lock").write_text(yaml.safe_dump({"stages": {"all": {"outs": listed}}}))
+    outs["data/samples.csv"] = put(cache.path, rows)
+    if role:
+        text = f"id,subset,role\n0,train,{role}\n1,train,retain\n2,test,retain\n"
+        outs["data/split.csv"] = put(cache.path, text)
+    write_lock(root, outs)
     return cache
 
 
@@ -167,36 +190,99 @@ SHOWN = {"plots/examples.png", "report/index.html", "data/audit_examples.csv"}
         ("withdrawn", FIRST | MADE),
         ("retain", FIRST | MADE | {"models/unlearned.safetensors", "models/retrained"}),
         ("earlier", FIRST),
-        (None, set(HOLDERS)),  # its split.csv is gone
+        (None, set(HOLDERS)),  # a stage before split.csv
     ],
 )
 def test_what_a_run_holds_follows_from_the_role_the_images_had(tmp_path, role, held):
     """Must fail if a run that retained the images keeps its models, or one that had none loses its own."""
     cache = hand_made(tmp_path / "root", role)
-    found = cache.held(Wanted(frozenset(), frozenset({"p0"}), frozenset()))
-    assert found == {hashlib.md5(path.encode()).hexdigest() for path in held}
-    assert cache.held(Wanted(frozenset({"c"}), frozenset(), frozenset())) == (
-        set() if role else found
-    )
+    found = cache.held(Wanted(frozenset(), frozenset({"p0"}), frozenset())).sure
+    assert found == {md5(path) for path in held}
+    assert cache.held(Wanted(frozenset({"c"}), frozenset(), frozenset())).sure == set()
 
 
 def test_a_note_is_nothing_that_a_folder_holds(tmp_path):
     """Must fail if the note in a folder counts, or the models beside it do not."""
     root = tmp_path / "root"
     cache = hand_made(root, "forget")
-    lock = yaml.safe_load((root / "dvc.lock").read_text())
-    for path, names in (("models/controls", [NOTE]), ("models/init", [NOTE, "generator"])):
-        listed = json.dumps([{"md5": f"{name} of {path}", "relpath": name} for name in names])
-        digest = hashlib.md5(listed.encode()).hexdigest() + ".dir"
-        file = cache.path / digest[:2] / digest[2:]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(listed)
-        (entry,) = [each for each in lock["stages"]["all"]["outs"] if each["path"] == path]
-        entry["md5"] = digest
-    (root / "dvc.lock").write_text(yaml.safe_dump(lock))
-    found = cache.held(Wanted(frozenset({"a"}), frozenset(), frozenset()))
-    assert {each for each in found if " of " in each} == {"generator of models/init"}
-    assert [each for each in found if each.endswith(".dir")] == [digest]
+    init = folder_of(cache.path, f"{NOTE} of init", "generator of init")
+    controls = folder_of(cache.path, f"{NOTE} of controls")
+    write_lock(root, outs_of(root) | {"models/init": init, "models/controls": controls})
+    found = cache.held(Wanted(frozenset({"a"}), frozenset(), frozenset())).sure
+    assert {init, md5("generator of init")} < found
+    assert found.isdisjoint({controls, md5(f"{NOTE} of init"), md5(f"{NOTE} of controls")})
+
+
+def with_cars(tmp_path: Path) -> tuple[Cache, dict[str, str]]:
+    """Return the cache of a repository with a run of cars in its history, and that run's hashes by path.
+
+    Its tables lie on a remote alone. The run of the workspace had the images of class "a".
+    """
+    root, store = tmp_path / "root", tmp_path / "remote/files/md5"
+    hand_made(root, "forget")
+    run(root, "dvc", "remote", "add", "storage", str(tmp_path / "remote"))
+    elephants = outs_of(root)
+    cars = {path: put(store, f"cars {path}") for path in HOLDERS} | {
+        "data/samples.csv": put(store, "id,path,sha256,pixels,class\n0,car/0.png,f9,p9,car\n"),
+        "data/split.csv": put(store, "id,subset,role\n0,train,forget\n"),
+    }
+    cars["data/images"] = folder_of(store, "00001.npy of cars")
+    elephants["data/images"] = folder_of(
+        root / ".dvc/cache/files/md5", "00000.npy", "00001.npy of cars"
+    )
+    write_lock(root, cars)
+    run(root, "git", "add", "--all")
+    run(root, "git", "commit", "--quiet", "--message=cars")
+    write_lock(root, elephants)
+    return Cache(root), cars
+
+
+def test_a_run_whose_tables_are_not_here_is_a_persons_to_decide(tmp_path):
+    """Must fail if a run of other images goes from a remote because its tables are in another cache.
+
+    Or if its tables are not read where they lie: in the workspace, or on a remote that may be read. Or if a
+    shard that it shares with a run that had the images goes with the others.
+    """
+    cache, cars = with_cars(tmp_path)
+    wanted = Wanted(frozenset({"a"}), frozenset({"p0"}), frozenset({"f0"}))
+    held = cache.held(wanted)
+    assert held.unsure == {cars[path] for path in HOLDERS}
+    shards = {md5("00000.npy"), md5("00001.npy of cars")}
+    assert shards < held.sure
+    decided = Held(held.sure - {md5("00001.npy of cars")}, set())
+    assert cache.held(wanted, ["storage"]) == decided
+    (cache.root / "data").mkdir()
+    for name in ("data/samples.csv", "data/split.csv"):
+        digest = cars[name]
+        shutil.copy(tmp_path / "remote/files/md5" / digest[:2] / digest[2:], cache.root / name)
+    assert cache.held(wanted).unsure == set()
+
+
+@pytest.mark.parametrize("role", ["forget", "withdrawn", "retain", "earlier"])
+def test_the_run_cache_says_the_same_as_the_lock(tmp_path, role):
+    """Must fail if a stage that reads no table counts as one that had the images, or as one that had none."""
+    root = tmp_path / "root"
+    cache = hand_made(root, role)
+    outs = outs_of(root)
+    del outs["data/images.npy"]  # no stage of today has it
+    write_lock(root, outs)
+    questions = [Wanted(frozenset({name}), frozenset(), frozenset()) for name in ("a", "c")]
+    by_lock = [cache.held(each) for each in questions]
+    (root / "dvc.lock").unlink()
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    for name, stage in stages.items():
+        entry = {"cmd": stage["cmd"]}
+        paths = [
+            each if isinstance(each, str) else next(iter(each))
+            for kind in ("deps", "outs", "plots")
+            for each in stage.get(kind, [])
+        ]
+        entry["outs"] = [{"path": path, "md5": outs[path]} for path in paths if path in outs]
+        file = root / ".dvc/cache/runs" / name[:2] / name / "run"
+        file.parent.mkdir(parents=True)
+        file.write_text(yaml.safe_dump(entry))
+    assert [cache.held(each) for each in questions] == by_lock
+    assert by_lock[0].sure and by_lock[1] == Held(set(), set())
 
 
 def test_a_run_of_another_branch_or_a_commit_long_undone_counts(tmp_path):
@@ -207,7 +293,7 @@ def test_a_run_of_another_branch_or_a_commit_long_undone_counts(tmp_path):
     run(root, "git", "commit", "--quiet", "--message=one")
     (root / "dvc.lock").write_text("stages: {}\n")
     run(root, "git", "commit", "--quiet", "--amend", "--all", "--message=undone")
-    assert cache.held(Wanted(frozenset({"a"}), frozenset(), frozenset()))
+    assert cache.held(Wanted(frozenset({"a"}), frozenset(), frozenset())).sure
 
 
 @pytest.mark.parametrize("name", ["dvc.lock", "project/dvc.lock"])
@@ -221,7 +307,7 @@ def test_a_run_counts_wherever_its_lock_lay(tmp_path, name):
     run(root, "git", "commit", "--quiet", "--message=one")
     run(root, "git", "mv", name, "2024.lock")
     run(root, "git", "commit", "--quiet", "--message=moved")
-    assert cache.held(Wanted(frozenset({"a"}), frozenset(), frozenset()))
+    assert cache.held(Wanted(frozenset({"a"}), frozenset(), frozenset())).sure
 
 
 def test_copies_and_earlier_requests_are_wanted_too(tmp_path):

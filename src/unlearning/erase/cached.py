@@ -1,23 +1,29 @@
 """What DVC's cache and its remotes keep of runs that had the images: objects by their hash.
 
 A run is known by a dvc.lock, of the workspace or of any commit of a branch, tag or experiment, or by an entry
-of the run cache. What it held follows from its own data/samples.csv and split.csv; where these are gone it is
-taken to have had the images.
+of a run cache, which is one stage of it. What it held follows from its own data/samples.csv and split.csv, of
+the cache, the workspace or a remote; where they are in none of them nobody can tell, and a person decides.
 """
 
+import hashlib
 import json
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import pandas as pd
 import yaml
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from unlearning.base.errors import UserError, choices
-from unlearning.base.files import NOTE
-from unlearning.erase.wanted import COVERED, RETAIN, SAMPLES, SPLIT, Wanted, tables
+from unlearning.base.files import NOTE, read_table
+from unlearning.erase.wanted import COLUMNS, COVERED, RETAIN, SAMPLES, SPLIT, Wanted
 from unlearning.review import git
 
 FORGET = "forget"
@@ -39,10 +45,22 @@ HOLDERS = {
     "models/unlearned.safetensors": frozenset({RETAIN}),
     "models/retrained": frozenset({RETAIN}),
 }
+# What stages read that read no table: of the run that made it they are part.
+LINKS = ("data/observed", "models/original.safetensors")
 LOCK = "dvc.lock"
 MANIFEST = ".dir"  # the end of the hash of a folder
+HASH = re.compile(rf"[0-9a-f]{{32}}(\{MANIFEST})?")  # nothing else may become part of a path
 
 Run = dict[str, str]  # hash by path
+Find = Callable[[str], Path | None]  # where an object can be read, by its hash
+
+
+@dataclass(frozen=True)
+class Held:
+    """Hashes of objects: `sure` hold something of the images, of `unsure` no table says whether they do."""
+
+    sure: set[str]
+    unsure: set[str]
 
 
 class Cache:
@@ -75,15 +93,23 @@ class Cache:
                 f"--remote names {choices(unknown)}: the remotes are {choices(self.remotes) or 'none'}"
             )
 
-    def held(self, wanted: Wanted) -> set[str]:
-        """Return the hashes of all objects of known runs that hold something of the images."""
-        found: set[str] = set()
-        for run in self._runs():
-            roles = self._roles(run, wanted)
-            for path, of_roles in HOLDERS.items():
-                if path in run and roles & of_roles:
-                    found |= self._objects_of(run[path])
-        return found
+    def held(self, wanted: Wanted, remotes: Collection[str] = ()) -> Held:
+        """Return the hashes of all objects of known runs that hold something of the images, or may.
+
+        What one run shows to be free of them is so in every run: same hash, same content.
+        `remotes`: which are read where the cache lacks an object. Raises: UserError if one breaks off.
+        """
+        had: set[str] = set()
+        free: set[str] = set()
+        unknown: set[str] = set()
+        with TemporaryDirectory() as folder:
+            find = self._finder(remotes, Path(folder))
+            for run, roles in _with_roles(self._runs(), wanted, find):
+                for path, of_roles in HOLDERS.items():
+                    if path in run:
+                        into = unknown if roles is None else had if roles & of_roles else free
+                        into.update(_objects_of(run[path], find))
+        return Held(had - free, unknown - had - free)
 
     def tracked(self, path: Path) -> set[str]:
         """Return the hashes that `dvc add` wrote beside a file."""
@@ -98,20 +124,9 @@ class Cache:
         return sorted(each for each in hashes if self._objects.exists(each))
 
     def on_remote(self, name: str, hashes: set[str]) -> list[str]:
-        """Return those that a remote has, with the files of folders that it alone lists any more.
-
-        Raises: UserError if it cannot be asked.
-        """
+        """Return those that a remote has. Raises: UserError if it cannot be asked."""
         with _reached(name):
-            remote = self._repo.cloud.get_remote_odb(name)
-            lists = [each for each in hashes if each.endswith(MANIFEST)]
-            inside = {
-                file
-                for each in remote.oids_exist(lists)
-                if not self._objects.exists(each)
-                for file in _listed(remote.fs.cat_file(remote.oid_to_path(each)))
-            }
-            return sorted(remote.oids_exist(sorted(hashes | inside)))
+            return sorted(self._repo.cloud.get_remote_odb(name).oids_exist(sorted(hashes)))
 
     def remove_from(self, name: str, hashes: set[str]) -> None:
         """Remove those that a remote has, folders' lists last. Raises: UserError if it refuses."""
@@ -143,24 +158,78 @@ class Cache:
         for file in sorted(Path(self._repo.stage_cache.cache_dir).glob("*/*/*")):
             yield file, _outputs(_parsed(file.read_bytes()))
 
-    def _roles(self, run: Run, wanted: Wanted) -> set[str]:
-        try:
-            return wanted.roles(*tables(*(self._file(run[name]) for name in (SAMPLES, SPLIT))))
-        except (UserError, KeyError):
+    def _finder(self, remotes: Collection[str], folder: Path) -> Find:
+        """Return what finds an object in the cache, as a table of the workspace, or copies it to `folder`."""
+        here = {
+            hashlib.md5((self.root / name).read_bytes()).hexdigest(): self.root / name
+            for name in (SAMPLES, SPLIT)
+            if (self.root / name).is_file()
+        }
+
+        @cache
+        def find(of_hash: str) -> Path | None:
+            if self._objects.exists(of_hash):
+                return Path(self._objects.oid_to_path(of_hash))
+            if of_hash in here:
+                return here[of_hash]
+            for name in remotes:
+                with _reached(name):
+                    remote = self._repo.cloud.get_remote_odb(name)
+                    if remote.exists(of_hash):
+                        remote.fs.get_file(remote.oid_to_path(of_hash), str(folder / of_hash))
+                        return folder / of_hash
+            return None
+
+        return find
+
+
+def _with_roles(
+    runs: Iterator[Run], wanted: Wanted, find: Find
+) -> Iterator[tuple[Run, set[str] | None]]:
+    """Yield each run with the roles that the images had in it; None where nobody can tell."""
+
+    @cache
+    def of_tables(samples: str, split: str | None) -> set[str] | None:
+        images = _table(SAMPLES, find(samples))
+        if images is None:
+            return None
+        if not wanted.rows(images).any():
+            return set()
+        if split is None:  # a stage before there were roles
             return {*ANY}
+        roles = _table(SPLIT, find(split))
+        return None if roles is None else wanted.roles(images, roles)
 
-    def _objects_of(self, output: str) -> set[str]:
-        """Return the hashes of an output: of a folder also of the files in it, of an empty one none."""
-        if not output.endswith(MANIFEST):
-            return {output}
-        try:
-            inside = _listed(self._file(output).read_bytes())
-        except OSError:
-            return {output}
-        return {output, *inside} if inside else set()
+    without_table = []
+    known: dict[str, set[str]] = {}
+    for run in runs:
+        if SAMPLES not in run:
+            without_table.append(run)
+            continue
+        roles = of_tables(run[SAMPLES], run.get(SPLIT))
+        for path in LINKS:
+            if roles is not None and path in run:
+                known[run[path]] = known.get(run[path], set()) | roles
+        yield run, roles
+    for run in without_table:
+        of_links = (known[run[path]] for path in LINKS if run.get(path) in known)
+        yield run, next(of_links, None)
 
-    def _file(self, of_hash: str) -> Path:
-        return Path(self._objects.oid_to_path(of_hash))
+
+def _table(name: str, file: Path | None) -> pd.DataFrame | None:
+    try:
+        return read_table(file, COLUMNS[name]) if file else None
+    except UserError:  # of a version with other columns
+        return None
+
+
+def _objects_of(output: str, find: Find) -> set[str]:
+    """Return the hashes of an output: of a folder also of the files in it, of an empty one none."""
+    file = find(output) if output.endswith(MANIFEST) else None
+    if file is None:
+        return {output}
+    inside = _listed(file.read_bytes())
+    return {output, *inside} if inside else set()
 
 
 @contextmanager
@@ -175,7 +244,11 @@ def _reached(remote: str) -> Iterator[None]:
 def _listed(folder: bytes) -> list[str]:
     """Return the hashes of the files in a folder, by the list that DVC keeps of it; a note is none."""
     try:
-        return [entry["md5"] for entry in json.loads(folder) if entry.get("relpath") != NOTE]
+        return [
+            entry["md5"]
+            for entry in json.loads(folder)
+            if entry.get("relpath") != NOTE and HASH.fullmatch(entry["md5"])
+        ]
     except (ValueError, TypeError, KeyError, AttributeError):
         return []
 
@@ -204,5 +277,5 @@ def _outputs(*stages: dict[str, Any]) -> Run:
         for stage in stages
         for kind in ("deps", "outs")
         for each in stage.get(kind, [])
-        if isinstance(each, dict) and isinstance(each.get("md5"), str) and "path" in each
+        if isinstance(each, dict) and "path" in each and HASH.fullmatch(str(each.get("md5")))
     }

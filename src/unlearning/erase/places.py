@@ -20,7 +20,7 @@ from unlearning.base.files import NOTE
 from unlearning.base.shards import Shards
 from unlearning.base.stage import SCRATCH, alone
 from unlearning.data import request
-from unlearning.erase.cached import HOLDERS, Cache
+from unlearning.erase.cached import HOLDERS, Cache, Held
 from unlearning.erase.wanted import REQUEST, RETAIN, SAMPLES, SPLIT, Wanted, of_workspace, tables
 from unlearning.review import git
 from unlearning.settings.data import DataParams
@@ -139,12 +139,11 @@ def _places(root: Path, remotes: Collection[str], ask_remotes: bool) -> list[Pla
     wanted, cache = of_workspace(root), Cache(root)
     cache.require(remotes)
     # Before anything is removed that says so.
-    held = cache.held(wanted) | {
-        each for path in earlier_models(root) for each in cache.tracked(path)
-    }
+    held = cache.held(wanted, remotes)
+    earlier = {each for path in earlier_models(root) for each in cache.tracked(path)}
     return [
         *_of_workspace(root, wanted),
-        *_of_cache(cache, held, remotes, ask_remotes),
+        *_of_cache(cache, Held(held.sure | earlier, held.unsure), remotes, ask_remotes),
         *_of_git(root, wanted),
         *_of_people(root, wanted),
     ]
@@ -204,7 +203,7 @@ def _drawn(root: Path, names: Iterable[str]) -> list[Path]:
 
 
 def _of_cache(
-    cache: Cache, held: set[str], remotes: Collection[str], ask_remotes: bool
+    cache: Cache, held: Held, remotes: Collection[str], ask_remotes: bool
 ) -> Iterator[Place]:
     shared = (
         ""
@@ -214,20 +213,32 @@ def _of_cache(
     yield Place(
         "DVC cache",
         Holds.ANY,
-        lambda: len(cache.present(held)),
-        None if shared else lambda: cache.remove(held),
+        lambda: len(cache.present(held.sure)),
+        None if shared else lambda: cache.remove(held.sure),
         shared,
     )
     for name in cache.remotes:
-        yield _remote(cache, name, held, name in remotes, ask_remotes)
-    # Last: by it runs are known that no commit has.
-    entries = cache.entries(held)
-    others = sorted(set(cache.remotes) - set(remotes))
-    kept = (
-        f"kept, to search {choices(others)} by; goes when these are cleared too"
-        if others
-        else shared
+        yield _remote(cache, name, held.sure, name in remotes, ask_remotes)
+    unsure = len(
+        set(cache.present(held.unsure)).union(
+            *(cache.on_remote(name, held.unsure) for name in remotes)
+        )
     )
+    yield Place(
+        "runs whose tables are gone",
+        Holds.ANY,
+        lambda: unsure,
+        todo="yours to decide: only data/samples.csv and split.csv say what they had. dvc fetch --all-commits "
+        "brings them from a remote, --remote reads them there; else dvc gc, without these runs",
+    )
+    # Last: by it runs are known that no commit has.
+    entries = cache.entries(held.sure)
+    others = sorted(set(cache.remotes) - set(remotes))
+    kept = shared
+    if unsure:
+        kept = "kept: some runs that it tells of are yours to decide"
+    if others:
+        kept = f"kept, to search {choices(others)} by; goes when these are cleared too"
     yield Place(
         "DVC run cache",
         Holds.HASHES,

@@ -12,6 +12,10 @@ from unlearning.base.files import read_table
 from unlearning.data import request
 
 SAMPLES, SPLIT, REQUEST = "data/samples.csv", "data/split.csv", "data/request.json"
+COLUMNS = {
+    SAMPLES: ["id", "path", "sha256", "pixels", "class"],
+    SPLIT: ["id", "subset", "role"],
+}
 COVERED = ("forget", "withdrawn", "earlier")  # roles
 RETAIN = "retain"
 
@@ -64,8 +68,8 @@ def tables(samples: Path, split: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return both tables of a run. Raises: UserError if one is missing or none."""
     try:
         return (
-            read_table(samples, ["id", "path", "sha256", "pixels", "class"]),
-            read_table(split, ["id", "subset", "role"]),
+            read_table(samples, COLUMNS[SAMPLES]),
+            read_table(split, COLUMNS[SPLIT]),
         )
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} does not exist: run `dvc repro` first") from None
