@@ -258,6 +258,51 @@ def test_a_run_whose_tables_are_not_here_is_a_persons_to_decide(tmp_path):
     assert cache.held(wanted).unsure == set()
 
 
+def test_a_run_that_only_run_caches_tell_of_goes_and_the_run_caches_last(tmp_path, monkeypatch):
+    """Must fail if a remote's run cache is not searched or not cleared, or with it what tells of other runs.
+
+    Or if a run cache goes while a remote that was to be cleared still has what it tells of.
+    """
+    cache, cars = with_cars(tmp_path)
+    remote, wanted = tmp_path / "remote", Wanted(frozenset({"a"}), frozenset(), frozenset())
+    pushed = put(remote / "files/md5", "never committed")
+    never_committed = {"data/samples.csv": put(cache.path, SAMPLES), "data/images": pushed}
+    entries = {remote / "runs/aa/one/run": never_committed, remote / "runs/bb/cars/run": cars}
+    entries[cache.root / ".dvc/cache/runs/aa/one/run"] = never_committed
+    for file, outs in entries.items():
+        file.parent.mkdir(parents=True)
+        listed = [{"path": path, "md5": md5} for path, md5 in outs.items()]
+        file.write_text(yaml.safe_dump({"cmd": "x", "outs": listed}))
+
+    def clear() -> dict[str, int | None]:
+        held = cache.held(wanted, ["storage"])
+        visited = list(places._of_cache(cache, held, ["storage"], {"storage": ""}))
+        for place in visited:
+            if place.clear and place.find():
+                place.clear()
+        return {place.name: place.find() for place in visited}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Cache, "remove_from", lambda *_: None)
+        left = clear()
+    caches = ("DVC run cache", "DVC run cache of remote storage")
+    assert [left[name] for name in caches] == [1, 1]
+    assert set(clear().values()) == {0}
+    assert [file.exists() for file in entries] == [False, True, False]
+    gone = remote / "files/md5" / pushed[:2] / pushed[2:]
+    others = [remote / "files/md5" / each[:2] / each[2:] for each in cars.values()]
+    assert not gone.exists() and all(each.exists() for each in others)
+
+
+def test_a_remote_that_is_to_be_cleared_must_answer(tmp_path):
+    """Must fail if one whose disk is not connected counts as empty."""
+    cache, _ = with_cars(tmp_path)
+    cache.require(["storage"])
+    (tmp_path / "remote").rename(tmp_path / "away")
+    with pytest.raises(UserError, match="remote storage: there is nothing at"):
+        cache.require(["storage"])
+
+
 @pytest.mark.parametrize("role", ["forget", "withdrawn", "retain", "earlier"])
 def test_the_run_cache_says_the_same_as_the_lock(tmp_path, role):
     """Must fail if a stage that reads no table counts as one that had the images, or as one that had none."""
@@ -349,10 +394,18 @@ def test_a_shared_cache_is_left_to_its_owner(clone, tmp_path):
 
 
 def test_a_remote_that_cannot_be_asked_is_said_to_be_unknown(clone):
-    """Must fail if silence counts as empty, or an unknown name as done."""
+    """Must fail if silence counts as empty, or an unknown name as done.
+
+    Or if anything goes where a remote that was to be cleared does not answer.
+    """
     run(clone, "dvc", "remote", "add", "far", "ssh://nowhere.invalid/folder")
     found = {each.place.name: each for each in places.visit(clone)}
     assert found["DVC remote far"].found is None
+    assert found["DVC run cache of remote far"].found is None
+    before = digests(clone)
+    with pytest.raises(UserError, match="remote far: "):
+        places.visit(clone, clear=True, remotes=["far"])
+    assert digests(clone) == before
     with pytest.raises(UserError, match="names near: the remotes are far, storage"):
         places.visit(clone, remotes=["near"])
 

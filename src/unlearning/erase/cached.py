@@ -87,24 +87,39 @@ class Cache:
         return sorted(self._repo.config["remote"])
 
     def require(self, remotes: Collection[str]) -> None:
-        """Raise UserError if one of the names is no remote's."""
+        """Raise UserError if one of the names is no remote's, or of a remote that cannot be asked."""
         if unknown := sorted(set(remotes) - set(self.remotes)):
             raise UserError(
                 f"--remote names {choices(unknown)}: the remotes are {choices(self.remotes) or 'none'}"
             )
+        for name in remotes:
+            if reason := self.refusal(name):
+                raise UserError(reason)
+
+    def refusal(self, name: str) -> str:
+        """Return why a remote cannot be asked; empty if it can."""
+        try:
+            with _reached(name):
+                remote = self._runs_remote(name)
+                if remote.fs.exists(remote.path):
+                    return ""
+        except UserError as error:
+            return str(error)
+        return f"remote {name}: there is nothing at {remote.path}: is it connected, was it ever pushed to?"
 
     def held(self, wanted: Wanted, remotes: Collection[str] = ()) -> Held:
         """Return the hashes of all objects of known runs that hold something of the images, or may.
 
         What one run shows to be free of them is so in every run: same hash, same content.
-        `remotes`: which are read where the cache lacks an object. Raises: UserError if one breaks off.
+        `remotes`: their run caches are read too, and objects that the cache lacks. Raises: UserError if one
+        breaks off.
         """
         had: set[str] = set()
         free: set[str] = set()
         unknown: set[str] = set()
         with TemporaryDirectory() as folder:
             find = self._finder(remotes, Path(folder))
-            for run, roles in _with_roles(self._runs(), wanted, find):
+            for run, roles in _with_roles(self._runs(remotes), wanted, find):
                 for path, of_roles in HOLDERS.items():
                     if path in run:
                         into = unknown if roles is None else had if roles & of_roles else free
@@ -125,6 +140,8 @@ class Cache:
 
     def on_remote(self, name: str, hashes: set[str]) -> list[str]:
         """Return those that a remote has. Raises: UserError if it cannot be asked."""
+        if not hashes:
+            return []
         with _reached(name):
             return sorted(self._repo.cloud.get_remote_odb(name).oids_exist(sorted(hashes)))
 
@@ -145,7 +162,29 @@ class Cache:
         for each in sorted(self.present(hashes), key=lambda each: each.endswith(MANIFEST)):
             self._objects.delete(each)
 
-    def _runs(self) -> Iterator[Run]:
+    def entries_on_remote(self, name: str, hashes: set[str]) -> list[str]:
+        """Return the entries of a remote's run cache that name one. Raises: UserError as `on_remote`."""
+        return [
+            path for path, run in self._run_cache_of(name) if not hashes.isdisjoint(run.values())
+        ]
+
+    def remove_entries_from(self, name: str, entries: list[str]) -> None:
+        """Remove entries of a remote's run cache. Raises: UserError if it refuses."""
+        with _reached(name):
+            self._runs_remote(name).fs.remove(entries)
+
+    def _runs_remote(self, name: str) -> Any:
+        """Return a remote as DVC uses it for the run cache, which lies at its top."""
+        return self._repo.cloud.get_remote_odb(name, hash_name="md5-dos2unix")
+
+    def _run_cache_of(self, name: str) -> list[tuple[str, Run]]:
+        with _reached(name):
+            remote = self._runs_remote(name)
+            folder = remote.fs.join(remote.path, "runs")
+            files = sorted(remote.fs.find(folder)) if remote.fs.exists(folder) else []
+            return [(file, _outputs(_parsed(remote.fs.cat_file(file)))) for file in files]
+
+    def _runs(self, remotes: Collection[str]) -> Iterator[Run]:
         with suppress(FileNotFoundError):
             yield _outputs(*_stages((self.root / LOCK).read_bytes()))
         locks = {blob for blob, path in git.ever(self.root) if path.endswith(LOCK)}
@@ -153,6 +192,9 @@ class Cache:
             yield _outputs(*_stages(text))
         for _, run in self._run_cache():
             yield run
+        for name in remotes:
+            for _, run in self._run_cache_of(name):
+                yield run
 
     def _run_cache(self) -> Iterator[tuple[Path, Run]]:
         for file in sorted(Path(self._repo.stage_cache.cache_dir).glob("*/*/*")):

@@ -139,11 +139,14 @@ def _places(root: Path, remotes: Collection[str], ask_remotes: bool) -> list[Pla
     wanted, cache = of_workspace(root), Cache(root)
     cache.require(remotes)
     # Before anything is removed that says so.
-    held = cache.held(wanted, remotes)
+    refused = {
+        name: cache.refusal(name) if ask_remotes else "it was not asked" for name in cache.remotes
+    }
+    held = cache.held(wanted, [name for name in refused if not refused[name]])
     earlier = {each for path in earlier_models(root) for each in cache.tracked(path)}
     return [
         *_of_workspace(root, wanted),
-        *_of_cache(cache, Held(held.sure | earlier, held.unsure), remotes, ask_remotes),
+        *_of_cache(cache, Held(held.sure | earlier, held.unsure), remotes, refused),
         *_of_git(root, wanted),
         *_of_people(root, wanted),
     ]
@@ -203,8 +206,9 @@ def _drawn(root: Path, names: Iterable[str]) -> list[Path]:
 
 
 def _of_cache(
-    cache: Cache, held: Held, remotes: Collection[str], ask_remotes: bool
+    cache: Cache, held: Held, remotes: Collection[str], refused: dict[str, str]
 ) -> Iterator[Place]:
+    """Yield cache, remotes and run caches. `refused`: why each remote cannot be asked, empty if it can."""
     shared = (
         ""
         if cache.is_own
@@ -217,13 +221,14 @@ def _of_cache(
         None if shared else lambda: cache.remove(held.sure),
         shared,
     )
-    for name in cache.remotes:
-        yield _remote(cache, name, held.sure, name in remotes, ask_remotes)
-    unsure = len(
-        set(cache.present(held.unsure)).union(
-            *(cache.on_remote(name, held.unsure) for name in remotes)
-        )
+    for name, reason in refused.items():
+        yield _remote(cache, name, held.sure, name in remotes, reason)
+    asked = [name for name, reason in refused.items() if not reason]
+    undecided = set(cache.present(held.unsure)).union(
+        *(cache.on_remote(name, held.unsure) for name in asked)
     )
+    # Of a remote that was not asked nobody knows which of them it has.
+    unsure = None if held.unsure and len(asked) < len(refused) else len(undecided)
     yield Place(
         "runs whose tables are gone",
         Holds.ANY,
@@ -234,33 +239,50 @@ def _of_cache(
     # Last: by it runs are known that no commit has.
     entries = cache.entries(held.sure)
     others = sorted(set(cache.remotes) - set(remotes))
-    kept = shared
-    if unsure:
+    kept = ""
+    if unsure != 0:
         kept = "kept: some runs that it tells of are yours to decide"
     if others:
         kept = f"kept, to search {choices(others)} by; goes when these are cleared too"
+
+    def all_gone() -> bool:
+        return not any(cache.on_remote(name, held.sure) for name in remotes)
+
+    for name, reason in refused.items():
+        yield _runs_on_remote(cache, name, held.sure, reason, kept, all_gone)
+    kept = kept or shared
     yield Place(
         "DVC run cache",
         Holds.HASHES,
         lambda: len(_existing(entries)),
-        None if kept else lambda: _unlink(entries),
+        None if kept else lambda: _unlink(entries if all_gone() else []),
         kept,
     )
 
 
-def _remote(cache: Cache, name: str, held: set[str], is_named: bool, ask: bool) -> Place:
-    def find() -> int | None:
-        try:
-            return len(cache.on_remote(name, held)) if ask else None
-        except UserError:
-            return None
-
+def _remote(cache: Cache, name: str, held: set[str], is_named: bool, reason: str) -> Place:
     return Place(
         f"DVC remote {name}",
         Holds.ANY,
-        find,
+        lambda: None if reason else len(cache.on_remote(name, held)),
         (lambda: cache.remove_from(name, held)) if is_named else None,
-        f"--yes --remote {name} removes them there, for everybody who pulls from it",
+        reason or f"--yes --remote {name} removes them there, for everybody who pulls from it",
+    )
+
+
+def _runs_on_remote(
+    cache: Cache, name: str, held: set[str], reason: str, kept: str, all_gone: Callable[[], bool]
+) -> Place:
+    def clear() -> None:
+        if all_gone():
+            cache.remove_entries_from(name, cache.entries_on_remote(name, held))
+
+    return Place(
+        f"DVC run cache of remote {name}",
+        Holds.HASHES,
+        lambda: None if reason else len(cache.entries_on_remote(name, held)),
+        None if kept else clear,
+        reason or kept,
     )
 
 
