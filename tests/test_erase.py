@@ -383,6 +383,23 @@ def test_a_picture_of_the_request_in_a_commit_is_found(clone):
     assert found["Git, files of the request"].found == 1
 
 
+def test_files_of_the_request_are_found_in_git_whatever_they_are_called(tmp_path):
+    """Must fail if a file is passed over for its name, or a clone without the older commits says none."""
+    root, shallow = tmp_path / "root", tmp_path / "shallow"
+    root.mkdir()
+    run(root, "git", "init", "--quiet")
+    (root / "portrait.avif").write_bytes(b"a face")
+    (root / "other.png").write_bytes(b"a house")
+    run(root, "git", "add", "--all")
+    run(root, "git", "commit", "--quiet", "--message=portrait")
+    run(root, "git", "rm", "--quiet", "portrait.avif")
+    run(root, "git", "commit", "--quiet", "--message=none")
+    run(root, "git", "clone", "--quiet", "--depth=1", root.as_uri(), str(shallow))
+    asked = Wanted(frozenset(), frozenset(), frozenset({hashlib.sha256(b"a face").hexdigest()}))
+    assert [place.find() for place in places._of_git(root, asked)] == [1, 1]
+    assert [place.find() for place in places._of_git(shallow, asked)] == [None, None]
+
+
 def test_a_shared_cache_is_left_to_its_owner(clone, tmp_path):
     """Must fail if objects go that other projects use."""
     shutil.copytree(clone / ".dvc/cache", tmp_path / "shared")

@@ -287,17 +287,26 @@ def _runs_on_remote(
 
 
 def _of_git(root: Path, wanted: Wanted) -> list[Place]:
-    pictures = {blob for blob, path in git.ever(root) if path.lower().endswith(PICTURES)}
-    hashes = (hashlib.sha256(content).hexdigest() for _, content in git.contents(root, pictures))
-    themselves = sum(each in wanted.files for each in hashes)
-    rewrite = "git filter-repo, then a new clone everywhere; a server may keep the old commits"
+    files = git.ever(root)
+    contents = git.contents(root, {blob for blob, _ in files})
+    themselves = {
+        blob for blob, content in contents if hashlib.sha256(content).hexdigest() in wanted.files
+    }
+    others = {blob for blob, path in files if path.lower().endswith(PICTURES)} - themselves
+    is_whole = git.git(root, "rev-parse", "--is-shallow-repository") == "false"
+    fetch = "" if is_whole else "git fetch --unshallow, for nobody sees the older commits here; "
     return [
-        Place("Git, files of the request", Holds.PICTURES, lambda: themselves, todo=rewrite),
+        Place(
+            "Git, files of the request",
+            Holds.PICTURES,
+            lambda: len(themselves) if is_whole else None,
+            todo=f"{fetch}git filter-repo, then a new clone everywhere; a server may keep the old commits",
+        ),
         Place(
             "Git, other pictures and pages",
             Holds.PICTURES,
-            lambda: len(pictures) - themselves,
-            todo="look at them: git log --all --stat -- docs plots report",
+            lambda: len(others) if is_whole else None,
+            todo=f"{fetch}look at them: git log --all --stat -- docs plots report",
         ),
     ]
 
