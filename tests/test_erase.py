@@ -93,7 +93,8 @@ def test_what_may_be_removed_is_gone_to_the_last_byte(clone, tmp_path):
 def test_a_certificate_lists_each_place_and_the_next_request_can_follow(clone):
     """Must fail if a certificate of erased images cannot be checked, or `next` needs what is gone.
 
-    Or if `export` and `erase` then refuse a params.yaml that asks for nothing yet.
+    Or if `export` and `erase` then refuse a params.yaml that asks for nothing yet. Or if the model card, which
+    says what was asked for, is not listed.
     """
     picture = "data/animals/" + read_table(clone / "data/samples.csv")["path"].iloc[0]
     run(clone, "unlearning", "certificate", "--erase")
@@ -103,6 +104,7 @@ def test_a_certificate_lists_each_place_and_the_next_request_can_follow(clone):
     assert listed["DVC cache"][0] > 0 and listed["DVC cache"][1] == 0
     assert listed["DVC remote storage"][1] == listed["DVC remote storage"][0] > 0
     assert listed["clones, backups, models handed out"] == (None, None)
+    assert any("report/model_card.md" in name and left for name, (_, left) in listed.items())
     assert "erased when it was issued" in run(
         clone, "unlearning", "certificate", "verify", "certificate.json"
     )

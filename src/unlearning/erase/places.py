@@ -188,10 +188,11 @@ def _of_workspace(root: Path, wanted: Wanted) -> list[Place]:
         *[made(root / name) for name in BESIDE],
         *[made(path) for path in earlier_models(root)],
         Place(
-            f"{SAMPLES}, split.csv, copies.csv, request.json, list of forget.files",
+            f"{SAMPLES}, split.csv, copies.csv, request.json, report/model_card.md, list of forget.files",
             Holds.HASHES,
             lambda: int(rows.sum()),
-            todo="kept: by them a certificate is checked; they hold no picture, but names. The list is yours",
+            todo="kept: by them a certificate is checked; they hold no picture, but names. The list is "
+            "yours; so is the model card, which goes along with the model and says what was asked for: read it",
         ),
     ]
 
