@@ -21,9 +21,11 @@ from unlearning.base.errors import UserError
 from unlearning.base.files import read_table
 from unlearning.base.stage import TOLD, is_first
 from unlearning.base.stage import run as run_stage
-from unlearning.base.world import World, joined
+from unlearning.base.world import World, joined, synchronised
 from unlearning.data.dataset import crop_and_flip, load_subsets
 from unlearning.models import weights
+from unlearning.models.build import new_classifier
+from unlearning.models.classifier import Architecture
 from unlearning.models.foreign import new_model
 from unlearning.settings.whole import load_params
 
@@ -125,6 +127,17 @@ def test_shares_cover_a_batch_once(count):
     for part in shares:
         own = crop_and_flip(pixels[part], torch.Generator().manual_seed(0), count, part)
         assert torch.equal(own, whole[part])
+
+
+@pytest.mark.parametrize("name", ["timm/test_efficientnet", "resnet18"])
+def test_normalisation_over_all_processes_leaves_the_rest_of_a_network(name):
+    """Must fail if PyTorch's converter is called on timm's normalisation, whose activation it drops."""
+    model = new_classifier(Architecture(name), 32, 4, seed=0).eval()
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        before = model(images)
+        assert torch.equal(synchronised(model)(images), before)
+    assert any(isinstance(part, nn.SyncBatchNorm) for part in model.modules())
 
 
 def test_a_batch_that_is_too_small_is_refused(cpu):

@@ -55,7 +55,7 @@ class World:
         if self.size == 1:
             return model
         if next(model.parameters()).is_cuda:
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # PyTorch has it for GPUs alone
+            model = synchronised(model)  # PyTorch has it for GPUs alone
         return DistributedDataParallel(model)
 
     def mean(self, value: Tensor) -> Tensor:
@@ -67,6 +67,18 @@ class World:
 
 
 ALONE = World()
+
+
+def synchronised(model: nn.Module) -> nn.Module:
+    """Return it with batch normalisation over all processes; what it holds is changed in place.
+
+    By timm's converter where timm is loaded: PyTorch's drops the activation that timm's normalisation includes.
+    """
+    if "timm" in sys.modules:
+        from timm.layers import convert_sync_batchnorm
+
+        return convert_sync_batchnorm(model)
+    return nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
 
 @contextmanager
