@@ -6,11 +6,14 @@ from conftest import play
 from torch import nn
 
 from unlearning.base.errors import UserError
+from unlearning.base.resume import Checkpoint
+from unlearning.data.dataset import Labelling
 from unlearning.methods import adversarial
 from unlearning.models import build
 from unlearning.models.anatomy import explore, matrices, per_image
 from unlearning.models.build import new_classifier
 from unlearning.models.classifier import LUMA, Architecture
+from unlearning.models.foreign import fill, head_of
 from unlearning.models.forward import predict_logits
 from unlearning.models.layers import FEATURES, LAYERS, LOGITS
 from unlearning.models.perturb import shrink_and_perturb
@@ -113,6 +116,23 @@ def test_each_family_plays_the_game_and_forgets(name, make_data, make_game, cpu,
     torch.testing.assert_close(predict_logits(again, data, torch.arange(4), cpu), logits[:4])
 
 
+@pytest.mark.parametrize("name", ["regnet_y_400mf", "mnasnet0_5"])
+def test_a_state_comes_back_from_every_file(name, tmp_path):
+    """Must fail if a RegNet is built without memory, or a MNASNet's state is loaded without its versions."""
+    model = new_classifier(Architecture(name), 32, 4, seed=0)
+    path = tmp_path / "m.safetensors"
+    save(model, Labelling(("a", "b", "c", "d"), 32), path)
+    state, checkpoint = model.network.state_dict(), Checkpoint(tmp_path / "state.safetensors")
+    checkpoint.save(1, [], {"model": model})
+    kept, given = (new_classifier(Architecture(name), 32, 4, seed=1) for _ in range(2))
+    checkpoint.restore({"model": kept})
+    fill(given.network, dict(state), "", head=head_of(given))
+    for again in (load_classifier(path)[0], kept, given):
+        assert all(
+            torch.equal(state[part], value) for part, value in again.network.state_dict().items()
+        )
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_noise_reaches_matrices_alone(name):
     """Must fail if a bias, a scale or a table of positions is perturbed, or an attention's weights are not."""
@@ -159,10 +179,12 @@ def test_a_small_stem_keeps_the_size_of_the_image():
         ("squeezenet1_0", "its last layer is not a linear one"),
         ("googlenet", "GoogLeNetOutputs while it trains"),
         ("vit_b_16", "cannot take images of 50 pixels"),
+        ("timm/coat_lite_tiny", "parts of it share weights"),
+        ("timm/lambda_resnet26t", "cannot be laid out channels last"),
     ],
 )
 def test_what_does_not_suit_is_refused_in_one_line(name, why):
-    """Must fail if a library's own exception escapes, or a name reaches the network."""
+    """Must fail if a library's own exception escapes, or what no file can hold is trained."""
     with pytest.raises(UserError, match=r"^params\.yaml: model\.name is ") as caught:
         build.of_params(params(name=name), 50)
     assert why in str(caught.value)

@@ -32,7 +32,7 @@ from unlearning.base.fingerprint import CODE, of_stage, sha256
 from unlearning.base.hardware import Hardware
 from unlearning.base.progress import say
 from unlearning.base.stage import SCRATCH, alone, is_first
-from unlearning.base.tensors import read_tensors
+from unlearning.base.tensors import read_tensors, versioned
 
 KEPT_DAYS = 7  # of what a killed run left and no later one took up
 LOCK = "lock"
@@ -127,7 +127,7 @@ class Checkpoint:
         try:
             unpacked = _unpack(state.parts, tensors)
             for name, part in parts.items():
-                part.load_state_dict(unpacked[name])
+                part.load_state_dict(versioned(unpacked[name], part.state_dict()))
             if generator is not None:
                 generator.set_state(_unpack(state.generator, tensors))
             on_cpu, *on_gpus = _unpack(state.global_generators, tensors)

@@ -4,9 +4,10 @@ From bytes, not by the library's reader of files: that one turns Ctrl-C into an 
 """
 
 import json
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from unlearning.base.errors import UserError
 from unlearning.base.reading import read_bytes
@@ -33,3 +34,14 @@ def read_tensors(path: Path | str, key: str, load: Callable[[bytes], Arrays]) ->
     # A broken header makes the library raise all sorts: SafetensorError, KeyError, AssertionError, ...
     except Exception as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
+def versioned(state: Mapping[str, Any], own: Mapping[str, Any]) -> OrderedDict[str, Any]:
+    """Return a state as its network loads it: with the versions of its modules, which no file here keeps.
+
+    `own`: the network's own state. A MNASNet refuses a state without them.
+    """
+    found = OrderedDict(state)
+    if hasattr(own, "_metadata"):
+        found._metadata = own._metadata  # type: ignore[attr-defined]
+    return found

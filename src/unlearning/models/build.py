@@ -112,7 +112,9 @@ def _anatomy(architecture: Architecture, image_size: int) -> Anatomy:
     with torch.device("cpu"), torch.random.fork_rng(devices=[]):
         images = torch.zeros(PROBES, len(architecture.mean), image_size, image_size)
         try:
-            return explore(network(architecture, image_size, class_count=2), images)
+            built = network(architecture, image_size, class_count=2)
+            _require_storable(built)
+            return explore(built, images)
         except NoClassifierError:
             raise
         # Networks check what they are given as they please: AssertionError, RuntimeError, ...
@@ -121,6 +123,17 @@ def _anatomy(architecture: Architecture, image_size: int) -> Anatomy:
             raise NoClassifierError(
                 f"it cannot take images of {image_size} pixels: {why}"
             ) from None
+
+
+def _require_storable(built: nn.Module) -> None:
+    """Check that weights can be laid out as they are trained, and written. Raises: NoClassifierError."""
+    try:
+        built.to(memory_format=torch.channels_last)
+    except RuntimeError as error:
+        raise NoClassifierError(f"its weights cannot be laid out channels last: {error}") from None
+    written = [tensor.contiguous() for tensor in built.state_dict().values() if tensor.numel()]
+    if len({tensor.data_ptr() for tensor in written}) < len(written):
+        raise NoClassifierError("parts of it share weights, which a file of weights cannot hold")
 
 
 def _sized(build: Callable[..., nn.Module], argument: str, size: int) -> nn.Module:

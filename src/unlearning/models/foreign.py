@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from unlearning.base.errors import UserError, choices
 from unlearning.base.progress import say
 from unlearning.base.reading import read_bytes
-from unlearning.base.tensors import MOST_BYTES
+from unlearning.base.tensors import MOST_BYTES, versioned
 from unlearning.data.dataset import Dataset, Labelling
 from unlearning.models import build
 from unlearning.models.classifier import Classifier
@@ -171,7 +171,7 @@ def fill(
     broken = next((name for name, value in fitting.items() if not value.isfinite().all()), None)
     if broken:
         raise UserError(f"{about} its tensor {broken!r} is not finite")
-    network.load_state_dict(fitting)
+    network.load_state_dict(versioned(fitting, wanted))
 
 
 def prefix(state: State, wanted: State) -> str:

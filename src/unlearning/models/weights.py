@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from unlearning.base.errors import UserError
 from unlearning.base.files import atomic
-from unlearning.base.tensors import read_tensors
+from unlearning.base.tensors import read_tensors, versioned
 from unlearning.data.dataset import Labelling
 from unlearning.models import build
 from unlearning.models.classifier import Architecture, Classifier
@@ -100,14 +100,17 @@ def _read(path: Path | str) -> tuple[Header, dict[str, Tensor]]:
 
 def _filled(new: Callable[[], Network], weights: dict[str, Tensor], path: Path | str) -> Network:
     # Compared before memory is taken: a short file can name any network and any number of classes.
-    with torch.device("meta"):
-        misfit = _misfit(new().state_dict(), weights)
-    if misfit:
+    try:
+        with torch.device("meta"):
+            expected = new().state_dict()
+    except NotImplementedError:  # a RegNet computes its widths by tensors
+        expected = new().state_dict()
+    if misfit := _misfit(expected, weights):
         raise UserError(f"{path} holds weights of another architecture: {misfit}")
     if not all(tensor.isfinite().all() for tensor in weights.values()):
         raise UserError(f"{path} holds weights that are not finite: make it anew with `dvc repro`")
     model = new()
-    model.load_state_dict(weights)
+    model.load_state_dict(versioned(weights, model.state_dict()))
     return model
 
 
