@@ -10,7 +10,7 @@ from unlearning.base.resume import Checkpoint
 from unlearning.data.dataset import Labelling
 from unlearning.methods import adversarial
 from unlearning.models import build
-from unlearning.models.anatomy import explore, matrices, per_image
+from unlearning.models.anatomy import NoClassifierError, explore, matrices, per_image
 from unlearning.models.build import new_classifier
 from unlearning.models.classifier import LUMA, Architecture
 from unlearning.models.foreign import fill, head_of
@@ -204,3 +204,55 @@ def test_a_network_of_one_layer_is_none_to_look_into():
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
     with pytest.raises(ValueError, match="nothing but its last layer has weights"):
         explore(network, torch.zeros(2, 3, 8, 8))
+
+
+class Block(nn.Module):
+    """A convolution whose output comes in a list; with `halves` it is given each image as two rows."""
+
+    def __init__(self, halves: bool = False):
+        super().__init__()
+        self.halves = halves
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, given):
+        images = given[0] if isinstance(given, list) else given
+        if self.halves:
+            return [torch.cat(self.conv(torch.cat(images.chunk(2, dim=2))).chunk(2), dim=2)]
+        return [self.conv(images)]
+
+
+class Blocks(nn.Module):
+    """Blocks, and a last layer."""
+
+    def __init__(self, *blocks: nn.Module):
+        super().__init__()
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, images):
+        return self.head(self.blocks(images)[0].mean(dim=(2, 3)))
+
+
+def test_of_blocks_that_give_lists_the_parts_are_layers():
+    """Must fail if they are passed over: none of them would be learned."""
+    anatomy = explore(Blocks(Block(), Block(), Block(), Block()), torch.rand(2, 3, 8, 8))
+    assert [anatomy.layers[name] for name in LAYERS[1:4]] == [
+        "blocks.0.conv", "blocks.1.conv", "blocks.2.conv"
+    ]  # fmt: skip
+    assert anatomy.learned == ("blocks.1.conv", "blocks.2.conv", "blocks.3.conv", "head")
+
+
+@pytest.mark.parametrize(
+    ("blocks", "why"),
+    [
+        (
+            [Block(), Block(), Block(halves=True), Block()],
+            r"part 'blocks\.2\.conv' gives no tensor of",
+        ),
+        ([Block()], r"cannot be told apart: all would be 'blocks\.0\.conv'"),
+    ],
+)
+def test_what_would_not_be_learned_is_refused(blocks, why):
+    """Must fail if rows of half an image count as images, a matrix may stay as it is, or layers coincide."""
+    with pytest.raises(NoClassifierError, match=why):
+        explore(Blocks(*blocks), torch.rand(2, 3, 8, 8))

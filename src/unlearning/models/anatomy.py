@@ -24,6 +24,11 @@ from unlearning.models.layers import FEATURES, LAYERS
 LARGEST_UNIT = 1 / 3  # of the arithmetic
 PROBES = 2  # images: batch normalisation takes a variance over a batch
 QUARTERS = LAYERS[1:4]
+MATRICES = (
+    nn.Linear,
+    nn.MultiheadAttention,
+    nn.modules.conv._ConvNd,
+)  # parts whose weights are one
 
 
 class NoClassifierError(ValueError):
@@ -53,8 +58,8 @@ class _Call:
 def explore(network: nn.Module, images: Float[Tensor, "2 C H W"]) -> Anatomy:
     """Return where the layers are; a copy of the network is run on the images, in training mode.
 
-    Raises: NoClassifierError if it does not end in a linear layer with a bias, or cannot be cut; whatever the
-    network raises where it cannot take such images.
+    Raises: NoClassifierError if it does not end in a linear layer with a bias, or cannot be cut so that all of
+    its matrices above layer 1 are learned; whatever the network raises where it cannot take such images.
     """
     network = deepcopy(network).train()
     calls, found = _run(network, images)
@@ -92,8 +97,31 @@ def explore(network: nn.Module, images: Float[Tensor, "2 C H W"]) -> Anatomy:
     second = weighted[min(1, len(weighted) - 1)]
     below = [name for name in units if calls[name][0].ended <= calls[second][0].began]
     stem = below[-1] if below else units[0]
-    above = units.index(cut[LAYERS[1]]) + 1
-    return Anatomy({LAYERS[0]: stem, **cut}, last[0], tuple(units[above:]))
+    learned = tuple(units[units.index(cut[LAYERS[1]]) + 1 :])
+    if cut[LAYERS[1]] == cut[LAYERS[3]]:
+        raise NoClassifierError(f"its layers cannot be told apart: all would be {cut[LAYERS[1]]!r}")
+    if left := _left_out(network, calls, calls[cut[LAYERS[1]]][0].ended, learned):
+        raise NoClassifierError(
+            f"its part {left!r} gives no tensor of a row for each image, so it would not be learned"
+        )
+    return Anatomy({LAYERS[0]: stem, **cut}, last[0], learned)
+
+
+def _left_out(
+    network: nn.Module, calls: Mapping[str, list[_Call]], since: int, learned: Iterable[str]
+) -> str:
+    """Return the name of a part with a matrix that is called after that moment and not learned, or nothing."""
+    inside = tuple(f"{name}." for name in learned)
+    return next(
+        (
+            name
+            for name, called in calls.items()
+            if called[-1].began > since
+            and not f"{name}.".startswith(inside)
+            and isinstance(network.get_submodule(name), MATRICES)
+        ),
+        "",
+    )
 
 
 def _run(
@@ -129,13 +157,16 @@ def _units(
 ) -> Iterator[str]:
     """Yield the names of the units below a module that is cut, or its own; the last layer is one."""
     called = calls.get(name, [])
+    if len(called) > 1:  # no place
+        return
     small = called and called[0].flops_after - called[0].flops_before <= total * LARGEST_UNIT
     parts = list(module.named_children())
     if name and called and not last.startswith(f"{name}.") and (small or not parts):
-        # What runs more than once is no place, and what gives no tensor no layer.
-        if len(called) == 1 and isinstance(called[0].output, Tensor):
+        output = called[0].output
+        # What gives no tensor, or rows of windows or patches, is no layer: parts of it may be.
+        if isinstance(output, Tensor) and output.shape[:1] == (PROBES,):
             yield name
-        return
+            return
     for part_name, part in parts:
         yield from _units(part, f"{name}.{part_name}".lstrip("."), calls, total, last)
 
