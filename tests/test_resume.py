@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -16,8 +18,10 @@ from unlearning.base import cores, resume
 from unlearning.base.errors import UserError
 from unlearning.base.fingerprint import sha256
 from unlearning.base.hardware import Hardware
+from unlearning.base.progress import silent
 from unlearning.base.resume import Checkpoint, scratch_folder
 from unlearning.base.stage import alone
+from unlearning.base.world import World
 from unlearning.methods.shared.game import Players
 from unlearning.models import train as training
 from unlearning.models.classifier import Classifier
@@ -72,6 +76,37 @@ def test_a_killed_training_ends_with_the_same_weights_and_curve(
     resumed = train(begun(), data, images, params, 3, cpu, report, checkpoint)
     assert same_tensors(resumed, whole)
     assert report.rows == rows.rows
+
+
+class Apart(World):
+    """One of two processes whose gradients nobody averages; it notes what dropout draws from, step by step."""
+
+    seen: ClassVar[list[list[torch.Tensor]]] = []
+
+    def network(self, model):
+        self.seen.append([])
+        model.register_forward_pre_hook(lambda *_: self.seen[-1].append(torch.get_rng_state()))
+        return model
+
+    def mean(self, value):
+        return value
+
+
+def test_each_process_has_draws_of_its_own_and_goes_on_with_them(
+    data, make_original, cpu, tmp_path
+):
+    """Must fail if all processes draw the same, or take up what the first one would have drawn."""
+    images, params = data.select(subset="train"), make_original(epochs=2)
+    path = tmp_path / "state.safetensors"
+    Apart.seen.clear()
+    for rank, report in ((1, silent), (0, KilledAt(2)), (1, silent)):
+        with nullcontext() if rank else pytest.raises(KilledError):
+            model = tiny_network(0, dropout=0.5)
+            train(model, data, images, params, 3, cpu, report, Checkpoint(path), Apart(rank, 2))
+    whole, first, resumed = Apart.seen
+    assert len(resumed) < len(whole)
+    assert all(map(torch.equal, whole[-len(resumed) :], resumed))
+    assert not any(map(torch.equal, whole, first))
 
 
 def test_going_on_runs_only_what_is_missing(data, make_original, cpu, rows, tmp_path, monkeypatch):
@@ -308,6 +343,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from unlearning.base.stage import alone
+from unlearning.base.world import World
 with alone("train", Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -57,14 +57,13 @@ Parts = Mapping[str, Stateful]
 
 
 class State(BaseModel):
-    """What stands beside the tensors in a checkpoint; `parts` and states of generators as `_pack` made them."""
+    """What stands beside the tensors in a checkpoint; `parts` and `generator` as `_pack` made them."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     epoch: Annotated[int, Field(ge=1)]
     rows: list[Row]
     parts: dict[str, Any]
-    global_generators: list[Any]
     generator: dict[str, Any] | None = None
 
 
@@ -87,9 +86,9 @@ class Checkpoint:
         parts: Parts,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Keep the state after so many epochs, the rows reported so far, and the random numbers' state.
+        """Keep the state after so many epochs, the rows reported so far, and the generator's state.
 
-        That of PyTorch's global generators as well: dropout and the like draw from them.
+        Not that of PyTorch's global generators: `seed_epoch` sets it.
         """
         began = time.monotonic()
         if self._path is None or self._took > self._share * (began - self._kept_at):
@@ -99,7 +98,6 @@ class Checkpoint:
             "epoch": epoch,
             "rows": rows,
             "parts": _pack({name: part.state_dict() for name, part in parts.items()}, tensors),
-            "global_generators": _pack(_global_states(), tensors),
         }
         if generator is not None:
             state["generator"] = _pack(generator.get_state(), tensors)
@@ -130,9 +128,6 @@ class Checkpoint:
                 part.load_state_dict(versioned(unpacked[name], part.state_dict()))
             if generator is not None:
                 generator.set_state(_unpack(state.generator, tensors))
-            on_cpu, *on_gpus = _unpack(state.global_generators, tensors)
-            torch.set_rng_state(on_cpu)
-            torch.cuda.set_rng_state_all(on_gpus)
         # The parts may be half changed now, so this run cannot start from the first epoch.
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise UserError(
@@ -144,6 +139,15 @@ class Checkpoint:
 
 
 NOTHING_KEPT = Checkpoint()
+
+
+def seed_epoch(seed: int, epoch: int, rank: int = 0) -> None:
+    """Seed PyTorch's global generators, from which dropout draws, for an epoch of this process.
+
+    Each epoch of each process has draws of its own, whatever was drawn before, and on whichever device.
+    """
+    drawn = hashlib.sha256(f"{seed} {epoch} {rank}".encode()).digest()
+    torch.manual_seed(int.from_bytes(drawn[:8]))
 
 
 @dataclass(frozen=True)
@@ -240,11 +244,6 @@ def _remove_old(scratch: Path) -> None:
         with suppress(FileNotFoundError):  # another process removes it at the same time
             if folder.stat().st_mtime < oldest:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def _global_states() -> list[Tensor]:
-    """Return the states of PyTorch's global generators: the CPU's, then each GPU's."""
-    return [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:

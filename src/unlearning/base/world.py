@@ -3,8 +3,8 @@
 The stage that wants them is the first of them and starts the others as copies of itself, told who they are by
 the environment variables of `torchrun`. So `torchrun -m stages.train_original` does the same, on one machine or
 on several with a common folder. Only the first process reports, keeps states and writes. All draw the same
-random numbers, whatever their number: what differs between two numbers of processes is the rounding and, where
-batches are normalised, of which images each process takes mean and variance.
+batches, crops and flips, whatever their number: what differs between two numbers of processes is the rounding,
+what dropout draws and, where batches are normalised, of which images each process takes mean and variance.
 """
 
 import os

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from unlearning.base.errors import UserError
 from unlearning.base.hardware import Hardware
 from unlearning.base.progress import Report, ignore, meter, silent
-from unlearning.base.resume import NOTHING_KEPT, Checkpoint, Parts
+from unlearning.base.resume import NOTHING_KEPT, Checkpoint, Parts, seed_epoch
 from unlearning.base.world import ALONE, LEAST_IMAGES, World
 from unlearning.data.dataset import (
     Dataset,
@@ -47,12 +47,11 @@ def train(
     It has one output per class of `data`, whichever classes `indices` hold: logits of models that never
     saw a class compare with those of models that did. With a `checkpoint` it goes on where that one ends.
     In a `world` of several processes each calls this, and has the same model in the end. `seed`: of the order
-    of the images, of crops and flips, and of PyTorch's global generators, from which dropout draws.
+    of the images, of crops and flips, and in each epoch and process of what dropout draws.
     Raises: UserError when the loss or the weights are no longer finite.
     """
     model = model.to(hardware.device).train()
     network = world.network(model)
-    torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     least = LEAST_IMAGES * world.size
     steps = params.epochs * batch_count(len(indices), params.batch_size, least)
@@ -71,6 +70,7 @@ def train(
     with told as advance:
         advance(done, earlier=True)
         for epoch in range(finished + 1, params.epochs + 1):
+            seed_epoch(seed, epoch, world.rank)
             losses = []
             for batch in shuffled_batches(indices, params.batch_size, generator, least):
                 part = world.share(len(batch))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from unlearning.base.errors import UserError
 from unlearning.base.hardware import Hardware
 from unlearning.base.progress import Report, silent
-from unlearning.base.resume import NOTHING_KEPT, Checkpoint, Parts, Row
+from unlearning.base.resume import NOTHING_KEPT, Checkpoint, Parts, Row, seed_epoch
 from unlearning.data.dataset import Labelling
 from unlearning.methods.shared.flops import Work
 from unlearning.methods.shared.words import GameWarning
@@ -76,12 +76,12 @@ class Run:
     def restore(self, parts: Parts, generator: torch.Generator | None = None) -> int:
         """Put the parts back to the last epoch kept, report the rows up to it, return its number.
 
-        A game that begins seeds PyTorch's global generators: dropout draws from them.
+        What dropout draws in the next one is seeded, as `save` does after each.
         """
-        torch.manual_seed(self.seed)
         finished, self.rows = self.checkpoint.restore({**parts, "work": self.work}, generator)
         for row in self.rows:
             self.report(**row)
+        seed_epoch(self.seed, finished + 1)
         return finished
 
     def add_row(self, row: Row) -> None:
@@ -92,6 +92,7 @@ class Run:
     def save(self, epoch: int, parts: Parts, generator: torch.Generator | None = None) -> None:
         """Keep the state after so many epochs."""
         self.checkpoint.save(epoch, self.rows, {**parts, "work": self.work}, generator)
+        seed_epoch(self.seed, epoch + 1)
 
 
 def adam(player: nn.Module, params: GameParams) -> torch.optim.Adam:
