@@ -95,3 +95,15 @@ def test_given_weights_need_their_own_size(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="given weights were trained at one size"):
         possible.require(load_params())
+
+
+def test_each_process_needs_a_gpu_of_its_own(tmp_path, monkeypatch):
+    """Must fail if two processes are started on one GPU, where they never meet."""
+    from test_any_model import project
+
+    photographs(tmp_path / "photos")
+    project(tmp_path, distributed__processes=2, device="auto")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(UserError, match=r"distributed\.processes is 2, but 1 CUDA GPUs are"):
+        possible.require(load_params())

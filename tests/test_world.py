@@ -102,6 +102,20 @@ def test_the_end_of_one_ends_all_in_one_line_and_another_number_goes_on(prepared
     assert "going on after epoch" in said and "epoch 60 loss" in said
 
 
+def test_the_end_of_one_before_all_have_met_ends_all_in_one_line(prepared):
+    """Must fail if the first process waits for one that is gone until PyTorch gives up: half an hour."""
+    stage = started(prepared, distributed__processes=2)
+    while not (others := psutil.Process(stage.pid).children(recursive=True)):
+        time.sleep(0.05)
+    others[0].kill()
+    try:
+        _, errors = stage.communicate(timeout=120)
+    finally:
+        stage.kill()
+    assert stage.returncode == 2
+    assert errors.startswith("error: process 2 of 2 ended") and errors.count("\n") == 1, errors
+
+
 def test_the_others_end_with_the_first(prepared):
     """Must fail if a stage that is killed leaves behind processes that wait for it, before they even met."""
     stage = started(prepared, distributed__processes=2)

@@ -112,10 +112,13 @@ def joined(
         torch.cuda.set_device(hardware.device)
     if PARENT in os.environ:
         threading.Thread(target=_follow, args=(int(os.environ[PARENT]),), daemon=True).start()
+    over = threading.Event()
+    threading.Thread(target=_watch, args=(others, over), daemon=True).start()
     try:
         dist.init_process_group("nccl" if on_gpu else "gloo")
         yield World(rank, size), hardware
         dist.destroy_process_group()
+        over.set()
         for other in others:
             other.wait()
     except UserError:
@@ -127,6 +130,7 @@ def joined(
             sys.exit(1)
         raise _of_another(others) or error from None
     finally:
+        over.set()
         for other in others:
             other.kill()
         os.environ.clear()
@@ -165,6 +169,23 @@ def _of_another(others: list[subprocess.Popen[bytes]]) -> UserError | None:
                 return UserError(cores.ended(rank, len(others) + 1, other.returncode))
         time.sleep(LOOKED_AT_EVERY)
     return None
+
+
+def _watch(others: list[subprocess.Popen[bytes]], over: threading.Event) -> None:
+    """End this process in one line when another has failed and the block does not end by itself.
+
+    Who waits for the others, until all have met or, on GPUs, in a batch, hears of no end for half an hour.
+    """
+    while not over.wait(LOOKED_AT_EVERY):
+        codes = [other.poll() for other in others]
+        failed = next((rank for rank, code in enumerate(codes, start=1) if code), 0)
+        if failed and not over.wait(2 * PATIENCE):
+            for other in others:
+                other.kill()
+            sys.stdout.flush()
+            sys.stderr.write(f"error: {cores.ended(failed, len(others) + 1, codes[failed - 1])}\n")
+            sys.stderr.flush()
+            os._exit(2)
 
 
 def _follow(parent: int) -> None:

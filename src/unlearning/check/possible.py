@@ -48,6 +48,8 @@ def require(params: Params) -> Possible:
         )
     if params.device == "cuda":
         _require_gpu()
+    if params.device != "cpu" and params.distributed.processes not in (1, "auto"):
+        _require_a_gpu_each(params.distributed.processes)
     met = {name for each in wanted.request.earlier for name in each.classes}
     _require_models(params, tuple(sorted({*counts, *met})), images)
     return Possible(images, counts, wanted, sizes)
@@ -80,6 +82,16 @@ def _require_gpu() -> None:
 
     if not torch.cuda.is_available():
         raise UserError("params.yaml: device is 'cuda', but no CUDA GPU is usable: use auto or cpu")
+
+
+def _require_a_gpu_each(processes: int) -> None:
+    import torch  # as above
+
+    if 0 < torch.cuda.device_count() < processes:
+        raise UserError(
+            f"params.yaml: distributed.processes is {processes}, but {torch.cuda.device_count()} CUDA GPUs are "
+            "usable, and each process takes one: set it to at most that, or device cpu"
+        )
 
 
 def _require_models(params: Params, classes: tuple[str, ...], images: list[Listed]) -> None:
