@@ -14,7 +14,7 @@ import torch
 from conftest import play, resnet, tiny_network
 from test_methods import NAMES
 
-from unlearning.base import cores, resume
+from unlearning.base import cores, resume, tensors
 from unlearning.base.errors import UserError
 from unlearning.base.fingerprint import sha256
 from unlearning.base.hardware import Hardware
@@ -153,6 +153,13 @@ def test_a_killed_game_ends_with_the_same_networks_and_curve(
     assert resumed.epochs == whole.epochs
     assert resumed.image_passes == whole.image_passes
     assert resumed.flops == whole.flops
+
+
+def test_a_large_state_is_taken_up(tmp_path, monkeypatch):
+    """Must fail if what may be kept is larger than what is read: the run could not even begin anew."""
+    monkeypatch.setattr(tensors, "MOST_BYTES", 10)
+    Checkpoint(tmp_path / "state.safetensors").save(2, [], {})
+    assert Checkpoint(tmp_path / "state.safetensors").restore({}) == (2, [])
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "another file"])

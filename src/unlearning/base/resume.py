@@ -117,7 +117,8 @@ class Checkpoint:
         if self._path is None or not self._path.exists():
             return 0, []
         try:
-            text, tensors = read_tensors(self._path, "state", of_bytes)
+            size = self._path.stat().st_size  # no limit: what was kept is taken up
+            text, tensors = read_tensors(self._path, "state", of_bytes, size)
             state = State.model_validate(json.loads(text))
         except (ValueError, RecursionError) as error:
             say(f"{self._path} cannot be read ({error}): starting from the first epoch")

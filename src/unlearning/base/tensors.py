@@ -17,14 +17,19 @@ MOST_BYTES = 2**32  # a ResNet-18 has 45 million, and 2052 for each class; a ViT
 Arrays = TypeVar("Arrays")
 
 
-def read_tensors(path: Path | str, key: str, load: Callable[[bytes], Arrays]) -> tuple[str, Arrays]:
+def read_tensors(
+    path: Path | str,
+    key: str,
+    load: Callable[[bytes], Arrays],
+    most_bytes: int | None = None,
+) -> tuple[str, Arrays]:
     """Return the text that stands in the file's metadata under `key`, and its tensors by name.
 
     `load`: that of `safetensors.torch` or `safetensors.numpy`, which also checks the header.
     Raises: FileNotFoundError; ValueError with the fault if it is no such file; UserError if it is larger
-    than `MOST_BYTES` or cannot be read.
+    than `most_bytes`, by default `MOST_BYTES`, or cannot be read.
     """
-    content = read_bytes(Path(path), MOST_BYTES)
+    content = read_bytes(Path(path), MOST_BYTES if most_bytes is None else most_bytes)
     try:
         tensors = load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
