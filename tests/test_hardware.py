@@ -20,6 +20,19 @@ def test_cuda_without_a_gpu_is_refused(monkeypatch):
         hardware.choose("cuda")
 
 
+def test_what_bytes_follow_from_is_named(monkeypatch):
+    """Must fail if a state of another GPU, another set of instructions or another timm is taken up."""
+    on_gpu = hardware.Hardware(torch.device("cuda"), bf16=True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "H200")
+    before = hardware.described(on_gpu)
+    for place, name in (
+        (torch.cuda, "get_device_name"), (torch.backends.cpu, "get_cpu_capability"), (hardware, "version")
+    ):  # fmt: skip
+        with monkeypatch.context() as changed:
+            changed.setattr(place, name, lambda *_: "another")
+            assert hardware.described(on_gpu) != before
+
+
 @pytest.mark.parametrize(
     ("asked", "there", "device"),
     [

@@ -3,6 +3,7 @@
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 import torch
@@ -52,6 +53,19 @@ def choose(
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     bf16 = precision == "bf16" or (precision == "auto" and native_bf16(kind))
     return Hardware(torch.device(kind), bf16)
+
+
+def described(hardware: Hardware) -> str:
+    """Return what bytes follow from beside inputs and threads: device, precision, instructions, versions."""
+    parts = [str(hardware), torch.backends.cpu.get_cpu_capability(), torch.__version__]
+    if hardware.device.type == "cuda":
+        parts.append(torch.cuda.get_device_name(hardware.device))
+    for library in ("torchvision", "timm"):
+        try:
+            parts.append(f"{library} {version(library)}")
+        except PackageNotFoundError:  # timm is an extra
+            continue
+    return " ".join(parts)
 
 
 def native_bf16(kind: str) -> bool:

@@ -2,7 +2,7 @@
 
 The state after an epoch lies in scratch/<stage>-<key>/, replaced as a whole; of short epochs not each is kept.
 The key is made of everything that the result depends on: data, parameters and code (`fingerprint`), hardware
-and version of PyTorch; the file's name has the number of threads. So a state is never taken up where it does
+and versions of libraries; the file's name has the number of threads. So a state is never taken up where it does
 not belong. Files are safetensors with JSON: reading one never runs code.
 """
 
@@ -29,7 +29,7 @@ from unlearning.base import cores
 from unlearning.base.errors import UserError
 from unlearning.base.files import atomic
 from unlearning.base.fingerprint import CODE, of_stage, sha256
-from unlearning.base.hardware import Hardware
+from unlearning.base.hardware import Hardware, described
 from unlearning.base.progress import say
 from unlearning.base.stage import SCRATCH, alone, is_first
 from unlearning.base.tensors import read_tensors, versioned
@@ -186,7 +186,7 @@ def session(stage: str, hardware: Hardware, leave_out: tuple[str, ...] = ()) -> 
     has its turn after the other. `leave_out`: params that no single training of the stage follows from.
     """
     once = functools.cache(sha256)  # the images are in all fingerprints
-    machine = f"{hardware} {torch.__version__}"
+    machine = described(hardware)
     inputs = of_stage(stage, leave_out=("distributed",), hashed=once)
     each_inputs = of_stage(stage, leave_out=("distributed", *leave_out), hashed=once)
     fingerprint = of_stage(stage, leave_out=(*CODE, *leave_out), hashed=once)

@@ -12,7 +12,7 @@ import torch
 
 from unlearning.base.files import atomic
 from unlearning.base.fingerprint import of_stage, sha256
-from unlearning.base.hardware import Hardware
+from unlearning.base.hardware import Hardware, described
 from unlearning.base.progress import bar, say
 from unlearning.data.dataset import Dataset
 from unlearning.models import weights
@@ -42,8 +42,8 @@ def observe_all(
     record.save_sample(sample, folder)
     # Whatever all observations follow from; the original, since its accuracy ends the curves of relearning.
     common = (
-        f"{of_stage('observe', leave_out=('models/',))} {hardware} {torch.get_num_threads()} "
-        f"{torch.__version__} {sha256(models / f'{ORIGINAL}.safetensors')}"
+        f"{of_stage('observe', leave_out=('models/',))} {described(hardware)} "
+        f"{torch.get_num_threads()} {sha256(models / f'{ORIGINAL}.safetensors')}"
     )
     found: dict[str, Observation] = {}
     # Where no class is to be forgotten, none can be hidden by an edit of the last layer, or come back.
