@@ -48,8 +48,9 @@ def require(params: Params) -> Possible:
         )
     if params.device == "cuda":
         _require_gpu()
-    if params.device != "cpu" and params.distributed.processes not in (1, "auto"):
-        _require_a_gpu_each(params.distributed.processes)
+    processes = params.distributed.processes
+    if params.device != "cpu" and processes != "auto" and processes > 1:
+        _require_a_gpu_each(processes)
     met = {name for each in wanted.request.earlier for name in each.classes}
     _require_models(params, tuple(sorted({*counts, *met})), images)
     return Possible(images, counts, wanted, sizes)
