@@ -200,7 +200,7 @@ def _train(
             advance(epochs * len(images), earlier=True)
     else:
         model = train(
-            foreign.new_model(plan.model, data, reference.seed),
+            foreign.new_model(plan.model, data, reference.seed) if epochs else model,
             data,
             images,
             plan.recipe,
