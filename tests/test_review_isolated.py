@@ -146,15 +146,39 @@ def test_a_dependency_on_another_machine_is_not_asked_for(stranger, visits, word
     assert not (stranger.parent / "marks").exists()
 
 
+@pytest.mark.parametrize("content", ["lr: secret\n", "token: [secret\n"])
 @pytest.mark.parametrize("name", ["params.yaml", "metrics/audit.json", "dvc.yaml", "dvc.lock"])
-def test_a_link_is_not_followed_out_of_the_branch(stranger, tmp_path, name):
-    """Must fail if a link in the branch makes the review show what only the reviewer may read."""
-    (tmp_path / "secret").write_text("lr: secret\n")
+def test_a_link_is_not_followed_out_of_the_branch(stranger, tmp_path, name, content):
+    """Must fail if a link in the branch makes the review show what only the reviewer may read, by a value or by
+    the error that quotes it.
+    """
+    (tmp_path / "secret").write_text(content)
     (stranger / name).unlink()
     (stranger / name).symlink_to(tmp_path / "secret")
     shown = review(stranger)
     assert "in sync" not in shown
-    assert "secret" not in shown.replace(f"{name} is a link", "")
+    assert "secret" not in shown
+
+
+def test_a_folder_that_is_a_link_is_not_followed(stranger, tmp_path):
+    """Must fail if only the last part of a path is looked at."""
+    (tmp_path / "elsewhere").mkdir()
+    (stranger / "metrics").rename(tmp_path / "kept")
+    (tmp_path / "elsewhere/config.json").write_text('{"auth": "secret"}')
+    (stranger / "metrics").symlink_to(tmp_path / "elsewhere")
+    shown = review(stranger)
+    assert shown.startswith("error: metrics is a link, or behind one"), shown
+
+
+def test_dvc_opens_no_file_outside_the_branch(stranger, tmp_path):
+    """Must fail if `only` is left out: DVC reads whatever file a stranger's dvc.yaml names, and quotes it."""
+    (tmp_path / "list.yaml").write_text("tokens: [secret]\n")
+    words = (stranger / "dvc.yaml").read_text()
+    leak = "  leak:\n    foreach: ${tokens}\n    do:\n      cmd: echo ${item}\n"
+    (stranger / "dvc.yaml").write_text(f"vars: [{tmp_path}/list.yaml]\n{words}{leak}")
+    shown = review(stranger)
+    assert "it asks for open" in shown
+    assert "secret" not in shown
 
 
 def test_dvc_may_not_start_a_program_or_connect(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ ours, so that it meets neither the branch's configuration nor its repository.
 """
 
 import csv
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -129,7 +130,7 @@ def _attempt(question: Callable[[], T]) -> T | UserError:
 
 def _metrics(root: Path, commit: str) -> dict[str, Changed]:
     """Return the figures, unchanged ones too, of each metrics file that the base or the workspace has."""
-    here = {f"metrics/{path.name}" for path in (root / "metrics").glob("*.json")}
+    here = {f"metrics/{path.name}" for path in unlinked(root, "metrics").glob("*.json")}
     before = {name for name in tracked(root, commit, "metrics/") if name.endswith(".json")}
     return {
         name: _pairs(
@@ -170,10 +171,18 @@ def _params(read: Read) -> dict[str, Any]:
 
 
 def present(root: Path, name: str) -> bytes:
-    """Return a file of the workspace. A link is none: what it leads to is not the branch's."""
-    if (root / name).is_symlink():
-        raise UserError(f"{name} is a link: put the file itself there")
-    return read_bytes(root / name, MOST_BYTES)
+    """Return what a file of the workspace holds. Raises: as `unlinked` and `read_bytes`."""
+    return read_bytes(unlinked(root, name), MOST_BYTES)
+
+
+def unlinked(root: Path, name: str) -> Path:
+    """Return the path of a file or folder of the workspace.
+
+    Raises: UserError if it is a link or lies in a folder that is one: what that leads to is not the branch's.
+    """
+    if Path(os.path.realpath(root / name)) != Path(os.path.realpath(root), name):
+        raise UserError(f"{name} is a link, or behind one: put the file itself there")
+    return root / name
 
 
 def _differences(old: Any, new: Any) -> Changed:
@@ -239,7 +248,7 @@ def _stages_to_run(root: Path) -> list[str]:
             if (copy / name).is_file():
                 refuse_conflict((copy / name).read_text(encoding="utf-8", errors="replace"), name)
         try:
-            said = dvc(copy, "repro", "--allow-missing", "--dry")
+            said = dvc(copy, "repro", "--allow-missing", "--dry", only=Path(folder))
         except UserError as error:
             # Of the first stage that would run DVC asks for its data, which no clone of Git has.
             first = NO_DATA.search(str(error))
@@ -251,12 +260,12 @@ def _stages_to_run(root: Path) -> list[str]:
             raise UserError(
                 "dvc repro --dry says neither that a stage would run nor that none would"
             )
-        return [stage for stage in stages if stage != GUARD or _guard_is_stale(copy)]
+        return [stage for stage in stages if stage != GUARD or _guard_is_stale(copy, Path(folder))]
 
 
-def _guard_is_stale(root: Path) -> bool:
+def _guard_is_stale(root: Path, only: Path) -> bool:
     """Return whether code or parameters of the stage that always runs are not those of dvc.lock."""
-    entries = parse_json(dvc(root, "status", "--json", GUARD)).get(GUARD, [])
+    entries = parse_json(dvc(root, "status", "--json", GUARD, only=only)).get(GUARD, [])
     return any(entry != "always changed" and "changed outs" not in entry for entry in entries)
 
 
@@ -266,8 +275,8 @@ def _matters(name: str) -> bool:
 
 
 def _gate(root: Path, commit: str, params: Changed) -> Gate:
-    limits = load_params(root / "params.yaml").gate
-    checks = check(root / "metrics", limits)
+    limits = load_params(unlinked(root, "params.yaml")).gate
+    checks = check(root / "metrics", limits)  # `_metrics` has refused links there
     previous = {
         key.removeprefix("gate."): old
         for key, (old, _) in params.items()

@@ -2,7 +2,8 @@
 
 Neither may run anything that the folder brings along. Git is asked only for what it keeps (names, ancestors,
 contents), never to look at the working tree: that would run filters and hooks. DVC runs in a Python that
-takes no module from the current folder or the environment, opens no connection and starts no program.
+takes no module from the current folder or the environment, opens no connection and starts no program; in a
+copy of a branch it opens no file outside of it.
 """
 
 import os
@@ -23,8 +24,16 @@ FORBIDDEN = (
     "socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto",
     "subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "os.startfile", "pty.spawn",
 )
+FOLDER = os.environ.get("ONLY_FOLDER")
+PYTHON = [os.path.realpath(path) for path in sys.path]
+def elsewhere(path):
+    # A number is a file that is open already. psutil counts the cores in /proc/stat.
+    if FOLDER is None or isinstance(path, int) or path in ("/proc/stat", os.devnull):
+        return False
+    folders = tuple(os.path.join(folder, "") for folder in (FOLDER, *PYTHON))
+    return not os.path.join(os.path.realpath(os.fsdecode(path)), "").startswith(folders)
 def guard(event, arguments):
-    if event in FORBIDDEN:
+    if event in FORBIDDEN or (event == "open" and elsewhere(arguments[0])):
         # An exception would be taken for a file that is missing.
         os.write(2, f"it asks for {event} {str(arguments)[:200]!r}, which is not allowed here".encode())
         os._exit(1)
@@ -50,6 +59,9 @@ GIT_ENVIRONMENT = {
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_OPTIONAL_LOCKS": "0",
 }
+
+# Where DVC looks for the configuration of a person and of the machine.
+CONFIG_FOLDERS = ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR")
 
 # The stage that runs every time: DVC alone would call no run finished.
 GUARD = "check_request"
@@ -133,13 +145,18 @@ def tracked(root: Path, commit: str, *below: str) -> dict[str, str]:
     }
 
 
-def dvc(root: Path, *command: str) -> str:
+def dvc(root: Path, *command: str, only: Path | None = None) -> str:
     """Return what a DVC command prints that neither runs a stage nor needs a remote.
 
+    `only`: the one folder, besides Python's own, whose files it may open: dvc.yaml may name others.
     Raises: UserError with its last complaint.
     """
+    settings = {"DVC_NO_ANALYTICS": "1"}
+    if only:
+        folder = os.path.realpath(only)
+        settings |= dict.fromkeys(("ONLY_FOLDER", *CONFIG_FOLDERS), folder)
     # -I: no module from the current folder, PYTHONPATH or the user's own packages.
-    done = _call(root, sys.executable, "-I", "-c", GUARDED_DVC, *command, DVC_NO_ANALYTICS="1")
+    done = _call(root, sys.executable, "-I", "-c", GUARDED_DVC, *command, **settings)
     if done.returncode:
         reason = (
             done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
