@@ -352,6 +352,50 @@ def test_weights_under_another_librarys_names_go_back(suffix, tmp_path, model, s
     assert all(torch.equal(back[name], expected[name]) for name in expected)
 
 
+@pytest.mark.parametrize("suffix", [".pth", ".pt2", ".onnx"])
+def test_every_form_has_its_outputs_in_the_order_they_came(suffix, tmp_path, model, state):
+    """Must fail if a program answers in the order of the names of the classes."""
+    given = ["horse", "cat", "dog", "elephant"]
+    torch.save(state, tmp_path / "mine.pth")
+    weights.save(model, LABELLING, tmp_path / "unlearned.safetensors")
+    mine = params(weights=str(tmp_path / "mine.pth"), classes=given)
+    out = tmp_path / f"out{suffix}"
+    export(tmp_path / "unlearned.safetensors", out, mine)
+    images = torch.rand(2, 3, 32, 32)
+    expected = model(images)[:, [LABELLING.classes.index(name) for name in given]]
+    if suffix == ".pth":
+        foreign.fill(model.network, torch.load(out), str(out), head=foreign.head_of(model))
+        answers = model(images)
+    elif suffix == ".pt2":
+        answers = torch.export.load(out).module()(images)
+    else:
+        session = pytest.importorskip("onnxruntime").InferenceSession(out)
+        answers = torch.tensor(session.run(None, {"images": images.numpy()})[0])
+    torch.testing.assert_close(answers, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["horse", "cat", "dog", "tiger"], ["horse", "cat", "dog", "elephant", "tiger"], ["horse"]],
+)
+def test_classes_of_another_model_are_refused(given, tmp_path, model):
+    """Must fail if names are not compared: the file is permuted, or a traceback."""
+    weights.save(model, LABELLING, tmp_path / "unlearned.safetensors")
+    mine = params(weights="mine.pth", classes=given)
+    with pytest.raises(UserError, match=r"^params\.yaml: model\.classes are .*, but the model's"):
+        export(tmp_path / "unlearned.safetensors", tmp_path / "out.pt2", mine)
+
+
+def test_names_of_another_networks_weights_are_refused(tmp_path, model, state):
+    """Must fail if names are taken in order where the tensors are others."""
+    few = {f"_{number}": value for number, value in enumerate([*state.values()][:9])}
+    torch.save(few, tmp_path / "mine.pth")
+    weights.save(model, LABELLING, tmp_path / "unlearned.safetensors")
+    mine = params(weights=str(tmp_path / "mine.pth"))
+    with pytest.raises(UserError, match=r"model\.weights is .*another network's"):
+        export(tmp_path / "unlearned.safetensors", tmp_path / "out.pth", mine)
+
+
 def test_what_answers_otherwise_is_not_kept(tmp_path, model, monkeypatch):
     """Must fail if a program is written and never run."""
 

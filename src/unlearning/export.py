@@ -3,20 +3,21 @@
 What is written is read back, and must answer as the model does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from unlearning.base.errors import UserError
+from unlearning.base.errors import UserError, choices
 from unlearning.base.files import atomic
 from unlearning.models import foreign
 from unlearning.models.classifier import Classifier
 from unlearning.models.weights import load_classifier
 from unlearning.settings.model import ModelParams
 
+STATE_DICTS = (".safetensors", ".pt", ".pth")
 IMAGES = 2
 SEED = 0
 TOLERANCE = 1e-4  # of logits, relative to the largest: ONNX Runtime adds up in another order
@@ -25,35 +26,39 @@ TOLERANCE = 1e-4  # of logits, relative to the largest: ONNX Runtime adds up in 
 def export(model: Path, out: Path, params: ModelParams) -> str:
     """Write a model of the pipeline to `out`, as its suffix says; return a line about what was written.
 
-    `.safetensors`, `.pt`, `.pth`: the state dict of the network, its outputs in the order of `model.classes`
-    and, where `model.weights` was given, with that file's names. `.pt2` (torch.export) and `.onnx`: a program
-    from images, N x 3 x H x W in [0, 1], to logits, in the order of the data's classes, for any N.
+    Its outputs stand in the order of `model.classes`, or of the classes' names where that is empty.
+    `.safetensors`, `.pt`, `.pth`: the state dict of the network, with the names of `model.weights` where that
+    was given. `.pt2` (torch.export) and `.onnx`: a program from images, N x 3 x H x W in [0, 1], to logits,
+    for any N.
 
-    Raises: UserError if the suffix is none of these, a library is missing, or what was written answers
-    otherwise.
+    Raises: UserError if the suffix is none of these, `model.classes` or `model.weights` are another model's, a
+    library is missing, or what was written answers otherwise.
     """
-    writers: dict[str, Callable[[Classifier, Path], Callable[[Tensor], Tensor]]] = {
-        ".safetensors": lambda network, file: _state_dict(network, file, params),
-        ".pt": lambda network, file: _state_dict(network, file, params),
-        ".pth": lambda network, file: _state_dict(network, file, params),
+    programs: dict[str, Callable[[Classifier, Path], Callable[[Tensor], Tensor]]] = {
         ".pt2": _program,
         ".onnx": _onnx,
     }
-    if out.suffix not in writers:
-        raise UserError(
-            f"the file is {str(out)!r}, but its suffix must be one of {', '.join(writers)}"
-        )
+    if out.suffix not in (*STATE_DICTS, *programs):
+        suffixes = ", ".join((*STATE_DICTS, *programs))
+        raise UserError(f"the file is {str(out)!r}, but its suffix must be one of {suffixes}")
     classifier, labelling = load_classifier(model)
+    order = _order(labelling.classes, params.classes)
     generator = torch.Generator().manual_seed(SEED)
     size = labelling.image_size
     images = torch.rand(IMAGES, 3, size, size, generator=generator)
     with torch.no_grad():
-        expected = classifier(images)
+        expected = classifier(images)[:, order]
+        for tensor in (classifier.head.weight, classifier.head.bias):
+            tensor.copy_(tensor[order])
         with atomic(out) as temporary:
             # The format is told by the suffix.
             part = temporary.with_name(f"{temporary.name}{out.suffix}")
             try:
-                found = writers[out.suffix](classifier, part)(images)
+                if out.suffix in programs:
+                    answer = programs[out.suffix](classifier, part)
+                else:
+                    answer = _state_dict(classifier, part, params)
+                found = answer(images)
                 away = float((found - expected).abs().max() / expected.abs().max())
                 if not away <= TOLERANCE:
                     raise UserError(
@@ -65,14 +70,18 @@ def export(model: Path, out: Path, params: ModelParams) -> str:
     return f"{out}: {len(labelling.classes)} classes, the same answers to {away:.0e}"
 
 
+def _order(classes: Sequence[str], given: Sequence[str]) -> list[int]:
+    """Return for each output as it is to be written its place in the model. Raises: UserError."""
+    if given and sorted(given) != sorted(classes):
+        raise UserError(
+            f"params.yaml: model.classes are {choices(given)}, but the model's are {choices(classes)}: export "
+            "with the params.yaml of its run"
+        )
+    return [classes.index(name) for name in given or classes]
+
+
 def _state_dict(model: Classifier, file: Path, params: ModelParams) -> Callable[[Tensor], Tensor]:
     state = {name: tensor.contiguous() for name, tensor in model.network.state_dict().items()}
-    order: list[int] | None = None
-    if params.classes:
-        order = [sorted(params.classes).index(name) for name in params.classes]
-        for part in ("weight", "bias"):
-            name = f"{model.anatomy.head}.{part}"
-            state[name] = state[name][order].contiguous()
     if params.weights:
         given = foreign.read(Path(params.weights), "model.weights")
         prefix = foreign.prefix(given, state)
@@ -83,6 +92,11 @@ def _state_dict(model: Classifier, file: Path, params: ModelParams) -> Callable[
                 [name for name in each if not name.endswith(foreign.COUNTER)]
                 for each in (state, given)
             )
+            if [state[name].shape for name in ours] != [given[name].shape for name in theirs]:
+                raise UserError(
+                    f"params.yaml: model.weights is {params.weights!r}, but that is another network's: export "
+                    "with the params.yaml of the model's run"
+                )
             names = dict(zip(ours, ours if file.suffix == ".safetensors" else theirs, strict=True))
         kept = {names[name]: tensor for name, tensor in state.items() if name in names}
         types = {name: given.get(name, tensor).dtype for name, tensor in kept.items()}
@@ -101,8 +115,7 @@ def _state_dict(model: Classifier, file: Path, params: ModelParams) -> Callable[
 
     def answer(images: Tensor) -> Tensor:
         foreign.fill(model.network, read, str(file), head=foreign.head_of(model))
-        logits = model(images)
-        return logits if order is None else logits[:, torch.tensor(order).argsort()]
+        return model(images)
 
     return answer
 
