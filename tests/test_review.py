@@ -243,6 +243,44 @@ def test_a_stage_whose_data_are_not_in_git_is_found_out_of_step(repository):
     assert "out of step: `judge` would run again" in text.markdown(found)
 
 
+@pytest.mark.parametrize("added", [False, True])
+def test_a_new_module_is_found_before_it_is_committed(repository, added):
+    """Must fail if files are taken from the commit alone; or a folder of photographs counts."""
+    run(repository, "git", "switch", "--quiet", "main")
+    (repository / "room").mkdir()
+    (repository / "room/old.py").write_text("1\n")
+    (repository / "dvc.yaml").write_text(DVC_YAML + "  judge:\n    cmd: echo y\n    deps: [room]\n")
+    run(repository, "dvc", "repro", "--quiet", "judge")
+    commit(repository, "with a room")
+    (repository / "photographs").mkdir()
+    (repository / "photographs/one.jpg").write_text("x")
+    found = changes.find(repository, "main")
+    assert found.stages_to_run == [] and "uncommitted" not in found.head
+    (repository / "room/new.py").write_text("2\n")
+    if added:
+        run(repository, "git", "add", "room")
+    found = changes.find(repository, "main")
+    assert found.stages_to_run == ["judge"]
+    assert found.head.endswith("with uncommitted changes")
+
+
+def test_a_link_in_place_of_a_module_is_out_of_step(repository):
+    """Must fail if a link is left out: DVC takes the module as missing, which is allowed."""
+    run(repository, "git", "switch", "--quiet", "main")
+    (repository / "code.py").write_text("1\n")
+    (repository / "dvc.yaml").write_text(
+        DVC_YAML + "  judge:\n    cmd: echo y\n    deps: [code.py]\n"
+    )
+    run(repository, "dvc", "repro", "--quiet", "judge")
+    commit(repository, "with code")
+    (repository / "other.py").write_text("2\n")
+    (repository / "code.py").unlink()
+    (repository / "code.py").symlink_to("other.py")
+    run(repository, "git", "add", ".")
+    run(repository, "git", "commit", "--quiet", "--message", "a link")
+    assert changes.find(repository, "main").stages_to_run == ["judge"]
+
+
 def test_a_broken_limit_fails_and_an_old_breach_is_told_from_a_new_one(repository):
     """Must fail if a limit broken on the base too is blamed on the branch, or passes."""
     run(repository, "git", "switch", "--quiet", "main")

@@ -19,7 +19,7 @@ from unlearning.base.errors import UserError
 from unlearning.base.files import MOST_BYTES, parse_json
 from unlearning.base.reading import read_bytes, refuse_conflict
 from unlearning.review.gate import Check, broken, check
-from unlearning.review.git import GUARD, committed, dvc, git, tracked
+from unlearning.review.git import GUARD, committed, dvc, git, listed, tracked
 from unlearning.settings.gate import GateParams
 from unlearning.settings.load import parse
 from unlearning.settings.whole import load_params
@@ -218,7 +218,13 @@ def _same(left: Any, right: Any) -> bool:
 def _described(root: Path) -> str:
     commit = git(root, "rev-parse", "--short", "HEAD")
     files = tracked(root, "HEAD")
-    return commit if _unchanged(root, files) else f"{commit} with uncommitted changes"
+    new = {name for name in listed(root) if _is_plain(root / name)} - files.keys()
+    same = not new and _unchanged(root, files)
+    return commit if same else f"{commit} with uncommitted changes"
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
 
 
 def _unchanged(root: Path, files: Mapping[str, str]) -> bool:
@@ -238,10 +244,12 @@ def _stages_to_run(root: Path) -> list[str]:
     """Return the stages whose code, parameters, metrics or series are not those of dvc.lock."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "branch")
-        for name in tracked(root, "HEAD"):
-            if _matters(name) and (root / name).is_file():
+        for name in filter(_matters, listed(root)):
+            if (root / name).is_file() or (root / name).is_symlink():
                 (copy / name).parent.mkdir(parents=True, exist_ok=True)
-                (copy / name).write_bytes(present(root, name))
+                # Were a link left out, DVC would take what it stands for as missing, which is allowed.
+                content = present(root, name) if _is_plain(root / name) else b"a link"
+                (copy / name).write_bytes(content)
         (copy / ".dvc").mkdir(parents=True, exist_ok=True)
         (copy / ".dvc/config").write_text(OWN_CONFIG.format(folder=folder), encoding="utf-8")
         for name in ("dvc.yaml", "dvc.lock"):

@@ -1,9 +1,9 @@
 """What Git and DVC say of a folder that may be a stranger's, as text; their complaints as one line.
 
 Neither may run anything that the folder brings along. Git is asked only for what it keeps (names, ancestors,
-contents), never to look at the working tree: that would run filters and hooks. DVC runs in a Python that
-takes no module from the current folder or the environment, opens no connection and starts no program; in a
-copy of a branch it opens no file outside of it.
+contents) and for names of new files, never to look into a file: that would run filters and hooks. DVC runs in
+a Python that takes no module from the current folder or the environment, opens no connection and starts no
+program; in a copy of a branch it opens no file outside of it.
 """
 
 import os
@@ -143,6 +143,23 @@ def tracked(root: Path, commit: str, *below: str) -> dict[str, str]:
         for about, name in entries
         if about.startswith(("100644 ", "100755 "))
     }
+
+
+def listed(root: Path) -> list[str]:
+    """Return the paths of the files, links too, that Git tracks or would take in.
+
+    Of new files not those in new folders at the top, which may hold a person's photographs.
+    """
+    shown = _git(root, "ls-files", "-z", "-t", "--cached", "--others", "--exclude-standard")
+    entries = [
+        entry.split(" ", 1)
+        for entry in shown.decode("utf-8", "surrogateescape").split("\0")
+        if entry
+    ]
+    known = {name for tag, name in entries if tag != "?"}
+    folders = {name.split("/")[0] for name in known}
+    new = {name for _, name in entries if "/" not in name or name.split("/")[0] in folders}
+    return sorted(known | new)
 
 
 def dvc(root: Path, *command: str, only: Path | None = None) -> str:
