@@ -29,7 +29,7 @@ TREE: dict[str, Any] = {
     },
     "evaluate_retain": {
         "images": 333, "test_accuracy": 0.901, "original": {"test_accuracy": 0.907}, "chance": 0.1111,
-        "retrained": {"test_accuracy": 0.91},
+        "retrained": {"test_accuracy": 0.91}, "kept_against": 0.907,
     },
     "adversarial_train": {
         "cost_ratio": 0.04, "cost_assessment": Cost.CHEAPER, "warnings": GameWarning.NONE,
@@ -93,17 +93,25 @@ def test_inside_everywhere_is_not_told_apart():
 
 
 @pytest.mark.parametrize(
-    ("control", "power"),
+    ("control", "power", "then"),
     [
-        (Verdict.CONTRADICTED, "They do contradict the original with its last layer edited"),
+        (Verdict.CONTRADICTED, "They do contradict {}", "They do contradict {}"),
         (
             Verdict.NOT_CONTRADICTED,
-            "Nor do they contradict the original with its last layer edited: here they cannot tell",
+            "Nor do they contradict {}: here they cannot tell",
+            "They do not contradict {}: here they cannot tell",
         ),
+        (Verdict.STILL_KNOWN, *["They were not read of {}: failed, the class is still known"] * 2),
     ],
 )
-def test_without_references_the_power_here_is_said(control, power):
-    """Must fail if it is not said whether the same attacks catch what was never unlearned."""
+def test_without_references_the_power_here_is_said(control, power, then):
+    """Must fail if it is not said whether the same attacks catch what was never unlearned.
+
+    Or if "nor" follows upon attacks that contradict, or a control that failed by accuracy is one that they do not.
+    """
+    power, then = (
+        words.format("the original with its last layer edited") for words in (power, then)
+    )
     changed = tree(Verdict.NOT_CONTRADICTED)
     changed["audit"]["retrained"] = Unmeasured.NO_REFERENCE
     changed["audit"]["verdicts"]["head_edited"] = control
@@ -116,7 +124,7 @@ def test_without_references_the_power_here_is_said(control, power):
     changed["audit_figures"]["few_shot_recall"]["reading"] = "outside"
     assert verdict_of(changed).startswith(
         "forgotten and kept by the output, but contradicted by 1 of 6 attacks that need no retrained model: "
-        "Few-shot recall. "
+        f"Few-shot recall. {then} (in"
     )
 
 
@@ -267,6 +275,7 @@ def test_a_loss_is_told_with_the_retrained_models_that_it_is_held_against():
     changed = tree(Verdict.DAMAGED)
     for retrained, ends in ((0.9, "(original 0.907, retrained 0.900)"), (0.95, "(original 0.907)")):
         changed["evaluate_retain"]["retrained"] = {"test_accuracy": retrained}
+        changed["evaluate_retain"]["kept_against"] = min(0.907, retrained)
         assert verdict_of(changed).endswith(ends)
     changed["evaluate_retain"]["retrained"] = "no reference"
     assert verdict_of(changed).endswith("(original 0.907)")
@@ -276,9 +285,35 @@ def test_what_is_kept_by_the_retrained_models_measure_alone_is_told_with_it():
     """Must fail if a model that lost a third of its accuracy is called kept without a figure."""
     changed = tree()
     changed["evaluate_retain"] |= {"test_accuracy": 0.6, "retrained": {"test_accuracy": 0.61}}
+    changed["evaluate_retain"]["kept_against"] = 0.61
     said = "as far as retrained models keep them: retain accuracy 0.600 (original 0.907, retrained 0.610)"
     assert said in verdict_of(changed)
     assert "as far as" not in verdict_of(tree())
+
+
+@pytest.mark.parametrize(
+    ("word", "retain", "retrained", "kept_against", "ends"),
+    [
+        (Verdict.FORGOTTEN_AND_KEPT, 0.74, 0.9, 0.75, "retrained models 0.750)"),
+        (Verdict.DAMAGED, 0.7, 0.6, 0.78, "retrained models 0.780)"),
+        (Verdict.DAMAGED, 0.7, 0.6, 0.8, "accuracy 0.700 (original 0.800)"),
+    ],
+)
+def test_of_given_weights_the_accuracy_that_decides_is_told(
+    word, retain, retrained, kept_against, ends
+):
+    """Must fail if the retrained models' accuracy stands there, which another recipe made."""
+    changed = tree(word)
+    changed["evaluate_forget"]["assessment"] = word
+    changed["evaluate_retain"] |= {
+        "test_accuracy": retain,
+        "original": {"test_accuracy": 0.8},
+        "retrained": {"test_accuracy": retrained},
+        "kept_against": kept_against,
+    }
+    said = sentences.assessment(Metrics(changed))
+    assert said.endswith(ends)
+    assert f"retrained {retrained:.3f}" not in said
 
 
 @pytest.mark.parametrize("word", Verdict)

@@ -218,7 +218,7 @@ def _outcome(
     metrics: Metrics, word: Verdict, forget: float, retain: float, model: str = "accuracy"
 ) -> str:
     """Return what a word says of a model with these accuracies; `model`: its key in audit.earlier."""
-    begin = (OUTCOMES | OUTCOMES_OF_IMAGES if of_images(metrics) else OUTCOMES)[word]
+    begin = _beginning(metrics, word)
     before = metrics.number("evaluate_retain", "original", "test_accuracy")
     if word == Verdict.NOTHING_TO_FORGET:
         original = metrics.number("evaluate_forget", "original", "test_accuracy")
@@ -231,9 +231,12 @@ def _outcome(
     if "before_first_request" in metrics.items("evaluate_retain"):
         asked = metrics.number("evaluate_retain", "before_first_request", "test_accuracy")
         against += f", before the first request {asked:.3f}"
-    retrained = metrics.get("evaluate_retain", "retrained", "test_accuracy")
-    if isinstance(retrained, float) and retrained < asked:
-        against += f", retrained {retrained:.3f}"
+    measure = metrics.number("evaluate_retain", "kept_against")
+    if measure < asked:
+        # Of given weights it is no retrained model's, since theirs is another recipe.
+        is_retrained = measure == metrics.get("evaluate_retain", "retrained", "test_accuracy")
+        whose = "retrained" if is_retrained else "less what the request costs retrained models"
+        against += f", {whose} {measure:.3f}"
     if word in NOT_FAILED or word == Verdict.KEPT:
         if retain >= asked - RETAIN_LOSS_BELOW:
             return begin
@@ -250,6 +253,10 @@ def _outcome(
         ]
         return f"{begin}: {figures}, on {' and '.join(images)} test images"
     return f"{begin}: {figures}"
+
+
+def _beginning(metrics: Metrics, word: Verdict) -> str:
+    return (OUTCOMES | OUTCOMES_OF_IMAGES if of_images(metrics) else OUTCOMES)[word]
 
 
 def _known_again(metrics: Metrics, model: str) -> str:
@@ -297,7 +304,7 @@ def _compared(metrics: Metrics, verdict: Verdict) -> str:
     if verdict in (Verdict.CONTRADICTED, Verdict.NOT_CONTRADICTED):
         found = f"{len(outside) or 'any'} of {len(measured)} attacks that need no retrained model"
         found += f": {named(outside)}" if outside else ""
-        return f" by {found}. {_power(metrics)} (in trials on other data they contradicted {rates})"
+        return f" by {found}. {_power(metrics, verdict)} (in trials on other data they contradicted {rates})"
     limits = f"further from {count} retrained models than one more would"
     found = (
         f"{len(outside)} of {len(measured)} decisive figures lie {limits}: {named(outside)}"
@@ -307,17 +314,20 @@ def _compared(metrics: Metrics, verdict: Verdict) -> str:
     return f": {found} (in trials on other data the audit told apart {rates})"
 
 
-def _power(metrics: Metrics) -> str:
+def _power(metrics: Metrics, verdict: Verdict) -> str:
     """Return whether attacks without a reference catch here what was never made to forget."""
     control, words = (
         ("original", "the original")
         if of_images(metrics)
         else ("head_edited", "the original with its last layer edited")
     )
-    caught = metrics.word(Verdict, "audit", "verdicts", control) == Verdict.CONTRADICTED
-    if caught:
+    word = metrics.word(Verdict, "audit", "verdicts", control)
+    if word == Verdict.CONTRADICTED:
         return f"They do contradict {words}"
-    return f"Nor do they contradict {words}: here they cannot tell"
+    if word != Verdict.NOT_CONTRADICTED:
+        return f"They were not read of {words}: {_beginning(metrics, word)}"
+    begin = "Nor do they" if verdict == Verdict.NOT_CONTRADICTED else "They do not"
+    return f"{begin} contradict {words}: here they cannot tell"
 
 
 def _references(metrics: Metrics) -> int:
