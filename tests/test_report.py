@@ -674,6 +674,27 @@ def test_the_page_tells_no_machine(tmp_path):
     assert "the folder photos" in text and "photos" in card
 
 
+@pytest.mark.parametrize(
+    ("request_of", "said"),
+    [
+        (
+            {"forget__files": "/home/ada.lovelace/gdpr/ada_lovelace.txt"},
+            "the images that a list names",
+        ),
+        (
+            {"forget__where": {"photographer": "Ada Lovelace"}, "data__source": "table"},
+            "the images where photographer is a value not shown here",
+        ),
+    ],
+)
+def test_page_and_card_name_no_person(tmp_path, request_of, said):
+    """Must fail if the list's path or name, or the column's value, stands in headings or parameters."""
+    write_run(tmp_path, forget__classes=[], **request_of)
+    found = evidence.read(tmp_path, load_params(tmp_path / "params.yaml"))
+    assert found.asked == said
+    assert "lovelace" not in str(evidence.parameters(found.params)).lower()
+
+
 def test_fingerprints_are_those_of_the_files(run, made):
     """Must fail if a file is left out, or the digest is another file's."""
     models = (

@@ -5,7 +5,7 @@ import platform
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load as of_bytes
@@ -32,7 +32,7 @@ from unlearning.erase import places
 from unlearning.models.forward import accuracy, predict_logits
 from unlearning.models.panel import ORIGINAL, UNLEARNED
 from unlearning.models.weights import Header, load_classifier, retrained
-from unlearning.report import sentences
+from unlearning.report import evidence, sentences
 from unlearning.review import gate, summary
 from unlearning.review.git import GUARD, dvc, git
 from unlearning.settings.data import DataParams
@@ -43,7 +43,6 @@ from unlearning.sources import contents
 
 IMAGES = "data/images"
 DATA_FILES = ("data/request.json", "data/samples.csv", "data/split.csv")
-HIDDEN = "not shown"
 PACKAGES = ("unlearning", "dvc", "numpy", "torch", "torchvision")
 
 
@@ -192,23 +191,9 @@ def listed(visited: Sequence[places.Found], before: Sequence[Place] = ()) -> lis
 def params(root: Path) -> dict[str, Any]:
     """Return the parameters as they stand in params.yaml, checked, but for what may name a person.
 
-    Not shown are absolute paths, `forget.files` and the values of `forget.where`: that nothing of them changed,
-    the SHA-256 of params.yaml says.
+    That nothing of what is not shown changed, the SHA-256 of params.yaml says.
     """
-    values = load_params(root / "params.yaml").model_dump(mode="json")
-    forget = values["forget"]
-    forget["where"] = dict.fromkeys(forget["where"], HIDDEN)
-    forget["files"] = forget["files"] and HIDDEN
-    return {key: _without_paths(value) for key, value in values.items()}
-
-
-def _without_paths(value: Any) -> Any:
-    """Return a value of JSON in which nothing is an absolute path."""
-    if isinstance(value, dict):
-        return {key: _without_paths(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_without_paths(each) for each in value]
-    return HIDDEN if isinstance(value, str) and PurePath(value).is_absolute() else value
+    return evidence.without_names(load_params(root / "params.yaml"))
 
 
 def file_hashes(root: Path) -> dict[str, str]:

@@ -54,6 +54,7 @@ FINGERPRINTED = (
     "models/*.safetensors",
     "models/retrained/*.safetensors",
 )
+HIDDEN = "not shown"
 # Pictures stand in the page itself: no larger than they are shown. JPEG's quality, 1 to 95.
 PICTURE_SIDE, PICTURE_QUALITY = 256, 85
 
@@ -96,8 +97,13 @@ class Evidence:
 
     @property
     def asked(self) -> str:
-        """Return what was asked for in a few words."""
-        return self.params.forget.said
+        """Return what was asked for in a few words, but for what may name a person."""
+        forget = self.params.forget
+        hidden = {
+            "files": forget.files and "a list",
+            "where": dict.fromkeys(forget.where, "a value not shown here"),
+        }
+        return forget.model_copy(update=hidden).said
 
     @property
     def of_images(self) -> bool:
@@ -234,14 +240,29 @@ def without_machine(path: str) -> str:
 
 
 def parameters(params: Params) -> dict[str, str]:
-    """Return every value of params.yaml by its dotted key."""
-    values = dict(_flat(params.model_dump(), ""))
-    paths = ("data.path", "model.weights", "model.start", "retrain.weights")
-    return values | {
-        key: ", ".join(without_machine(path) for path in values[key].split(", "))
-        for key in paths
-        if key in values
-    }
+    """Return every value of params.yaml by its dotted key, as the certificate shows it."""
+    return dict(_flat(without_names(params), ""))
+
+
+def without_names(params: Params) -> dict[str, Any]:
+    """Return params.yaml as JSON has it, but for what may name a person.
+
+    Not shown are absolute paths, `forget.files` and the values of `forget.where`.
+    """
+    values = params.model_dump(mode="json")
+    forget = values["forget"]
+    forget["where"] = dict.fromkeys(forget["where"], HIDDEN)
+    forget["files"] = forget["files"] and HIDDEN
+    return {key: _without_paths(value) for key, value in values.items()}
+
+
+def _without_paths(value: Any) -> Any:
+    """Return a value of JSON in which nothing is an absolute path."""
+    if isinstance(value, dict):
+        return {key: _without_paths(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(each) for each in value]
+    return HIDDEN if isinstance(value, str) and PurePath(value).is_absolute() else value
 
 
 def _flat(values: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, str]]:
