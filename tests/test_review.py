@@ -184,6 +184,15 @@ def test_a_review_without_the_audits_table_says_why(repository, content, fault):
     assert rows(shown)["Few-shot recall"] == ["0.45", "0.45", "", "–", "–"]
 
 
+def test_a_row_that_ends_early_is_passed_over(repository):
+    """Must fail if a row without a figure's name, or with one that nobody knows, ends in a traceback."""
+    lines = ["decisive,reading,original,retrained,figure", "yes,outside,1,1", "yes,outside,1,1,x"]
+    (repository / "plots/audit_figures.csv").write_text("\n".join(lines))
+    found = changes.find(repository, "main")
+    assert found.figures[1] == {}
+    assert "**Audit**: `told apart`\n" in text.markdown(found)
+
+
 def test_nothing_changed_is_said(repository):
     """Must fail if an unchanged branch shows changes, or does not pass."""
     found = changes.find(repository, "main")

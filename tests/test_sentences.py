@@ -107,7 +107,7 @@ def test_inside_everywhere_is_not_told_apart():
 def test_without_references_the_power_here_is_said(control, power, then):
     """Must fail if it is not said whether the same attacks catch what was never unlearned.
 
-    Or if "nor" follows upon attacks that contradict, or a control that failed by accuracy is one that they do not.
+    Or if "nor" follows upon attacks that contradict, or a control that failed by accuracy passes for that.
     """
     power, then = (
         words.format("the original with its last layer edited") for words in (power, then)

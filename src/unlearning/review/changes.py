@@ -15,6 +15,7 @@ from hashlib import sha1, sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
+from unlearning.audit import catalogue
 from unlearning.base.errors import UserError
 from unlearning.base.files import MOST_BYTES, parse_json
 from unlearning.base.reading import read_bytes, refuse_conflict
@@ -147,7 +148,8 @@ def _table(read: Read) -> Figures:
         rows = csv.DictReader(read(TABLE).decode().splitlines())
         if missing := set(COLUMNS) - set(rows.fieldnames or ()):
             raise UserError(f"{TABLE} lacks the column {min(missing)!r}: run `dvc repro`")
-        return {row["figure"]: row for row in rows}
+        # A row that ends early has None in place of text.
+        return {row["figure"]: row for row in rows if catalogue.is_figure(row["figure"] or "")}
     except FileNotFoundError:
         raise UserError(f"{TABLE} does not exist: run `dvc repro`") from None
     except (UnicodeDecodeError, csv.Error) as error:
