@@ -40,6 +40,9 @@ HOSTILE = (
     "-->]]>",
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
+    "ftp://evil.example/x",
+    "@octocat",
+    "WWW.evil.example",
 )
 VARIED = ("membership_auc", "membership_tpr", "cka_to_original", "cka_to_retrained", "auditor_auc")
 LAYERS = ("stem", "layer1", "layer2", "layer3", "features")
@@ -181,7 +184,8 @@ def write_run(
         **accuracies(len(seeds)),
         "audit": audit(len(seeds)),
         "prepare_data": {
-            "images": 25 * len(classes), "duplicates": 3, "conflicting_duplicates": 1, "skipped": 60
+            "images": 25 * len(classes), "duplicates": 3, "conflicting_duplicates": 1, "skipped": 60,
+            "image_size": 64,
         },
         "split_dataset": {
             **{role: {"train": 15, "test": 7} for role in ("forget", "retain")},
@@ -716,6 +720,44 @@ def test_skipped_files_are_listed_up_to_fifty(page):
     """Must fail if a file's name is read as markup, or thousands of names fill the page."""
     assert "<i>0.jpg" in page.text and "<i>49.jpg" in page.text
     assert "<i>50.jpg" not in page.text
+
+
+def test_names_that_turn_the_text_round_are_written_out(tmp_path):
+    """Must fail if a file's name reaches the page with a sign that acts on the screen."""
+    folder = write_run(tmp_path)
+    row = {"path": "a\u202egpj.exe\x1b[2J", "reason": "no image"}
+    write_table(folder / "data/skipped.csv", pd.DataFrame([row]))
+    text, _ = make(folder)
+    assert "a\\u202egpj.exe\\u001b[2J" in text
+    assert not re.search("[\u202e\x1b]", text)
+
+
+def test_no_class_name_acts_in_the_model_card(hostile):
+    """Must fail if a name becomes a link or mentions a person where the card is shown."""
+    outside = re.sub(r"`[^`\n]*`", "", hostile[2].split("---\n", 2)[2])
+    assert not re.search(r"@|evil\.example", outside)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "knobs"),
+    [
+        ("adversarial", "lr cost noise batch_size adversary adversary_weight seed"),
+        ("article", "lr epochs batch_size seed"),
+    ],
+)
+def test_the_model_card_says_what_was_used(tmp_path, recipe, knobs):
+    """Must fail if it names `auto` as a size, unread knobs, or a folder as the data set."""
+    of_data = {"data__source": "cifar10", "data__path": "datasets", "data__image_size": "auto"}
+    _, card = make(write_run(tmp_path, recipe=recipe, **of_data))
+    assert "Images of 64 by\n64 pixels" in card
+    shown = card.split("Parameters: ")[1].split("\n")[0]
+    assert re.findall(r"`(\w+)`", shown) == knobs.split()
+    results = yaml.safe_load(card.split("---\n")[1])["model-index"][0]["results"]
+    assert [each["dataset"]["name"] for each in results] == [
+        "cifar10: classes to forget",
+        "cifar10: classes to keep",
+    ]
+    assert "Depth.loads(labelling.depth)" in card
 
 
 def test_copies_of_images_to_forget_are_listed_up_to_fifty(page, tmp_path):

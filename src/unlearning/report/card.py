@@ -12,6 +12,7 @@ import yaml
 from markupsafe import Markup
 
 from unlearning.audit import catalogue
+from unlearning.base.errors import printable
 from unlearning.report import sentences
 from unlearning.report.evidence import Evidence
 from unlearning.report.page import levels
@@ -19,6 +20,12 @@ from unlearning.report.quoting import text_quoter
 
 TEMPLATE = "model_card.md.j2"
 MODEL_NAME = "unlearned"
+# Knobs of the game that a recipe reads.
+USED = {
+    "adversarial": ("lr", "cost", "noise", "batch_size", "adversary", "adversary_weight", "seed"),
+    "article": ("lr", "epochs", "batch_size", "seed"),
+}
+LIVE = re.compile(r"(\S*(?:@|://|www\.)\S*)", re.IGNORECASE)
 
 
 def render(evidence: Evidence) -> str:
@@ -36,6 +43,7 @@ def render(evidence: Evidence) -> str:
     return environment.get_template(TEMPLATE).render(
         evidence=evidence,
         params=evidence.params,
+        used=USED[evidence.params.recipe],
         kept=list(evidence.metrics.items("per_class")),
         metric=text_quoter(evidence.metrics),
         metrics=evidence.metrics,
@@ -62,7 +70,9 @@ def front_matter(evidence: Evidence) -> str:
 def _results(evidence: Evidence) -> list[dict[str, Any]]:
     """Return both test accuracies as the Hub's model index has them."""
     data = evidence.params.data
-    source = "drawn animals" if data.source == "synthetic" else PurePath(data.path).name
+    # Of a library's own set the path is that of any folder; "." has no name.
+    named = PurePath(data.path).name if data.source in ("folder", "table") else ""
+    source = "drawn animals" if data.source == "synthetic" else named or data.source
     return [
         {
             "task": {"type": "image-classification", "name": "Image classification"},
@@ -88,7 +98,15 @@ def _results(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def _plain(value: object) -> object:
-    """Return text on one line with Markdown's and HTML's own signs escaped; `Markup` stays as it is."""
+    """Return text on one line with Markdown's and HTML's own signs escaped; `Markup` stays as it is.
+
+    A word that would become a link or mention a person stands as code: no escape keeps it from that.
+    """
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return re.sub(r"([\\`*_\[\]<>|$&~#])", r"\\\1", " ".join(value.split()))
+    return "".join(
+        "`" + part.replace("`", "'").replace("|", "\\|") + "`"
+        if LIVE.fullmatch(part)
+        else re.sub(r"([\\`*_\[\]<>|$&~#])", r"\\\1", part)
+        for part in LIVE.split(printable(" ".join(value.split())))
+    )

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from unlearning.audit import catalogue
+from unlearning.base.errors import printable
 from unlearning.charts import figures
 from unlearning.charts.save import svg
 from unlearning.charts.style import ORIGINAL, RETRAINED, UNLEARNED, Style
@@ -44,6 +45,7 @@ def render(evidence: Evidence) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -68,6 +70,11 @@ def render(evidence: Evidence) -> str:
         parameters=parameters(evidence.params),
         per_model=evidence.series["audit_figures"].map(digits, count=4),
     )
+
+
+def _shown(value: object) -> object:
+    """Return text with what would act on a reader's screen written out; `Markup` and figures as they are."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def levels(metrics: Metrics) -> list[dict[str, Any]]:
