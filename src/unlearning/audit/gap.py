@@ -17,8 +17,6 @@ from unlearning.audit.words import Unmeasured
 from unlearning.models.panel import ORIGINAL, UNLEARNED
 from unlearning.observe.record import Observed
 
-FOUR = ("forget", "retain", "test", "mia")
-
 
 def average_gap(model: Sequence[float], retrained: Sequence[float]) -> float:
     """Return the mean absolute difference, in [0, 1]; 0: as retraining."""
