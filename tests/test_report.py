@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -22,10 +22,12 @@ from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, write_metrics, write_series, write_table
 from unlearning.charts import style
 from unlearning.data import copies
+from unlearning.report import card as card_of
 from unlearning.report import evidence
 from unlearning.report import page as page_of
 from unlearning.report.metrics import TABLES, Metrics, dotted
 from unlearning.report.quoting import html_quoter
+from unlearning.settings.game import GameParams
 from unlearning.settings.whole import load_params
 
 ROOT = Path(__file__).parents[1]
@@ -738,11 +740,18 @@ def test_no_class_name_acts_in_the_model_card(hostile):
     assert not re.search(r"@|evil\.example", outside)
 
 
+def test_the_model_card_knows_the_knobs_of_each_recipe():
+    """Must fail if a method is added whose report cannot be written."""
+    assert set(card_of.USED) == set(get_args(GameParams.model_fields["recipe"].annotation))
+
+
 @pytest.mark.parametrize(
     ("recipe", "knobs"),
     [
         ("adversarial", "lr cost noise batch_size adversary adversary_weight seed"),
         ("article", "lr epochs batch_size seed"),
+        ("delete", "lr cost batch_size seed"),
+        ("euk", "lr cost batch_size seed"),
     ],
 )
 def test_the_model_card_says_what_was_used(tmp_path, recipe, knobs):

@@ -485,6 +485,15 @@ def test_odd_tables_of_a_branch_are_drawn_or_left_out(repository, tmp_path, cont
             assert picture.width * picture.height < 20_000_000
 
 
+def test_a_review_is_not_written_behind_a_link(repository, tmp_path):
+    """Must fail if a branch may have its text put where a link of its own leads."""
+    (tmp_path / "elsewhere").mkdir()
+    (repository / "review").symlink_to(tmp_path / "elsewhere")
+    done = CliRunner().invoke(cli.app, ["review", "--base", "main"])
+    assert isinstance(done.exception, UserError) and "is a link" in str(done.exception)
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 def test_the_command_writes_text_and_pictures_even_where_it_fails(repository):
     """Must fail if a broken limit leaves no review, or ends with another exit code than 1."""
     commit(repository, "worse", js_to_retrained=0.3)

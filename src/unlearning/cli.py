@@ -121,6 +121,10 @@ def review_command(
 
     found = changes.find(Path(), base)
     words = text.markdown(found)
+    if out.is_symlink():
+        raise errors.UserError(
+            f"{out} is a link, which a branch may have brought: name another folder by --out"
+        )
     out.mkdir(parents=True, exist_ok=True)
     with files.atomic(out / "review.md") as temporary:
         temporary.write_text(words, encoding="utf-8")

@@ -24,6 +24,8 @@ MODEL_NAME = "unlearned"
 USED = {
     "adversarial": ("lr", "cost", "noise", "batch_size", "adversary", "adversary_weight", "seed"),
     "article": ("lr", "epochs", "batch_size", "seed"),
+    "delete": ("lr", "cost", "batch_size", "seed"),
+    "euk": ("lr", "cost", "batch_size", "seed"),
 }
 LIVE = re.compile(r"(\S*(?:@|://|www\.)\S*)", re.IGNORECASE)
 
