@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from unlearning.methods import adversarial
 from unlearning.methods.shared.flops import Work, forward_flops, training_flops
 from unlearning.methods.shared.game import Players, Run
-from unlearning.models.anatomy import explore
+from unlearning.models.anatomy import Anatomy
 from unlearning.models.build import new_classifier
 from unlearning.models.classifier import Architecture, Classifier
 from unlearning.models.discriminator import new_discriminator
@@ -23,7 +23,8 @@ def small() -> Classifier:
         nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
         nn.Linear(4, 5),
     )  # fmt: skip
-    return Classifier(network, Architecture(), 8, explore(network, torch.zeros(2, 3, 8, 8)))
+    anatomy = Anatomy(dict.fromkeys(("stem", "layer1", "layer2", "layer3"), "0"), "4", ("4",))
+    return Classifier(network, Architecture(), 8, anatomy)
 
 
 def test_an_image_forward_and_backward_is_the_count_by_hand():

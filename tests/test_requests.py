@@ -510,6 +510,7 @@ def test_the_original_is_trained_on_the_same_whatever_is_asked(tmp_path, monkeyp
         {"forget__fraction": 0.2},
         {"forget__files": "list.txt", "forget__labels": "wrong", "retrain__seeds": []},
         {"forget__fraction": 0.3, "forget__classes": ["cat"], "recipe": "article", "batch_size": 4},
+        {"forget__fraction": 0.3, "recipe": "delete"},
     ],
 )
 def test_a_request_for_images_runs_from_images_to_page(
@@ -526,7 +527,8 @@ def test_a_request_for_images_runs_from_images_to_page(
     assert read_metrics("metrics/evaluate_forget.json")["images"] == counts["forget"]["train"] > 0
     page, card = (Path(f"report/{name}").read_text() for name in ("index.html", "model_card.md"))
     for text in (page, card):
-        assert load_params().forget.said in html.unescape(text).replace("\\", "")
+        said = load_params().forget.said.replace("list.txt", "a list")
+        assert said in html.unescape(text).replace("\\", "")
         assert "Head-edited" not in text and "Few-shot" not in text
     assert summary.table(summary.read(Path())).count("as retrained") == 1
     if "retrain__seeds" in changes:
