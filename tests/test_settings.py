@@ -259,6 +259,14 @@ def test_a_class_that_yaml_takes_for_no_name_is_refused_with_what_to_type(tmp_pa
     path = with_lines(tmp_path, "classes: {}\n", f"classes:\n    cane: dog\n    {line}\n")
     assert load_params(path).data.classes == {"cane": "dog", name: "cat"}
 
+    path = with_lines(tmp_path, "  where: {}\n", f"  where:\n    year: {name}\n")
+    line, override = advice(path)
+    apply_overrides(path, [override, "forget.classes=[]"])
+    assert load_params(path).forget.where == {"year": name}
+    path = with_lines(tmp_path, "  where: {}\n", f"  where:\n    {line}\n")
+    apply_overrides(path, ["forget.classes=[]"])
+    assert load_params(path).forget.where == {"year": name}
+
 
 @pytest.mark.parametrize("name", ["no", "Yes", "ON", "off", "y", "12:30", "1:2:3", "1e3", "0o17"])
 def test_words_that_dvc_writes_without_quotes_are_names(tmp_path, name):

@@ -103,7 +103,9 @@ def _filled(new: Callable[[], Network], weights: dict[str, Tensor], path: Path |
     try:
         with torch.device("meta"):
             expected = new().state_dict()
-    except NotImplementedError:  # a RegNet computes its widths by tensors
+    except (
+        NotImplementedError
+    ):  # a RegNet computes its widths by tensors, and is built before it is compared
         expected = new().state_dict()
     if misfit := _misfit(expected, weights):
         raise UserError(f"{path} holds weights of another architecture: {misfit}")

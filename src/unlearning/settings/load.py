@@ -125,9 +125,9 @@ def _explain(
 
 
 def _quoting(location: tuple[int | str, ...], names: yaml.Node) -> str:
-    """Return what to type for a class whose name YAML reads as something else; "" if it is none.
+    """Return what to type for a name that YAML reads as something else; "" if it is none.
 
-    `names` is what stands in the file under forget.classes or data.classes.
+    `names` is what stands in the file under forget.classes, data.classes or forget.where.
     """
     if location[:2] == ("forget", "classes"):
         wrong = names.value[location[2]]
@@ -135,15 +135,15 @@ def _quoting(location: tuple[int | str, ...], names: yaml.Node) -> str:
             return ""
         line = f"- {_in_yaml(wrong)}"
         override = f"forget.classes=[{','.join(map(_in_override, names.value))}]"
-    elif location[:2] == ("data", "classes"):
+    elif location[:2] in (("data", "classes"), ("forget", "where")):
         pairs = [pair for pair in names.value if not all(each.tag == TEXT for each in pair)]
-        folder, name = pairs[0]
-        if not all(isinstance(each, yaml.ScalarNode) and each.value for each in (folder, name)):
+        key, name = pairs[0]
+        if not all(isinstance(each, yaml.ScalarNode) and each.value for each in (key, name)):
             return ""
-        line = f"{_in_yaml(folder)}: {_in_yaml(name)}"
+        line = f"{_in_yaml(key)}: {_in_yaml(name)}"
         # `-S` knows no other keys, and leaves a key that it finds as it is.
-        plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", folder.value) and folder.tag == TEXT
-        override = f"data.classes.{folder.value}={_in_override(name)}" if plain else ""
+        plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key.value) and key.tag == TEXT
+        override = f"{location[0]}.{location[1]}.{key.value}={_in_override(name)}" if plain else ""
     else:
         return ""
     words = f", or say dvc exp run -S {shlex.quote(override)}" if override else ""

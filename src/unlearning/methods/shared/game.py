@@ -1,4 +1,4 @@
-"""Who plays, with what, and how a game is watched: what both recipes share."""
+"""Who plays, with what, and how a game is watched: what all recipes share."""
 
 import math
 from dataclasses import dataclass, field
