@@ -1,8 +1,8 @@
 """Make the page and the model card that a person reads from what the other stages measured.
 
 Reads: metrics/*.json, plots/*.csv, data/audit_examples.csv, data/copies.csv, data/skipped.csv, data/images and
-data/samples.csv (pictures), models/*.safetensors, models/retrained and data/split.csv (fingerprints).
-Writes: report/index.html, report/model_card.md. Run: `dvc repro report`.
+data/samples.csv (pictures), data/request.json, models/*.safetensors, models/retrained and data/split.csv
+(fingerprints). Writes: report/index.html, report/model_card.md. Run: `dvc repro report`.
 """
 
 from pathlib import Path

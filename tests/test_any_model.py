@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from unlearning import export
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table
 from unlearning.check import cautions, forecast, possible
+from unlearning.data.request import Request
 from unlearning.models import weights
 from unlearning.settings.whole import load_params
 
@@ -243,7 +245,7 @@ def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu
     assert found.seconds["original"] == pytest.approx(360 / 50)
     assert found.seconds["retrained models"] == pytest.approx(3 * 240 / 50)
     assert found.seconds["game"] == pytest.approx(forecast.GAME_BY_CLOCK * 0.5 * 240 / 50)
-    lines = forecast.told(params, wanted.counts, found, cpu)
+    lines = forecast.told(params, wanted, found, cpu)
     assert any(line.startswith("not measured: membership: it takes 10") for line in lines)
     assert not any("no retrained model" in line for line in lines)
     assert not any("auditor" in line for line in lines)
@@ -299,8 +301,17 @@ def test_what_makes_references_unlike_is_said(model, retrain_section, words, tmp
     changes |= {f"retrain__{key}": value for key, value in retrain_section.items()}
     project(tmp_path, **changes)
     params = load_params(tmp_path / "params.yaml")
-    found = cautions.cautions(params, split_given=False)
+    asked = Request(("elephant",))
+    found = cautions.cautions(params, asked, split_given=False)
     assert len(found) == len(words)
     assert all(word in line for word, line in zip(words, found, strict=True))
-    assert not any("own split" in line for line in cautions.cautions(params, split_given=True))
+    said = cautions.cautions(params, asked, split_given=True)
+    assert not any("own split" in line for line in said)
     assert VALID["model"]["weights"] is None
+    # After a first request the weights are what it left: whose they were is in the ledger.
+    for given in (False, True):
+        later = Request(("cat",), earlier=(replace(asked, given=given),))
+        left = params.model.model_copy(update={"weights": "requests/001.safetensors"})
+        of_later = params.model_copy(update={"model": left})
+        found = cautions.cautions(of_later, later, split_given=False)
+        assert sum("own split" in line for line in found) == given

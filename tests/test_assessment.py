@@ -1,5 +1,7 @@
 """What so many images can tell: forgotten, kept, failed, or nothing."""
 
+from dataclasses import replace
+
 import pytest
 
 from unlearning.audit.assessment import Accuracies, assess, kept_against
@@ -83,6 +85,14 @@ def test_few_images_do_not_hide_a_failure():
 def test_nothing_is_forgotten_where_nothing_was_known(original, images, word):
     """Must fail if the original's own accuracy is not looked at, or four images tell that it knows nothing."""
     assert found(original_forget=original, forget_images=images) == word
+
+
+def test_of_single_images_too_few_images_are_no_sign_of_chance():
+    """Must fail if an original that is right on each of 4 images is said to know no better than chance."""
+    few = Accuracies(1.0, 1.0, 1.0, 1.0, 1.0, 10, 4, 0.5)
+    assert assess(few, of_images=True) == Verdict.TOO_FEW_IMAGES
+    guessing = replace(few, original_retain=0.5, retain_images=20)
+    assert assess(guessing, of_images=True) == Verdict.ORIGINAL_AT_CHANCE
 
 
 @pytest.mark.parametrize(

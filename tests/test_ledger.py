@@ -120,6 +120,7 @@ def test_a_class_whose_images_were_deleted_keeps_its_output(tmp_path, monkeypatc
     gone = {labelling.classes.index(name) for name in ("dog", "elephant")}
     assert set(model.head.bias.detach().argsort()[:2].tolist()) == gone
     assert "elephant" in Path("report/index.html").read_text()
+    assert f"with {len(labelling.classes)} outputs" in Path("report/model_card.md").read_text()
 
 
 def test_the_ledger_names_what_was_covered(tmp_path):
@@ -147,6 +148,15 @@ def test_the_ledger_names_what_was_covered(tmp_path):
     )
 
 
+def test_the_ledger_keeps_whether_the_first_model_was_given():
+    """Must fail if what an earlier request left is taken for a model trained elsewhere, or one is not."""
+    assert Request(("a",)).began_with_given("mine.pth")
+    assert not Request(("a",)).began_with_given(None)
+    for given in (False, True):
+        later = Request(("b",), earlier=(Request(("a",), given=given), Request(("c",))))
+        assert later.began_with_given("requests/002.safetensors") == given
+
+
 @pytest.mark.parametrize("accuracy", [1e308, -0.1, "0.5 of them", None])
 def test_a_ledger_that_holds_no_accuracies_is_refused(tmp_path, accuracy):
     """Must fail if what a person wrote there becomes a figure, or a crash where figures are written."""
@@ -171,7 +181,12 @@ def test_names_and_order_of_given_weights_outlast_the_request(
     original, _ = weights.load_classifier(model_folder / "original.safetensors")
     names = {f"module.{name}" for name in original.network.state_dict()}
     torch.save(dict.fromkeys(names, torch.zeros(1)), tmp_path / "mine.pth")
-    write_params(tmp_path, model__name="resnet18", model__weights="mine.pth", model__classes=given)
+    changes = {"weights": "mine.pth", "classes": given, "start": "pretrained"}
+    write_params(
+        tmp_path,
+        model__name="resnet18",
+        **{f"model__{key}": value for key, value in changes.items()},
+    )
     if is_withdrawn:
         (tmp_path / "mine.pth").unlink()
         names = set(original.network.state_dict())
@@ -183,6 +198,7 @@ def test_names_and_order_of_given_weights_outlast_the_request(
 
     model = load(ModelParams)
     assert (model.weights, model.classes) == ("requests/001.safetensors", given)
+    assert model.start == "pretrained"  # of the retrained models, as before
     unlearned, _ = weights.load_classifier("models/unlearned.safetensors")
     shown = CliRunner().invoke(cli.app, ["export", "back.pth"])
     assert shown.exit_code == 0, shown.exception

@@ -59,6 +59,14 @@ def test_of_very_many_classes_no_more_training_images_are_audited(make_data, mon
     assert counts == {"forget": [2] * 6, "retain": [0, 0, 1, 1, 3, 3]}
 
 
+def test_of_very_many_classes_the_smallest_is_audited(make_data, monkeypatch):
+    """Must fail if a class loses its last image: its likeness to the forgotten ones is asked for."""
+    data = make_data({"cat": 8, "dog": 8, "elephant": 8, "horse": 1})
+    monkeypatch.setattr(views, "MOST_IMAGES", 6)
+    found = sample(data)
+    assert found.labels[found.rows("retain", "train")].tolist() == [0, 0, 1, 1, 3]
+
+
 def test_of_very_many_images_a_spread_share_is_audited(data, trained, cpu, monkeypatch):
     """Must fail if the audit's work grows with the data, or the share is the first images."""
     monkeypatch.setattr(views, "MOST_IMAGES", 3)
@@ -333,6 +341,22 @@ def test_who_knows_the_class_is_back_before_the_first_step(data, trained, cpu):
     curve = relearn.relearn(trained, data, few, back_at=0.8, hardware=cpu)
     assert curve.passes == (0,)
     assert passes_until_back(curve, 0.8).value == 0
+
+
+def test_of_several_classes_a_few_images_of_each_are_found(make_data, monkeypatch):
+    """Must fail if the last class has none, or one each of many classes is too many."""
+    data = make_data({"cat": 8, "dog": 8, "elephant": 8, "horse": 8})
+    names = np.array(data.classes)[data.labels]
+    gone = ("cat", "dog", "horse")
+    several = dataclasses.replace(
+        data,
+        roles=np.where(np.isin(names, gone), "forget", "retain"),
+        request=Request(gone),
+    )
+    for most, counts in ((16, [6, 5, 5]), (4, [2, 1, 1]), (2, [1, 1, 1])):
+        monkeypatch.setattr(relearn, "FEW_IMAGES", most)
+        few = relearn.few_forget_images(several)
+        assert several.labels[few].bincount()[[0, 1, 3]].tolist() == counts
 
 
 def test_fine_tuning_spends_its_budget_and_leaves_the_caller_s_model_untouched(data, ignorant, cpu):

@@ -1,10 +1,12 @@
 """Reference models that are trained at once: as one after the other on as many threads, stopped and resumed."""
 
+import dataclasses
 import math
 import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -17,6 +19,18 @@ from unlearning.base.errors import UserError
 from unlearning.base.hardware import Hardware
 from unlearning.base.stage import TOLD
 from unlearning.models import references
+from unlearning.models.references import Reference
+
+
+def test_a_control_is_trained_on_what_no_earlier_request_took_out(data):
+    """Must fail if images of an earlier request enter a training, or those of this one are left out."""
+    roles = data.roles.astype("U9")
+    roles[:4] = ["earlier", "withdrawn", "forget", "retain"]
+    subsets = np.full(len(roles), "train")
+    changed = dataclasses.replace(data, roles=roles, subsets=subsets)
+    assert Reference(1, is_control=True).images(changed)[:3].tolist() == [1, 2, 3]
+    assert Reference(1).images(changed)[0] == 3
+
 
 KNOBS = {"model__name": "timm/test_vit", "original__epochs": 2, "retrain__seeds": [1, 2, 5]}
 MADE = ("models/retrained", "models/controls", "metrics/retrain.json", "plots/retrain.csv")

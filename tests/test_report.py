@@ -21,7 +21,8 @@ from unlearning.audit import catalogue, membership
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, write_metrics, write_series, write_table
 from unlearning.charts import style
-from unlearning.data import copies
+from unlearning.data import copies, request
+from unlearning.data.request import Request
 from unlearning.report import card as card_of
 from unlearning.report import evidence
 from unlearning.report import page as page_of
@@ -282,6 +283,7 @@ def write_data(folder: Path, classes: tuple[str, ...], forget: tuple[str, ...]) 
     names = sorted(classes) * 3
     (folder / "data/images").mkdir(parents=True)
     np.save(folder / "data/images/00000.npy", np.full((len(names), 32, 32, 3), 99, dtype=np.uint8))
+    request.write(Request(forget), folder / "data/request.json")
     # Ids are not row numbers: a picture must be found by its row.
     samples = pd.DataFrame({"id": range(5, len(names) + 5), "path": "x.png", "class": names})
     write_table(folder / "data/samples.csv", samples)

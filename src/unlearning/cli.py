@@ -64,7 +64,7 @@ def check_command() -> None:
     found = possible.require(params)
     device = hardware.choose(params.device, params.precision)
     expected = forecast.forecast(params, found, device)
-    for line in forecast.told(params, found.counts, expected, device):
+    for line in forecast.told(params, found, expected, device):
         say(line)
 
 

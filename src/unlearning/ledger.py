@@ -56,7 +56,7 @@ def close(root: Path) -> tuple[Path, Path]:
     _, labelling = weights.load_classifier(root / UNLEARNED)
     # Its outputs by name: the images of a class that was forgotten may be deleted now.
     classes = list(params.model.classes or labelling.classes)
-    begin = {"weights": model.as_posix(), "start": None, "classes": classes}
+    begin = {"weights": model.as_posix(), "classes": classes}
     _begin_with(root / PARAMS_FILE, about, begin, labelling.image_size)
     return about, model
 
@@ -83,7 +83,14 @@ def resolved(root: Path) -> Request:
     subset_of = dict(zip(roles["id"], roles["subset"], strict=True))
     params = load(SplitParams, root / PARAMS_FILE)
     held = split.held(samples, samples["id"].map(subset_of), params)
-    return replace(asked, images=images, earlier=(), accuracy_before=before, held=held)
+    return replace(
+        asked,
+        images=images,
+        earlier=(),
+        accuracy_before=before,
+        held=held,
+        given=asked.began_with_given(load(ModelParams, root / PARAMS_FILE).weights),
+    )
 
 
 def _given(root: Path, params: ModelParams) -> ModelParams:

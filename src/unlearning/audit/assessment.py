@@ -75,7 +75,7 @@ def assess(found: Accuracies, *, of_images: bool = False) -> Verdict:
     """
     if of_images:
         if not _beats(found.chance, found.original_retain, found.retain_images):
-            return Verdict.ORIGINAL_AT_CHANCE
+            return _no_better(found)
         if found.back > FORGOTTEN_BELOW:
             return Verdict.STILL_KNOWN if found.is_kept else Verdict.BOTH
         return Verdict.KEPT if found.is_kept else Verdict.DAMAGED
@@ -84,8 +84,7 @@ def assess(found: Accuracies, *, of_images: bool = False) -> Verdict:
         enough = _loss_shows(1.0, 0.0, found.forget_images)
         return Verdict.NOTHING_TO_FORGET if enough else Verdict.TOO_FEW_IMAGES
     if not _beats(found.chance, found.original_retain, found.retain_images):
-        enough = _beats(found.chance, 1.0, found.retain_images)
-        return Verdict.ORIGINAL_AT_CHANCE if enough else Verdict.TOO_FEW_IMAGES
+        return _no_better(found)
     forgot = found.forget <= FORGOTTEN_BELOW
     if not forgot:
         return Verdict.STILL_KNOWN if found.is_kept else Verdict.BOTH
@@ -94,6 +93,12 @@ def assess(found: Accuracies, *, of_images: bool = False) -> Verdict:
     if not _loss_shows(found.original_forget, found.forget, found.forget_images):
         return Verdict.TOO_FEW_IMAGES
     return Verdict.FORGOTTEN_AND_KEPT
+
+
+def _no_better(found: Accuracies) -> Verdict:
+    """Return why nothing can be told of an original that does not beat chance on the kept classes."""
+    enough = _beats(found.chance, 1.0, found.retain_images)
+    return Verdict.ORIGINAL_AT_CHANCE if enough else Verdict.TOO_FEW_IMAGES
 
 
 def _loss_shows(before: float, after: float, images: int) -> bool:

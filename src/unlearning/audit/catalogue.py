@@ -387,9 +387,10 @@ def levels(*, of_images: bool = False) -> list[Level]:
 
 def is_figure(name: str) -> bool:
     """Return whether a name is that of a figure, with a variant that is explained or without one."""
-    parts = name.split(".")
-    starts = {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
-    return bool(starts & set(ENTRIES)) and variant(name) in ("", *VARIANTS)
+    try:
+        return variant(name) in ("", *VARIANTS)
+    except KeyError:
+        return False
 
 
 def ordered(names: Iterable[str]) -> list[str]:

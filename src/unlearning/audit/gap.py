@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from unlearning.audit.compare import Figure
-from unlearning.audit.estimates import Measured, plain
+from unlearning.audit.estimates import plain
 from unlearning.audit.words import Unmeasured
 from unlearning.models.panel import ORIGINAL, UNLEARNED
 from unlearning.observe.record import Observed
@@ -54,12 +54,9 @@ def metrics(found: Mapping[str, Figure], observed: Observed) -> dict[str, object
 def _four(found: Mapping[str, Figure], observed: Observed, name: str) -> list[float]:
     """Return the four accuracies; nothing where one of them takes more images."""
     view = (observed.models.subjects | observed.models.references)[name]
-
-    def value(figure: str) -> Measured:
-        values = found[figure].values
-        return (values.subjects | values.references)[name]
-
-    test, mia = plain(value("retain_accuracy")), plain(value("membership_svc"))
+    test, mia = (
+        plain(found[figure].value(name, [])) for figure in ("retain_accuracy", "membership_svc")
+    )
     if isinstance(test, Unmeasured) or isinstance(mia, Unmeasured):
         return []
     return [view.train_accuracy["forget"], view.train_accuracy["retain"], test, mia]

@@ -1,15 +1,16 @@
 """What a person must know of the references before a figure is read: where models come from."""
 
+from unlearning.data.request import Request
 from unlearning.settings.whole import Params
 
 
-def cautions(params: Params, *, split_given: bool) -> list[str]:
+def cautions(params: Params, request: Request, *, split_given: bool) -> list[str]:
     """Return a sentence for each reason why a difference may not be what forgetting did or did not do.
 
     `split_given`: whether the source says which images the given model was trained on.
     """
     model, found = params.model, []
-    given = model.weights and not params.forget.previous
+    given = request.began_with_given(model.weights)
     if given and not split_given:
         found.append(
             "The given model's own split is not known (folders train, val and test, or a table with split): "
@@ -23,7 +24,7 @@ def cautions(params: Params, *, split_given: bool) -> list[str]:
         )
     if model.start and not params.retrain.weights:
         found.append(
-            "Original and retrained models start from the same weights: if these have seen the class, no "
-            "retrained model is one that never saw it."
+            "The retrained models begin with given weights, as the original did: if these have seen the class, "
+            "no retrained model is one that never saw it."
         )
     return found

@@ -26,7 +26,6 @@ from unlearning.observe.views import MOST_IMAGES
 from unlearning.settings.original import Recipe
 from unlearning.settings.whole import Params
 from unlearning.sources import listing
-from unlearning.sources.listing import Counts
 
 # Steps are timed for so long once the first two are over, which also set the memory up.
 TIMED_SECONDS, WARM_UP_STEPS = 2.0, 2
@@ -79,7 +78,8 @@ def forecast(
     game = cost.passes(params, sizes, recipe) / speed * GAME_BY_CLOCK
     retrained = len(params.retrain.seeds)
     # One more on all images, where the original has a recipe of its own.
-    controls = int(bool(params.model.weights and retrained and not params.forget.previous))
+    given = found.asked.request.began_with_given(params.model.weights)
+    controls = int(given and retrained > 0)
     trainings = retrained + controls
     all_retrained = one * trainings
     if is_faster_at_once(
@@ -193,9 +193,9 @@ def not_measured(params: Params, images: dict[str, dict[str, int]]) -> list[str]
     return lines
 
 
-def told(params: Params, counts: Counts, found: Forecast, hardware: Hardware) -> list[str]:
+def told(params: Params, possible: Possible, found: Forecast, hardware: Hardware) -> list[str]:
     """Return the forecast in lines for a terminal."""
-    model = params.model
+    model, counts = params.model, possible.counts
     whence = (
         f"trained already, {model.weights}"
         if model.weights
@@ -223,5 +223,6 @@ def told(params: Params, counts: Counts, found: Forecast, hardware: Hardware) ->
     ]
     lines += [f"not measured: {line}" for line in not_measured(params, found.images)]
     split_given = any(subset for given in counts.values() for subset in given)
-    lines += [f"note: {line}" for line in cautions(params, split_given=split_given)]
+    request = possible.asked.request
+    lines += [f"note: {line}" for line in cautions(params, request, split_given=split_given)]
     return lines

@@ -55,7 +55,8 @@ class Request:
     """A request for whole classes, by name, or for single images. `earlier`: those met before, in order.
 
     One that was met has, beside its classes, the images that were withdrawn with it, as `accuracy_before`
-    the test accuracy, by kept class, of the model that it was asked of, and as `held` how images were split.
+    the test accuracy, by kept class, of the model that it was asked of, as `held` how images were split, and in
+    `given` whether that model goes back to one that was trained elsewhere.
     """
 
     classes: tuple[str, ...] = ()
@@ -63,6 +64,14 @@ class Request:
     earlier: tuple["Request", ...] = ()
     accuracy_before: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = field(default_factory=dict)
     held: Held | None = None
+    given: bool = False
+
+    def began_with_given(self, weights: str | None) -> bool:
+        """Return whether the first model of all was trained elsewhere, by a recipe of its own.
+
+        `weights`: as in params.yaml; those that an earlier request left are no sign of it.
+        """
+        return self.earlier[0].given if self.earlier else weights is not None
 
     def labels(self, classes: Sequence[str]) -> list[int]:
         """Return the places of the classes to be forgotten among a classifier's, in order; none for images."""

@@ -62,7 +62,9 @@ class Reference:
 
     def images(self, data: Dataset) -> Int[Tensor, " K"]:
         """Return what it is trained on."""
-        return data.select(role=None if self.is_control else "retain", subset="train")
+        # What earlier requests took out enters no training again.
+        of_all = ("forget", "retain", "withdrawn")
+        return data.select(role=of_all if self.is_control else "retain", subset="train")
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def write_all(
     `train`, and `foreign.load_classifier` of what `retrain.weights` names.
     """
     references = [Reference(seed) for seed in asked.seeds]
-    if plan.model.weights and references and not data.request.earlier:
+    if references and data.request.began_with_given(plan.model.weights):
         # The original has a recipe of its own: what ours makes of all images tells both apart from memory.
         references.append(Reference(asked.seeds[0], is_control=True))
     made = train_references(plan, references, data, device, processes)

@@ -29,15 +29,19 @@ SEED = 0
 
 
 def few_forget_images(data: Dataset) -> Int[Tensor, " K"]:
-    """Return up to 16 training images of the forget classes, as an attacker who found a few would have."""
+    """Return up to 16 training images of the forget classes, as an attacker who found a few would have.
+
+    As many of each class, or one more; of more than 16 classes one of each.
+    """
     train = data.select(role="forget", subset="train")
     labels = data.forget_labels
+    each, more = divmod(FEW_IMAGES, len(labels))
     chosen = []
-    for label in labels:
+    for number, label in enumerate(labels):
         of_class = train[data.labels[train] == label]
-        count = min(-(-FEW_IMAGES // len(labels)), len(of_class))
+        count = min(max(1, each + (number < more)), len(of_class))
         chosen.append(of_class[spread_evenly(len(of_class), count)])
-    return torch.cat(chosen)[:FEW_IMAGES]
+    return torch.cat(chosen)
 
 
 def curves(

@@ -1,5 +1,7 @@
 """Every model over the audited images, once: logits, layers, training accuracy."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
@@ -22,9 +24,9 @@ SSIM_PAIRS = 64
 def sample(data: Dataset) -> Sample:
     """Return the audited images: test images, up to 200 training images to forget per class, 50 to retain.
 
-    All test images. Of very many, test or training, 10,000 of a role, evenly spread; in the data set's order;
-    none that was withdrawn. Of earlier requests test images of their classes, and up to 200 training images of
-    a request for single ones.
+    All test images. Of very many, test or training, 10,000 of a role, evenly spread, but of no class that was
+    trained on none; in the data set's order; none that was withdrawn. Of earlier requests test images of their
+    classes, and up to 200 training images of a request for single ones.
     """
     audited = ("forget", "retain")
     unseen = _some(data.unseen("test"), MOST_IMAGES)
@@ -35,7 +37,7 @@ def sample(data: Dataset) -> Sample:
     for role, most in (("forget", FORGET_TRAINING_IMAGES), ("retain", RETAIN_TRAINING_IMAGES)):
         train = data.select(role=role, subset="train")
         by_class = [train[data.labels[train] == label] for label in range(len(data.classes))]
-        chosen.append(_some(torch.cat([_some(each, most) for each in by_class]), MOST_IMAGES))
+        chosen.append(_of_each(by_class, most))
     earlier = np.zeros(len(data.labels), dtype=int) if data.earlier is None else data.earlier
     for number, request in enumerate(data.request.earlier, start=1):
         is_tested = (earlier == number) & (data.subsets == ("test" if request.classes else "train"))
@@ -110,6 +112,13 @@ def structural_similarity(data: Dataset, label: int) -> float:
     values = structural_similarity_index_measure(left, right, data_range=1.0)
     assert isinstance(values, torch.Tensor)
     return values.item()
+
+
+def _of_each(by_class: Sequence[torch.Tensor], most: int) -> torch.Tensor:
+    """Return up to `most` images of each class, fewer if there were more than 10,000, but one at least."""
+    while most > 1 and sum(min(len(each), most) for each in by_class) > MOST_IMAGES:
+        most -= 1
+    return torch.cat([_some(each, most) for each in by_class])
 
 
 def _some(indices: torch.Tensor, most: int) -> torch.Tensor:

@@ -22,6 +22,8 @@ from unlearning.base.fingerprint import sha256
 from unlearning.base.shards import Shards
 from unlearning.charts.style import STYLES, family_of
 from unlearning.check.cautions import cautions
+from unlearning.data import request
+from unlearning.data.request import Request
 from unlearning.report.metrics import TABLES, Metrics
 from unlearning.settings.whole import Params
 
@@ -78,6 +80,7 @@ class Evidence:
     params: Params
     metrics: Metrics
     series: Mapping[str, pd.DataFrame]
+    request: Request
     split_given: bool
     skipped: pd.DataFrame
     copies: pd.DataFrame
@@ -87,8 +90,14 @@ class Evidence:
 
     @property
     def classes(self) -> list[str]:
-        """Return all classes, by name."""
+        """Return all classes that have images, by name."""
         return list(self.metrics.items("images_per_class"))
+
+    @property
+    def outputs(self) -> int:
+        """Return how many classes the network answers with: those, too, whose images were deleted since."""
+        earlier = {name for each in self.request.earlier for name in each.classes}
+        return len(earlier.union(self.classes))
 
     @property
     def forgotten(self) -> list[str]:
@@ -104,6 +113,11 @@ class Evidence:
             "where": dict.fromkeys(forget.where, "a value not shown here"),
         }
         return forget.model_copy(update=hidden).said
+
+    @property
+    def previous(self) -> list[str]:
+        """Return the files of the requests met before, without the path of one machine."""
+        return [without_machine(path) for path in self.params.forget.previous]
 
     @property
     def of_images(self) -> bool:
@@ -141,7 +155,7 @@ class Evidence:
     @property
     def cautions(self) -> list[str]:
         """Return what a reader must know of the references."""
-        return cautions(self.params, split_given=self.split_given)
+        return cautions(self.params, self.request, split_given=self.split_given)
 
 
 def read(root: Path, params: Params) -> Evidence:
@@ -152,6 +166,7 @@ def read(root: Path, params: Params) -> Evidence:
         series={
             name: series(root / f"plots/{name}.csv", needed) for name, needed in SERIES.items()
         },
+        request=request.read(root / "data/request.json"),
         split_given="subset" in read_table(root / "data/samples.csv", ["id"]),
         skipped=read_table(root / "data/skipped.csv"),
         copies=read_table(root / "data/copies.csv"),

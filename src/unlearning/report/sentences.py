@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from unlearning.audit import catalogue
 from unlearning.audit.words import (
+    FORGOTTEN_BELOW,
     LEAST_REFERENCES,
     NOT_FAILED,
     RETAIN_LOSS_BELOW,
@@ -72,6 +73,8 @@ COMPARISONS = {
     ),
     Comparison.NOT_COMPARED: "not compared: the audit says too little of the model",
 }
+NO_DISCRIMINATOR = "in this recipe no discriminator learns"
+UNLEARNED_KEY = "accuracy"  # of audit.earlier; others stand there by name
 MEMORY = "membership_auc.features"  # what `audit/result.py` reads the original's memory by
 REASONS: Mapping[str, str] = {
     Unmeasured.NO_FLOOR: "no floor: needs 2 retrained models",
@@ -147,15 +150,19 @@ def memory(metrics: Metrics) -> str:
 def assessment(metrics: Metrics) -> str:
     """Return our reading by accuracy alone."""
     word = metrics.word(Verdict, "evaluate_forget", "assessment")
-    key = "train_accuracy" if of_images(metrics) else "test_accuracy"
-    forget = metrics.number("evaluate_forget", key)
+    # As the word: of classes the one that is known best.
+    forget = (
+        metrics.number("evaluate_forget", "train_accuracy")
+        if of_images(metrics)
+        else metrics.number("audit", "worst_forget_accuracy")
+    )
     return _outcome(metrics, word, forget, metrics.number("evaluate_retain", "test_accuracy"))
 
 
 def article(metrics: Metrics) -> str:
     """Return the article's own reading (A18): the score decides, where a discriminator learned to give one."""
-    if "discriminator_accuracy" not in metrics.items("adversarial_train", "final"):
-        return "none: in this recipe no discriminator learns"
+    if not _has_discriminator(metrics):
+        return f"none: {NO_DISCRIMINATOR}"
     shares = {
         name: metrics.number("destinations", name, "unlearned")
         for name in metrics.items("destinations")
@@ -171,7 +178,14 @@ def article(metrics: Metrics) -> str:
 
 def comparison(metrics: Metrics) -> str:
     """Return whether the article's reading and the verdict agree, and if not, why the article errs."""
+    if not _has_discriminator(metrics):
+        return f"not compared: {NO_DISCRIMINATOR}"
     return COMPARISONS[metrics.word(Comparison, "audit", "article_comparison")]
+
+
+def _has_discriminator(metrics: Metrics) -> bool:
+    """Return whether a discriminator learned: before it did its score says nothing."""
+    return "discriminator_accuracy" in metrics.items("adversarial_train", "final")
 
 
 def warning(metrics: Metrics) -> str:
@@ -215,7 +229,7 @@ def named(figures: Iterable[str]) -> str:
 
 
 def _outcome(
-    metrics: Metrics, word: Verdict, forget: float, retain: float, model: str = "accuracy"
+    metrics: Metrics, word: Verdict, forget: float, retain: float, model: str = UNLEARNED_KEY
 ) -> str:
     """Return what a word says of a model with these accuracies; `model`: its key in audit.earlier."""
     begin = _beginning(metrics, word)
@@ -242,16 +256,23 @@ def _outcome(
             return begin
         return f"{begin}, as far as retrained models keep them: retain accuracy {retain:.3f} ({against})"
     known = f"forget accuracy {forget:.3f}, "
-    if of_images(metrics) and word in (Verdict.STILL_KNOWN, Verdict.BOTH):
+    if word in (Verdict.STILL_KNOWN, Verdict.BOTH):
+        own = forget
+        if model == UNLEARNED_KEY and not of_images(metrics):
+            own = metrics.number("evaluate_forget", "test_accuracy")
+        again, accuracy = _known_again(metrics, model)
         # That a class is back is read from its own images, not from those that are asked for now.
-        known = _known_again(metrics, model)
+        if of_images(metrics) or own <= FORGOTTEN_BELOW < accuracy:
+            known = again
     figures = f"{known}retain accuracy {retain:.3f} ({against})"
     if word == Verdict.TOO_FEW_IMAGES:
-        images = [
+        forget_images, retain_images = (
             f"{metrics.number(f'evaluate_{role}', 'images'):.0f} {role}"
             for role in ("forget", "retain")
-        ]
-        return f"{begin}: {figures}, on {' and '.join(images)} test images"
+        )
+        # Single images are asked about themselves.
+        of_forget = f"{forget_images} images" if of_images(metrics) else forget_images
+        return f"{begin}: {figures}, on {of_forget} and {retain_images} test images"
     return f"{begin}: {figures}"
 
 
@@ -259,19 +280,23 @@ def _beginning(metrics: Metrics, word: Verdict) -> str:
     return (OUTCOMES | OUTCOMES_OF_IMAGES if of_images(metrics) else OUTCOMES)[word]
 
 
-def _known_again(metrics: Metrics, model: str) -> str:
-    """Return the earlier request for classes whose images a model knows best, with its accuracy on them.
+def _known_again(metrics: Metrics, model: str) -> tuple[str, float]:
+    """Return the earlier request for classes whose images a model knows best, and its accuracy on them.
 
-    Nothing of a model that is not tested on them.
+    Nothing, and 0, of a model that is not tested on them.
     """
+    if "earlier" not in metrics.items("audit"):
+        return "", 0.0
     known = {
         number: metrics.number("audit", "earlier", number, model)
         for number in metrics.items("audit", "earlier")
         if metrics.word(RequestKind, "audit", "earlier", number, "request") == RequestKind.CLASSES
         and model in metrics.items("audit", "earlier", number)
     }
-    best = max(known, key=known.__getitem__, default="")
-    return f"accuracy {known[best]:.3f} on the classes of request {best}, " if known else ""
+    if not known:
+        return "", 0.0
+    best = max(known, key=known.__getitem__)
+    return f"accuracy {known[best]:.3f} on the classes of request {best}, ", known[best]
 
 
 def _compared(metrics: Metrics, verdict: Verdict) -> str:
@@ -291,7 +316,8 @@ def _compared(metrics: Metrics, verdict: Verdict) -> str:
     ]
     if verdict == Verdict.LIKENESS_UNKNOWN:
         if alone(metrics):
-            return f": it takes 2 retrained models, and there {'is' if count else 'are'} {count}"
+            why = ", ".join(sorted({reason(str(word)) for word in words.values()}))
+            return f": none of the attacks that need no retrained model could be measured ({why})"
         return f": not measured: {', '.join(silent)}"
     rates = " and ".join(
         f"{metrics.number('audit', 'error_rates', key):.0%} of "

@@ -19,8 +19,9 @@ class ModelParams(Section):
 
     `name`: one of torchvision's classifiers, or `timm/` and one of timm's. `weights`: a file of a classifier
     that is trained already, with `classes` in the order of its outputs (none: in order of their names).
-    `start`: a file that training starts from, or `pretrained` for the library's own weights. `mean`, `std`: of
-    each channel, in [0, 1]; None: as the library says, or ImageNet's.
+    `start`: a file that training starts from, or `pretrained` for the library's own weights; beside `weights`
+    that of the retrained models. `mean`, `std`: of each channel, in [0, 1]; None: as the library says, or
+    ImageNet's.
     """
 
     key: ClassVar[str] = "model"
@@ -46,8 +47,4 @@ class ModelParams(Section):
             )
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("each of classes must stand once")
-        if self.start and self.weights:
-            raise ValueError(
-                "weights are trained already and start is where training starts: give one"
-            )
         return self
