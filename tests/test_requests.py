@@ -106,6 +106,13 @@ def test_what_was_met_before_is_not_asked_for_again():
     assert roles.covered(table, ["train", "train"], asked_again).tolist() == [False, True]
 
 
+def test_a_glob_of_names_takes_no_folder_with_it():
+    """Must fail if d*.png forgets all of dog/: its path begins with a d."""
+    paths = pd.Series(["dog/b.png", "cow/d1.png", "dog/old/c.png"])
+    assert roles.named(["d*.png"], paths).tolist() == [False, True, False]
+    assert roles.named(["dog/*"], paths).tolist() == [True, False, True]
+
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [

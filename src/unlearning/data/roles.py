@@ -53,7 +53,8 @@ def earlier(samples: pd.DataFrame, subset: Sequence[str], request: Request) -> n
 def named(names: Sequence[str], paths: pd.Series, ids: pd.Series | None = None) -> Mask:
     """Return which images are named: by path, file name, a glob of either, or id.
 
-    `ids` None: they are not known yet, and digits pass. Raises: UserError for a name of no image.
+    A glob with a slash is one of paths, in which * crosses folders, one without of file names. `ids` None: they
+    are not known yet, and digits pass. Raises: UserError for a name of no image.
     """
     whole = [composed(path) for path in paths]
     last = [PurePosixPath(path).name for path in whole]
@@ -68,9 +69,8 @@ def named(names: Sequence[str], paths: pd.Series, ids: pd.Series | None = None) 
             found[place_of_id[name]] = True
         elif GLOB.search(name):
             pattern = re.compile(translate(name))
-            matched = [
-                bool(pattern.match(a) or pattern.match(b)) for a, b in zip(whole, last, strict=True)
-            ]
+            # Without a slash of the file's name alone: d*.jpg is no folder dog.
+            matched = [bool(pattern.match(text)) for text in (whole if "/" in name else last)]
             if not any(matched):
                 raise UserError(f"params.yaml: forget.files names {name!r}, which matches no image")
             found |= matched
