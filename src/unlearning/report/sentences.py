@@ -107,9 +107,16 @@ def of_images(metrics: Metrics) -> bool:
     return metrics.word(RequestKind, "audit", "request") == RequestKind.IMAGES
 
 
+def references(metrics: Metrics) -> int:
+    """Return how many retrained models the figures stand beside."""
+    if isinstance(metrics.get("audit", "retrained"), str):
+        return 0
+    return int(metrics.number("audit", "retrained", "models"))
+
+
 def alone(metrics: Metrics) -> bool:
     """Return whether the audit went without retrained models: fewer than two say nothing of their spread."""
-    return _references(metrics) < LEAST_REFERENCES
+    return references(metrics) < LEAST_REFERENCES
 
 
 def control(metrics: Metrics, name: str) -> str:
@@ -301,7 +308,7 @@ def _known_again(metrics: Metrics, model: str) -> tuple[str, float]:
 
 def _compared(metrics: Metrics, verdict: Verdict) -> str:
     """Return how the decisive figures of a model that did not fail compare with their limits."""
-    count = _references(metrics)
+    count = references(metrics)
     words = {
         name: metrics.get("audit_figures", name, "reading")
         for name in metrics.items("audit_figures")
@@ -356,15 +363,9 @@ def _power(metrics: Metrics, verdict: Verdict) -> str:
     return f"{begin} contradict {words}: here they cannot tell"
 
 
-def _references(metrics: Metrics) -> int:
-    if isinstance(metrics.get("audit", "retrained"), str):
-        return 0
-    return int(metrics.number("audit", "retrained", "models"))
-
-
 def _dearer(metrics: Metrics) -> str:
     work = metrics.number("adversarial_train", "cost_ratio")
-    kept = ", such as those in models/retrained" if _references(metrics) else ""
+    kept = ", such as those in models/retrained" if references(metrics) else ""
     return (
         f"dearer than retraining: {work:.0%} of the work of one. Take a model retrained without the forget "
         f"images instead{kept}"
