@@ -6,7 +6,7 @@ import pytest
 from tiny_project import run
 
 from unlearning.base.errors import UserError
-from unlearning.review.git import committed, contents, ever, git, tracked
+from unlearning.review.git import blobs, committed, contents, ever, git, tracked
 
 
 @pytest.fixture
@@ -59,6 +59,15 @@ def test_every_file_there_was_has_each_of_its_names(subfolder):
         ("project/a.txt", "project/a.txt"),
         ("side", "project/a.txt"),
     ]
+
+
+def test_what_was_only_staged_is_there_too(subfolder):
+    """Must fail if a file counts only once it is in a commit, or as long as it is in the index."""
+    (subfolder / "staged.txt").write_text("staged")
+    run(subfolder, "git", "add", "staged.txt")
+    run(subfolder, "git", "reset", "--quiet")
+    texts = {text for _, text in contents(subfolder, blobs(subfolder))}
+    assert texts == {b"staged", b"project/a.txt", b"other/a.txt"}
 
 
 def test_a_file_that_git_lacks_is_no_empty_one(subfolder):

@@ -20,6 +20,7 @@ from unlearning.base.errors import UserError
 from unlearning.base.files import write_metrics, write_rows
 from unlearning.review import changes, gate, pictures, text
 from unlearning.review.changes import Changes, Gate
+from unlearning.settings.whole import load_params
 
 DVC_YAML = """
 stages:
@@ -273,6 +274,36 @@ def test_a_new_module_is_found_before_it_is_committed(repository, added):
     assert found.head.endswith("with uncommitted changes")
 
 
+def test_new_files_that_dvc_does_not_ask_for_are_not_read(repository, monkeypatch):
+    """Must fail if a large file, or a private key, at the top or in a known folder, is read and copied.
+
+    Or if one that lies where dvc.lock looks passes for nothing new.
+    """
+    present, read = changes.present, list[str]()
+    monkeypatch.setattr(changes, "present", lambda *of: read.append(of[1]) or present(*of))
+    names = ("own.mp4", "plots/key.pem")
+    for name in names:
+        with (repository / name).open("wb") as file:
+            file.truncate(changes.MOST_BYTES + 1)
+    assert changes.find(repository, "main").stages_to_run == []
+    assert not set(names) & set(read)
+    text = (repository / "dvc.lock").read_text()
+    (repository / "dvc.lock").write_text(
+        text.replace("path: plots/destinations.csv", "path: plots")
+    )
+    assert isinstance(changes.find(repository, "main").stages_to_run, UserError)
+
+
+@pytest.mark.parametrize(
+    "content", ["stages: 1\n", "stages: {game: {outs: [1]}}\n", "[]\n", "\xff\n"]
+)
+def test_a_lock_that_is_none_is_said_to_be_none(repository, content):
+    """Must fail if whatever stands in its place ends in a traceback, or passes."""
+    (repository / "dvc.lock").write_text(content, encoding="latin-1")
+    found = changes.find(repository, "main")
+    assert isinstance(found.stages_to_run, UserError) and not found.passed
+
+
 def test_a_link_in_place_of_a_module_is_out_of_step(repository):
     """Must fail if a link is left out: DVC takes the module as missing, which is allowed."""
     run(repository, "git", "switch", "--quiet", "main")
@@ -300,6 +331,17 @@ def test_a_broken_limit_fails_and_an_old_breach_is_told_from_a_new_one(repositor
     assert not found.passed
     words = text.markdown(found)
     assert "**broken by this branch: forget_accuracy**; broken, as on the base: js_excess" in words
+
+
+def test_limits_are_held_where_nothing_is_asked_for_yet(repository):
+    """Must fail if after `unlearning next`, which leaves the request to a person, no limit can be read."""
+    asked = (repository / "params.yaml").read_text()
+    asked = asked.replace("  classes:\n  - elephant\n", "  classes: []\n")
+    (repository / "params.yaml").write_text(asked)
+    with pytest.raises(UserError, match="asks for nothing"):
+        load_params(repository / "params.yaml")
+    found = changes.find(repository, "main").gate
+    assert isinstance(found, Gate) and not gate.broken(found.checks)
 
 
 def test_a_limit_loosened_by_the_branch_is_named(repository):

@@ -22,8 +22,7 @@ from unlearning.base.reading import read_bytes, refuse_conflict
 from unlearning.review.gate import Check, broken, check
 from unlearning.review.git import GUARD, committed, dvc, git, listed, tracked
 from unlearning.settings.gate import GateParams
-from unlearning.settings.load import parse
-from unlearning.settings.whole import load_params
+from unlearning.settings.load import load, parse
 
 # By name: a file or parameter, then a key. A side that has no such value holds None.
 Pair = tuple[Any, Any]
@@ -36,6 +35,7 @@ COLUMNS = ("figure", "decisive", "reading", "original", "retrained")  # that a r
 GATED = ("adversarial_train", "audit", "evaluate_forget", "evaluate_retain")
 RUNS = re.compile(r"^Running stage '(.*)':", re.MULTILINE)
 NO_DATA = re.compile(r"failed to reproduce '(\w+)': .*No such file or directory")
+KINDS = ("deps", "outs")  # of the files that a stage has in dvc.lock
 IN_SYNC = "Data and pipelines are up to date."
 OWN_CONFIG = """[core]
 no_scm = true
@@ -220,7 +220,7 @@ def _same(left: Any, right: Any) -> bool:
 def _described(root: Path) -> str:
     commit = git(root, "rev-parse", "--short", "HEAD")
     files = tracked(root, "HEAD")
-    new = {name for name in listed(root) if _is_plain(root / name)} - files.keys()
+    new = {name for name in set().union(*listed(root)) if _is_plain(root / name)} - files.keys()
     same = not new and _unchanged(root, files)
     return commit if same else f"{commit} with uncommitted changes"
 
@@ -245,8 +245,10 @@ def _unchanged(root: Path, files: Mapping[str, str]) -> bool:
 def _stages_to_run(root: Path) -> list[str]:
     """Return the stages whose code, parameters, metrics or series are not those of dvc.lock."""
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, "branch")
-        for name in filter(_matters, listed(root)):
+        copy, (known, new), named = Path(folder, "branch"), listed(root), _named(root)
+        # New files that DVC does not ask for may be large, or a person's own.
+        new = {name for name in new if named & {name, *map(str, Path(name).parents)}}
+        for name in filter(_matters, sorted(known | new)):
             if (root / name).is_file() or (root / name).is_symlink():
                 (copy / name).parent.mkdir(parents=True, exist_ok=True)
                 # Were a link left out, DVC would take what it stands for as missing, which is allowed.
@@ -279,13 +281,31 @@ def _guard_is_stale(root: Path, only: Path) -> bool:
     return any(entry != "always changed" and "changed outs" not in entry for entry in entries)
 
 
+def _named(root: Path) -> set[str]:
+    """Return what DVC reads of itself, and the files and folders that dvc.lock names.
+
+    What dvc.yaml alone names makes a stage run, whatever it is. Raises: UserError if dvc.lock is none.
+    """
+    own = {"dvc.yaml", "dvc.lock", "params.yaml", ".dvcignore"}
+    try:
+        stages = parse(present(root, "dvc.lock").decode(), Path("dvc.lock"))[0]["stages"].values()
+        entries = [each for stage in stages for kind in KINDS for each in stage.get(kind, ())]
+        return own | {str(each["path"]) for each in entries}
+    except FileNotFoundError:
+        return own
+    except (LookupError, TypeError, AttributeError, UnicodeDecodeError):
+        raise UserError("dvc.lock is no list of stages: run `dvc repro`") from None
+
+
 def _matters(name: str) -> bool:
     """Return whether DVC needs a file to know what would run; not its configuration, nor files of its own."""
     return not name.startswith((".dvc/", ".git")) and not name.endswith(".dvc")
 
 
 def _gate(root: Path, commit: str, params: Changed) -> Gate:
-    limits = load_params(unlinked(root, "params.yaml")).gate
+    limits = load(
+        GateParams, unlinked(root, "params.yaml")
+    )  # alone: after `next` nothing is asked for
     checks = check(root / "metrics", limits)  # `_metrics` has refused links there
     previous = {
         key.removeprefix("gate."): old

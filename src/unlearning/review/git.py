@@ -103,6 +103,12 @@ def ever(root: Path) -> set[tuple[str, str]]:
     return found
 
 
+def blobs(root: Path) -> set[str]:
+    """Return the hashes of all files that Git has here, also of what was only staged or is reached no more."""
+    told = git(root, "cat-file", "--batch-all-objects", "--batch-check=%(objectname) %(objecttype)")
+    return {line.split()[0] for line in told.splitlines() if line.endswith(" blob")}
+
+
 def contents(root: Path, blobs: Collection[str]) -> Iterator[tuple[str, bytes]]:
     """Yield hash and content of files by their hashes in Git, all from one process.
 
@@ -145,10 +151,10 @@ def tracked(root: Path, commit: str, *below: str) -> dict[str, str]:
     }
 
 
-def listed(root: Path) -> list[str]:
-    """Return the paths of the files, links too, that Git tracks or would take in.
+def listed(root: Path) -> tuple[set[str], set[str]]:
+    """Return the paths of the files, links too, that Git tracks, and of the new ones that it would take in.
 
-    Of new files not those in new folders at the top, which may hold a person's photographs.
+    Of these not those in new folders at the top, which may hold a person's photographs.
     """
     shown = _git(root, "ls-files", "-z", "-t", "--cached", "--others", "--exclude-standard")
     entries = [
@@ -159,7 +165,7 @@ def listed(root: Path) -> list[str]:
     known = {name for tag, name in entries if tag != "?"}
     folders = {name.split("/")[0] for name in known}
     new = {name for _, name in entries if "/" not in name or name.split("/")[0] in folders}
-    return sorted(known | new)
+    return known, new - known
 
 
 def dvc(root: Path, *command: str, only: Path | None = None) -> str:
