@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -168,6 +169,30 @@ def test_a_finished_run_fits_its_certificate(finished, content, cpu):
     # The original knows the four colours (see conftest), one test image each.
     assert content.accuracies.models["original"] == record.Accuracies(forget=1.0, retain=1.0)
     assert (content.accuracies.forget_images, content.accuracies.retain_images) == (1, 3)
+
+
+def test_a_run_is_certified_after_models_of_earlier_requests_were_erased(run, cpu):
+    """Must fail if what an erasing rightly took away leaves later requests without a certificate.
+
+    Or if a model that is there passes whatever its bytes are.
+    """
+    model = run / "requests/001.safetensors"
+    model.parent.mkdir()
+    shutil.copy(run / "models/original.safetensors", model)
+    asked = request.read(run / "data/request.json")
+    (run / "data/request.json").unlink()
+    earlier = (request.Request(("horse",)),)
+    request.write(replace(asked, earlier=earlier), run / "data/request.json")
+    call(run, "dvc", "add", "--quiet", "requests/001.safetensors")
+    call(run, "dvc", "commit", "--force", "--quiet")
+    call(run, "git", "add", ".")
+    call(run, "git", "commit", "--quiet", "--message", "the second request")
+    flip(model, place=-1)
+    with pytest.raises(UserError, match=r"not what dvc\.lock says in .*001\.safetensors\.dvc"):
+        workspace.describe(run, cpu)
+    model.unlink()
+    found = {each.place: each.left for each in workspace.describe(run, cpu).places}
+    assert (found["requests/001.safetensors"], found["requests/001.safetensors.dvc"]) == (0, 1)
 
 
 def test_no_path_or_name_of_an_image_is_written(finished, content):
@@ -531,12 +556,18 @@ def test_what_would_stop_an_erasing_is_said_before_anything_is_computed(run, mon
 def test_an_erasing_that_broke_off_is_finished_by_the_next_try(run, monkeypatch):
     """Must fail if it leaves a certificate, cannot go on, or says of what it had removed that none was found.
 
-    Or if a draft of another run, or one that was edited, is certified.
+    Or if a draft of another run, or one that was edited, is certified, or one of the two files can never be
+    made once the other is.
     """
     monkeypatch.chdir(run)
 
     def full(*_: object) -> NoReturn:
         raise UserError("no space left")
+
+    def full_at_last(path: Path, *certificate: Any) -> None:
+        (full if path.suffix == ".json" else write)(path, *certificate)
+
+    write = record.write
 
     with monkeypatch.context() as patch:
         patch.setattr(Cache, "remove", full)
@@ -547,6 +578,10 @@ def test_an_erasing_that_broke_off_is_finished_by_the_next_try(run, monkeypatch)
     draft.write_text(written.replace('"verdict": "told apart"', '"verdict": "not told apart"'))
     assert "is of another run, delete it: audit.verdict" in erase()
     draft.write_text(written)
+    for module, broken in ((envelope, full), (record, full_at_last)):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "write", broken)
+            assert erase().endswith("no space left")
     erase()
     assert sorted(each.name for each in run.glob("certificate*")) == [
         "certificate.intoto.json", "certificate.json"
@@ -556,6 +591,31 @@ def test_an_erasing_that_broke_off_is_finished_by_the_next_try(run, monkeypatch)
         assert places_of[name].found and places_of[name].left == 0
     done = CliRunner().invoke(cli.app, ["certificate", "verify", "certificate.json"])
     assert done.exit_code == 0, done.output
+
+
+def test_photographs_and_given_weights_that_dvc_add_keeps_are_removed(run):
+    """Must fail if they stay in the cache, or another photograph goes."""
+    words = {"photos/face": b"a face", "photos/house": b"a house", "mine.pth": b"a model"}
+    (run / "photos").mkdir()
+    for name, content in words.items():
+        (run / name).write_bytes(content)
+    call(run, "dvc", "add", "--quiet", "photos", "mine.pth")
+    samples = read_table(run / "data/samples.csv")
+    samples.loc[samples["class"].eq("elephant").argmax(), "sha256"] = hashlib.sha256(
+        b"a face"
+    ).hexdigest()
+    (run / "data/samples.csv").unlink()
+    write_table(run / "data/samples.csv", samples)
+    given = hashlib.sha256(b"a model").hexdigest()
+    write_metrics(run / "data/weights.json", {"model.weights": [given]})
+    erased_places.visit(run, clear=True)
+    digests = {content: hashlib.md5(content).hexdigest() for content in words.values()}
+    left = {
+        content
+        for content, each in digests.items()
+        if (run / f".dvc/cache/files/md5/{each[:2]}/{each[2:]}").exists()
+    }
+    assert left == {b"a house"}
 
 
 # --- the certificate as others verify it --------------------------------------------------------------

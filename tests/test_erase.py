@@ -215,6 +215,38 @@ def test_a_note_is_nothing_that_a_folder_holds(tmp_path):
     assert found.isdisjoint({controls, md5(f"{NOTE} of init"), md5(f"{NOTE} of controls")})
 
 
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_what_dvc_add_keeps_is_found_by_its_content(tmp_path):
+    """Must fail if a photograph of the request, a given model or one of the ledger stays where DVC put it.
+
+    Or if what a commit long ago names is not looked for, nor what a remote alone has, or another goes with it.
+    """
+    root = tmp_path / "root"
+    hand_made(root, "forget")
+    run(root, "dvc", "remote", "add", "--default", "storage", str(tmp_path / "remote"))
+    names = ("photos/a.png", "photos/b.png", "mine.pth", "requests/001.safetensors", "other.pth")
+    for name in names:
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(name)
+    run(root, "dvc", "add", "--quiet", "photos", *names[2:])
+    run(root, "dvc", "push", "--quiet")
+    run(root, "git", "add", "--all")
+    run(root, "git", "commit", "--quiet", "--message=added")
+    for name in ("photos", *names[2:4]):
+        run(root, "git", "rm", "--quiet", f"{name}.dvc")
+    run(root, "git", "commit", "--quiet", "--message=none")
+    cache, wanted = Cache(root), {sha256("photos/a.png"), sha256("mine.pth")}
+    models = ["requests/001.safetensors"]
+    gone = {md5(name) for name in ("photos/a.png", "mine.pth", "requests/001.safetensors")}
+    assert cache.added(wanted, models) == gone
+    cache.remove(gone)
+    assert cache.added(wanted, []) == set()
+    assert cache.added(wanted, models, ["storage"]) == gone
+
+
 def with_cars(tmp_path: Path) -> tuple[Cache, dict[str, str]]:
     """Return the cache of a repository with a run of cars in its history, and that run's hashes by path.
 
@@ -365,10 +397,13 @@ def test_a_run_counts_wherever_its_lock_lay(tmp_path, name):
 
 
 def test_copies_and_earlier_requests_are_wanted_too(tmp_path):
-    """Must fail if what was withdrawn, or an earlier request covered, counts as kept."""
+    """Must fail if what was withdrawn, or an earlier request covered, counts as kept.
+
+    Or if the files of an earlier one do not, once they are gone from the source.
+    """
     (tmp_path / "data").mkdir()
     request.write(
-        Request(("a",), earlier=(Request(("z",), Images(pixels=("q",))),)),
+        Request(("a",), earlier=(Request(("z",), Images(pixels=("q",), files=("g",))),)),
         tmp_path / "data/request.json",
     )
     (tmp_path / "data/samples.csv").write_text(SAMPLES)
@@ -376,7 +411,7 @@ def test_copies_and_earlier_requests_are_wanted_too(tmp_path):
         "id,subset,role\n0,train,forget\n1,test,withdrawn\n2,test,retain\n"
     )
     assert of_workspace(tmp_path) == Wanted(
-        frozenset({"a", "z"}), frozenset({"p0", "p1", "q"}), frozenset({"f0", "f1"})
+        frozenset({"a", "z"}), frozenset({"p0", "p1", "q"}), frozenset({"f0", "f1", "g"})
     )
 
 
@@ -483,6 +518,50 @@ def test_photographs_that_a_table_names_are_yours(tmp_path, source):
             place.clear()
     left = [file for file in own if file.exists()]
     assert left == ([own[0], own[2]] if source == "synthetic" else own)
+
+
+@pytest.fixture
+def small(tmp_path) -> Path:
+    """Return a folder with what a search of the workspace reads of a run."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/samples.csv").write_text(SAMPLES)
+    (tmp_path / "data/split.csv").write_text("id,subset,role\n0,train,forget\n1,test,retain\n")
+    request.write(Request(("a",)), tmp_path / "data/request.json")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    return tmp_path
+
+
+def test_a_link_to_a_folder_is_a_persons(small):
+    """Must fail if what it leads to is removed, or erasing ends there with the rest undone."""
+    for folder in ("elsewhere", "scratch"):
+        (small / folder).mkdir()
+        (small / folder / "file").touch()
+    (small / "review").symlink_to("elsewhere")
+    for place in (visited := places._of_workspace(small, of_workspace(small))):
+        if place.clear and place.find():
+            place.clear()
+    (link,) = (place for place in visited if place.name == "review")
+    assert link.find() == 1 and "it is a link" in link.todo
+    assert (small / "elsewhere/file").exists() and not (small / "scratch").exists()
+
+
+def test_of_experiments_workspaces_alone_count(small):
+    """Must fail if DVC's own notes on experiments are taken for images."""
+    for file in ("run/one/one.run", "standalone/tmp1/dvc.yaml"):
+        (small / ".dvc/tmp/exps" / file).parent.mkdir(parents=True)
+        (small / ".dvc/tmp/exps" / file).touch()
+    found = {each.name: each.find() for each in places._of_people(small, of_workspace(small))}
+    assert found["workspaces of experiments"] == 1
+
+
+def test_whose_a_linked_cache_is_stands_in_its_place(tmp_path):
+    """Must fail if the link is named, of which nobody knows where it leads."""
+    hand_made(tmp_path / "root", "forget")
+    own = tmp_path / "root/.dvc/cache"
+    own.rename(tmp_path / "shared")
+    own.symlink_to(tmp_path / "shared")
+    place = next(places._of_cache(Cache(tmp_path / "root"), Held(set(), set()), [], {}))
+    assert not place.clear and str(tmp_path / "shared/files") in place.todo
 
 
 def test_nothing_is_removed_under_a_running_stage(clone):

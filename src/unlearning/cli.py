@@ -236,7 +236,8 @@ def _certify(out: Path, key: Path | None, erase: bool, remotes: list[str]) -> No
         raise errors.UserError("--remote says where --erase removes too: give both")
     statement, draft = envelope.path_beside(out), out.with_name(f"{out.name}.draft")
     record.require_new(out)
-    record.require_new(statement)
+    if not (erase and draft.exists()):  # else it is what a broken try had written
+        record.require_new(statement)
     private_key = signature.read_private_key(key) if key else None
     machine = hardware.choose()
     with places.undisturbed(Path(), remotes) if erase else nullcontext():
@@ -253,8 +254,8 @@ def _certify(out: Path, key: Path | None, erase: bool, remotes: list[str]) -> No
         for line in places.table(visited, cleared=True):
             say(line)
     signed = signature.sign(content, private_key) if private_key else None
-    record.write(out, record.Certificate(content=content, signature=signed))
     envelope.write(statement, content, private_key)
+    record.write(out, record.Certificate(content=content, signature=signed))
     draft.unlink(missing_ok=True)
     say(
         f"{out}: {len(content.forgotten.images)} images{_of(content.forgotten.classes)}, "

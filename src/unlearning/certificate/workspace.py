@@ -51,7 +51,9 @@ def describe(root: Path, machine: Hardware) -> Content:
 
     Raises: UserError unless all outputs are those of dvc.lock and everything tracked is committed.
     """
-    require_finished_run(root)
+    # Models of earlier requests may be erased by now: they had not forgotten the images of later ones.
+    gone = {path for path in places.earlier_models(root) if not path.exists()}
+    require_finished_run(root, {path.relative_to(root).as_posix() for path in gone})
     commit = git(root, "rev-parse", "HEAD")
     git(root, "ls-files", "--error-unmatch", "dvc.lock", "dvc.yaml", "params.yaml")
     if git(root, "status", "--porcelain", "--untracked-files=no"):

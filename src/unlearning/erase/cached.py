@@ -7,6 +7,7 @@ the cache, the workspace or a remote; where they are in none of them nobody can 
 
 import hashlib
 import json
+import posixpath
 import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -48,6 +49,7 @@ HOLDERS = {
 # What stages read that read no table: of the run that made it they are part.
 LINKS = ("data/observed", "models/original.safetensors")
 LOCK = "dvc.lock"
+ADDED = ".dvc"  # the end of what `dvc add` writes beside a file or folder
 MANIFEST = ".dir"  # the end of the hash of a folder
 HASH = re.compile(rf"[0-9a-f]{{32}}(\{MANIFEST})?")  # nothing else may become part of a path
 
@@ -126,13 +128,33 @@ class Cache:
                         into.update(_objects_of(run[path], find))
         return Held(had - free, unknown - had - free)
 
-    def tracked(self, path: Path) -> set[str]:
-        """Return the hashes that `dvc add` wrote beside a file."""
-        try:
-            values = _parsed(path.with_name(f"{path.name}.dvc").read_bytes())
-        except FileNotFoundError:
-            return set()
-        return {each["md5"] for each in values.get("outs", []) if "md5" in each}
+    def added(
+        self, files: Collection[str], models: Collection[str], remotes: Collection[str] = ()
+    ) -> set[str]:
+        """Return the hashes of what `dvc add` put here: files by their SHA-256, and models by their paths.
+
+        By each *.dvc of the workspace, and each that Git ever had, with their folders; what the cache lacks is
+        read on `remotes`. Raises: UserError if one breaks off.
+        """
+        texts = [
+            (file.as_posix(), file.read_bytes())
+            for file in self.root.rglob(f"*{ADDED}")
+            if file.is_file()
+        ]
+        ever = {(blob, path) for blob, path in git.ever(self.root) if path.endswith(ADDED)}
+        kept = dict(git.contents(self.root, {blob for blob, _ in ever}))
+        texts += [(path, kept[blob]) for blob, path in ever]
+        outs = {
+            (posixpath.join(posixpath.dirname(path), output), of_hash)
+            for path, text in texts
+            for output, of_hash in _outputs(_parsed(text)).items()
+        }
+        with TemporaryDirectory() as folder:
+            find = self._finder(remotes, Path(folder))
+            objects = set().union(*(_objects_of(of_hash, find) for _, of_hash in outs))
+        return {of_hash for path, of_hash in outs if path.endswith(tuple(models))} | {
+            of_hash for of_hash, sha256 in self._contents(objects, remotes) if sha256 in files
+        }
 
     def present(self, hashes: set[str]) -> list[str]:
         """Return those that the cache has."""
@@ -195,6 +217,18 @@ class Cache:
         for name in remotes:
             for _, run in self._run_cache_of(name):
                 yield run
+
+    def _contents(self, hashes: set[str], remotes: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Yield hash and SHA-256 of each file that the cache has, or else one of the remotes."""
+        left = {each for each in hashes if not each.endswith(MANIFEST)}
+        for name in (None, *remotes):
+            there = self.on_remote(name, left) if name else self.present(left)
+            with _reached(name or "cache"):
+                store = self._repo.cloud.get_remote_odb(name) if name else self._objects
+                for each in there:
+                    with store.fs.open(store.oid_to_path(each), "rb") as file:
+                        yield each, hashlib.file_digest(file, "sha256").hexdigest()
+            left -= set(there)
 
     def _run_cache(self) -> Iterator[tuple[Path, Run]]:
         for file in sorted(Path(self._repo.stage_cache.cache_dir).glob("*/*/*")):

@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 from unlearning.base.errors import UserError, choices
-from unlearning.base.files import NOTE
+from unlearning.base.files import NOTE, read_metrics
 from unlearning.base.shards import Shards
 from unlearning.base.stage import SCRATCH, alone
 from unlearning.data import request
@@ -30,6 +30,7 @@ from unlearning.sources import library, listing
 
 PACKED, DRAWN = "data/images", "data/animals"
 LEDGER = "requests"
+WEIGHTS = "data/weights.json"
 PICTURES = (
     ".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".html", ".npy"
 )  # fmt: skip
@@ -142,11 +143,13 @@ def _places(root: Path, remotes: Collection[str], ask_remotes: bool) -> list[Pla
     refused = {
         name: cache.refusal(name) if ask_remotes else "it was not asked" for name in cache.remotes
     }
-    held = cache.held(wanted, [name for name in refused if not refused[name]])
-    earlier = {each for path in earlier_models(root) for each in cache.tracked(path)}
+    asked = [name for name in refused if not refused[name]]
+    held = cache.held(wanted, asked)
+    models = [path.relative_to(root).as_posix() for path in earlier_models(root)]
+    added = cache.added(wanted.files | _given(root), models, asked)
     return [
         *_of_workspace(root, wanted),
-        *_of_cache(cache, Held(held.sure | earlier, held.unsure), remotes, refused),
+        *_of_cache(cache, Held(held.sure | added, held.unsure), remotes, refused),
         *_of_git(root, wanted),
         *_of_people(root, wanted),
     ]
@@ -168,6 +171,8 @@ def _of_workspace(root: Path, wanted: Wanted) -> list[Place]:
         holds = Holds.MODELS if name.startswith(("models/", LEDGER)) else Holds.MADE_OF_THEM
         if name.endswith(PICTURES):
             holds = Holds.PICTURES
+        if path.is_symlink() and path.is_dir():
+            todo = todo or "yours: it is a link to a folder, and none is followed"
         clear = None if todo else lambda: _remove(path)
         return Place(name, holds, lambda: len(_files(path)), clear, todo)
 
@@ -187,6 +192,7 @@ def _of_workspace(root: Path, wanted: Wanted) -> list[Place]:
         *outputs,
         *[made(root / name) for name in BESIDE],
         *[made(path) for path in earlier_models(root)],
+        *[_pointer(root, path) for path in earlier_models(root)],
         Place(
             f"{SAMPLES}, split.csv, copies.csv, request.json, report/model_card.md, list of forget.files",
             Holds.HASHES,
@@ -195,6 +201,18 @@ def _of_workspace(root: Path, wanted: Wanted) -> list[Place]:
             "yours; so is the model card, which goes along with the model and says what was asked for: read it",
         ),
     ]
+
+
+def _pointer(root: Path, model: Path) -> Place:
+    """Return what `dvc add` wrote beside a model of the ledger: without the model `dvc pull` stops at it."""
+    file = model.with_name(f"{model.name}.dvc")
+    name = file.relative_to(root).as_posix()
+    return Place(
+        name,
+        Holds.HASHES,
+        lambda: int(file.exists()),
+        todo=f"once the model is gone: dvc remove {name}, and commit, so that dvc pull works in clones",
+    )
 
 
 def _drawn(root: Path, names: Iterable[str]) -> list[Path]:
@@ -213,7 +231,7 @@ def _of_cache(
     shared = (
         ""
         if cache.is_own
-        else f"others may share {cache.path}: dvc gc --projects, with all that use it"
+        else f"others may share {cache.path.resolve()}: dvc gc --projects, with all that use it"
     )
     yield Place(
         "DVC cache",
@@ -289,7 +307,8 @@ def _runs_on_remote(
 
 def _of_git(root: Path, wanted: Wanted) -> list[Place]:
     files = git.ever(root)
-    contents = git.contents(root, {blob for blob, _ in files})
+    # Both: a partial clone, which lacks some of the first, must not pass for a whole one.
+    contents = git.contents(root, {blob for blob, _ in files} | git.blobs(root))
     themselves = {
         blob for blob, content in contents if hashlib.sha256(content).hexdigest() in wanted.files
     }
@@ -325,7 +344,7 @@ def _of_people(root: Path, wanted: Wanted) -> list[Place]:
         Place(
             "workspaces of experiments",
             Holds.ANY,
-            lambda: sum(path.is_dir() for path in experiments.glob("*")),
+            lambda: len(list(experiments.rglob("dvc.yaml"))),
             todo="dvc queue stop, dvc queue remove --all, then delete .dvc/tmp/exps",
         ),
     ]
@@ -369,6 +388,12 @@ def _in_source(root: Path, wanted: Wanted, params: DataParams) -> int | None:
     if data.source in library.SETS:
         return len(paths) if any(True for _ in library.files(data)) else 0
     return len(_existing([folder / path for path in paths]))
+
+
+def _given(root: Path) -> set[str]:
+    """Return the SHA-256 of the weights that the last run began with; none if it trained its original."""
+    file = root / WEIGHTS
+    return set(read_metrics(file).get("model.weights", [])) if file.is_file() else set()
 
 
 def earlier_models(root: Path) -> list[Path]:

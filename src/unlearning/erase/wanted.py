@@ -60,7 +60,8 @@ def of_workspace(root: Path) -> Wanted:
         classes=frozenset(name for each in met for name in each.classes),
         pixels=frozenset(covered["pixels"])
         | {pixels for each in met if each.images for pixels in each.images.pixels},
-        files=frozenset(covered["sha256"]),
+        files=frozenset(covered["sha256"])
+        | {file for each in met if each.images for file in each.images.files},
     )
 
 
