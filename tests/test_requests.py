@@ -455,6 +455,25 @@ def test_the_request_travels_with_those_before_it(tmp_path, monkeypatch):
         check_request.main()
 
 
+@pytest.mark.parametrize(
+    ("missing", "advice"), [("001.json", "git pull brings it"), ("001.safetensors", "dvc pull")]
+)
+def test_a_clone_that_lacks_what_an_earlier_request_left_is_told_who_brings_it(
+    tmp_path, monkeypatch, missing, advice
+):
+    """Must fail if it is told to run the pipeline, which this is."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "requests").mkdir()
+    for name in {"001.json", "001.safetensors"} - {missing}:
+        (tmp_path / "requests" / name).touch()
+    changes = {"model__weights": "requests/001.safetensors", "data__image_size": 32}
+    params = project(
+        tmp_path, forget__fraction=0.3, forget__previous=["requests/001.json"], **changes
+    )
+    with pytest.raises(UserError, match=f"{missing}', but there is no such file: {advice}"):
+        possible.require(params)
+
+
 # --- whom they are compared with -----------------------------------------------------------------
 
 

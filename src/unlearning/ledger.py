@@ -45,7 +45,7 @@ def close(root: Path) -> tuple[Path, Path]:
         if (root / path).exists():
             raise UserError(
                 f"{path} exists, but forget.previous of params.yaml names {number - 1} requests: name those "
-                "that were met here, in order"
+                f"that were met here, in order; where `unlearning next` broke off, delete {about} and {model}"
             )
     # What is in data.path by now is the next run's matter: of this one's images some may be deleted there.
     workspace.require_finished_run(root, places.erased(root), with_source=False)

@@ -33,6 +33,7 @@ class Possible:
 
 def require(params: Params) -> Possible:
     """Return what params.yaml asks for. Raises: UserError with the first mistake."""
+    _require_ledger(params)
     images = listing.expected(params.data)
     counts, wanted = listing.counts(images), asked.of(params, images)
     request.check({name: sum(given.values()) for name, given in counts.items()}, wanted.request)
@@ -54,6 +55,22 @@ def require(params: Params) -> Possible:
     met = {name for each in wanted.request.earlier for name in each.classes}
     _require_models(params, tuple(sorted({*counts, *met})), images)
     return Possible(images, counts, wanted, sizes)
+
+
+def _require_ledger(params: Params) -> None:
+    """Refuse where a clone lacks what an earlier request left, of which Git has one file and DVC the other."""
+    previous, weights = params.forget.previous, params.model.weights
+    for path in previous:
+        if not Path(path).is_file():
+            raise UserError(
+                f"params.yaml: forget.previous names {path!r}, but there is no such file: git pull brings it"
+            )
+    folders = {Path(path).parent for path in previous}
+    if weights and Path(weights).parent in folders and not Path(weights).is_file():
+        raise UserError(
+            f"params.yaml: model.weights is {weights!r}, but there is no such file: dvc pull brings it, "
+            "unless it was erased"
+        )
 
 
 def _trained_on(params: Params, counts: Counts, wanted: Asked) -> cost.Sizes:
