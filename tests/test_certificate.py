@@ -594,7 +594,10 @@ def test_an_erasing_that_broke_off_is_finished_by_the_next_try(run, monkeypatch)
 
 
 def test_photographs_and_given_weights_that_dvc_add_keeps_are_removed(run):
-    """Must fail if they stay in the cache, or another photograph goes."""
+    """Must fail if they stay in the cache, or another photograph goes.
+
+    Or if `next` then takes the run for a broken one, also once the photograph is deleted at its source.
+    """
     words = {"photos/face": b"a face", "photos/house": b"a house", "mine.pth": b"a model"}
     (run / "photos").mkdir()
     for name, content in words.items():
@@ -608,6 +611,7 @@ def test_photographs_and_given_weights_that_dvc_add_keeps_are_removed(run):
     write_table(run / "data/samples.csv", samples)
     given = hashlib.sha256(b"a model").hexdigest()
     write_metrics(run / "data/weights.json", {"model.weights": [given]})
+    call(run, "dvc", "commit", "--force", "--quiet")
     erased_places.visit(run, clear=True)
     digests = {content: hashlib.md5(content).hexdigest() for content in words.values()}
     left = {
@@ -616,6 +620,11 @@ def test_photographs_and_given_weights_that_dvc_add_keeps_are_removed(run):
         if (run / f".dvc/cache/files/md5/{each[:2]}/{each[2:]}").exists()
     }
     assert left == {b"a house"}
+    (run / "photos/face").unlink()
+    workspace.require_finished_run(run, erased_places.erased(run))
+    flip(run / "models/unlearned.safetensors", place=-1)
+    with pytest.raises(UserError, match=r"not what dvc\.lock says in everything: "):
+        workspace.require_finished_run(run, erased_places.erased(run))
 
 
 # --- the certificate as others verify it --------------------------------------------------------------

@@ -233,17 +233,23 @@ def require_finished_run(
 
 
 def _without(erased: Collection[str], changed: dict[str, Any]) -> dict[str, Any]:
-    """Return what DVC calls changed, stage by stage, but for these files."""
-    left = {}
-    for stage, changes in changed.items():
-        others = [
-            each
-            for each in changes
-            if not (isinstance(each, dict) and set().union(*each.values()) <= set(erased))
-        ]
-        if others:
-            left[stage] = others
-    return left
+    """Return what DVC calls changed, stage by stage, but for these files.
+
+    And but for what `dvc add` keeps where the cache alone lacks it, since it was erased there.
+    """
+
+    def is_erased(stage: str, change: Any) -> bool:
+        return isinstance(change, dict) and all(
+            name in erased or (stage.endswith(".dvc") and how == "not in cache")
+            for files in change.values()
+            for name, how in files.items()
+        )
+
+    left = {
+        stage: [each for each in changes if not is_erased(stage, each)]
+        for stage, changes in changed.items()
+    }
+    return {stage: changes for stage, changes in left.items() if changes}
 
 
 def _require(root: Path, names: Any) -> None:
