@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import resnet
+from torch import nn
 
 from unlearning.audit import neighbours
 from unlearning.audit.relearning import best, passes_until_back
@@ -368,6 +369,37 @@ def test_fine_tuning_spends_its_budget_and_leaves_the_caller_s_model_untouched(d
     assert curve.passes == tuple(range(0, 257, 32))
     assert curve.hits.shape == (9, 1)
     assert all(torch.equal(before[key], value) for key, value in ignorant.state_dict().items())
+
+
+class Cached(nn.Module):
+    """What scales by a weight, which it keeps with its graph until its mode is set, as a TinyViT its biases."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.cache = nn.Parameter(torch.ones(1)), []
+
+    def train(self, mode=True):
+        self.cache = []
+        return super().train(mode)
+
+    def forward(self, values):
+        self.cache = self.cache or [2 * self.weight]
+        return values * self.cache[0]
+
+
+def test_a_network_that_keeps_what_it_made_of_its_weights_is_fine_tuned(
+    data, make_network, cpu, monkeypatch
+):
+    """Must fail if a second step goes back through the graph of the first, or such a weight does not learn."""
+    monkeypatch.setattr(relearn, "STEPS", 3)
+    model = make_network(0)
+    model.network.layer3.append(Cached())
+    weights_at_steps = []
+    model.register_forward_pre_hook(
+        lambda each, _: weights_at_steps.append(each.network.layer3[-1].weight.item())
+    )
+    relearn.relearn(model, data, relearn.few_forget_images(data), 2.0, cpu)
+    assert len(set(weights_at_steps)) == 3
 
 
 def test_fine_tuning_without_forget_images_takes_retain_images_alone(

@@ -93,6 +93,7 @@ def relearn(
         batch = next(retain_batches)
         if len(forget):
             batch = torch.cat([batch, next(forget_batches)])
+        model.eval()  # again: some networks keep their attention biases until their mode is set
         with hardware.autocast():
             logits = model(scaled(data.pixels(batch), hardware.device))
         loss = F.cross_entropy(logits.float(), data.labels[batch].to(hardware.device))
