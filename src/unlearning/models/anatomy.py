@@ -22,13 +22,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from unlearning.models.layers import FEATURES, LAYERS
 
 LARGEST_UNIT = 1 / 3  # of the arithmetic
+MOST_UNKNOWN = 0.05  # of the weights above layer 1: a table of positions is no matrix either
 PROBES = 2  # images: batch normalisation takes a variance over a batch
 QUARTERS = LAYERS[1:4]
 MATRICES = (
     nn.Linear,
     nn.MultiheadAttention,
+    nn.RNNBase,
     nn.modules.conv._ConvNd,
-)  # parts whose weights are one
+)  # parts whose weights are matrices
 
 
 class NoClassifierError(ValueError):
@@ -58,8 +60,9 @@ class _Call:
 def explore(network: nn.Module, images: Float[Tensor, "2 C H W"]) -> Anatomy:
     """Return where the layers are; a copy of the network is run on the images, in training mode.
 
-    Raises: NoClassifierError if it does not end in a linear layer with a bias, or cannot be cut so that all of
-    its matrices above layer 1 are learned; whatever the network raises where it cannot take such images.
+    Raises: NoClassifierError if it does not end in a linear layer with a bias, cannot be cut so that all of its
+    matrices above layer 1 are learned, or has many weights there that are none; whatever the network raises
+    where it cannot take such images.
     """
     network = deepcopy(network).train()
     calls, found = _run(network, images)
@@ -104,7 +107,21 @@ def explore(network: nn.Module, images: Float[Tensor, "2 C H W"]) -> Anatomy:
         raise NoClassifierError(
             f"its part {left!r} gives no tensor of a row for each image, so it would not be learned"
         )
+    if (share := _unknown(network, learned)) > MOST_UNKNOWN:
+        raise NoClassifierError(
+            f"{share:.0%} of its weights above layer 1 are of no convolution, linear layer or attention, so no "
+            "noise would reach them"
+        )
     return Anatomy({LAYERS[0]: stem, **cut}, last[0], learned)
+
+
+def _unknown(network: nn.Module, learned: Iterable[str]) -> float:
+    """Return which share of the numbers in tensors of two dimensions and more `matrices` does not yield."""
+    parts = [network.get_submodule(name) for name in learned]
+    total = sum(
+        weight.numel() for part in parts for weight in part.parameters() if weight.dim() > 1
+    )
+    return 1 - sum(weight.numel() for part in parts for weight in matrices(part)) / total
 
 
 def _left_out(
