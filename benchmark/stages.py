@@ -58,9 +58,12 @@ def one(name: str, began: float) -> None:
         from benchmark.timing import clocked, peak
         from unlearning.base import hardware
         from unlearning.models import references
+        from unlearning.settings.load import load
+        from unlearning.settings.machine import MachineParams
 
         references.WORTH = math.inf
-        best = peak(hardware.choose())
+        machine = load(MachineParams)
+        best = peak(hardware.choose(machine.device, machine.precision))
         clock = clocked()
         found["of clock"] = time.time() - imported
         clock.enter("rest")

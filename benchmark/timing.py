@@ -27,7 +27,7 @@ class Clock:
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._under_way = ["rest"]
-        self._since = time.perf_counter()
+        self._since = now()
         self._models: dict[tuple[int, int], Classifier] = {}
         self._images: defaultdict[tuple[int, int], int] = defaultdict(int)
 
@@ -70,9 +70,16 @@ class Clock:
         )
 
     def _turn(self) -> None:
-        now = time.perf_counter()
-        self.seconds[self._under_way[-1]] += now - self._since
-        self._since = now
+        turned = now()
+        self.seconds[self._under_way[-1]] += turned - self._since
+        self._since = turned
+
+
+def now() -> float:
+    """Return the seconds on the clock, once a GPU in use has done what it was given: it waits for that."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def clocked() -> Clock:

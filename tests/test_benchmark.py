@@ -1,12 +1,18 @@
 """The clock of the benchmark counts every second once, and the networks' arithmetic as the pipeline does."""
 
+import importlib
+import json
+from types import SimpleNamespace
+
 import pytest
 import torch
 from conftest import tiny_network
+from test_copies import project
 
-from benchmark import timing
+from benchmark import stages, timing
 from benchmark.timing import Clock
 from unlearning.methods.shared.flops import forward_flops, training_flops
+from unlearning.models import references
 
 
 def test_each_second_counts_once(monkeypatch):
@@ -32,6 +38,31 @@ def test_each_second_counts_once(monkeypatch):
     now[0] += 32
     clock.enter("end")
     assert clock.seconds == {"rest": 41.0, "forward": 2.0, "data": 20.0, "backward": 0.0}
+
+
+def test_a_gpu_in_use_is_waited_for(monkeypatch):
+    """Must fail if the clock turns while it works, or a GPU that nobody uses is started."""
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append(1))
+    for in_use, count in ((False, 0), (True, 2)):
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda used=in_use: used)
+        Clock().enter("forward")
+        assert len(waited) == count
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_peak_is_that_of_the_precision_of_the_run(
+    precision, tmp_path, monkeypatch, restored_torch, capsys
+):
+    """Must fail if a run in single precision is held against products in bf16, which this machine prefers."""
+    project(tmp_path, device="cpu", precision=precision)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(references, "WORTH", references.WORTH)
+    monkeypatch.setattr(importlib, "import_module", lambda _: SimpleNamespace(main=lambda: None))
+    monkeypatch.setattr(timing, "clocked", Clock)
+    monkeypatch.setattr(timing, "peak", lambda hardware: float(hardware.bf16))
+    stages.one("observe", 0.0)
+    assert json.loads(capsys.readouterr().out)["peak"] == (precision == "bf16")
 
 
 def test_arithmetic_is_forward_and_where_weights_learn_backward():
