@@ -33,9 +33,10 @@ def main() -> None:
         forget=len(images.select(role="forget", subset="train")),
         retain=len(images.select(role="retain", subset="train")),
     )
+    # First: it chooses the kernels of attention, by which arithmetic is counted.
+    device = hardware.choose(machine.device, machine.precision)
     of_image = training_flops(original)
     retraining = cost.retraining(of_image, sizes, recipe)
-    device = hardware.choose(machine.device, machine.precision)
 
     with resume.session("adversarial_train", device) as session:
         run = Run(
