@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from unlearning.base.errors import UserError
 from unlearning.base.tensors import read_tensors
-from unlearning.data.dataset import Labelling
+from unlearning.data.dataset import Dataset, Labelling
 from unlearning.models import forward
 from unlearning.models.discriminator import (
     Discriminator,
@@ -182,6 +182,20 @@ def test_logits_do_not_depend_on_the_batch_and_follow_the_indices(data, trained,
     torch.testing.assert_close(together[0], together[3], atol=1e-4, rtol=1e-4)
     alone = predict_logits(trained, data, torch.tensor([39]), cpu)
     torch.testing.assert_close(together[2], alone[0], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("side", "size"), [(32, 128), (224, 128), (256, 98), (1024, 6), (4096, 1)])
+def test_of_large_images_fewer_are_looked_at_at_once(
+    side, size, data, make_network, cpu, monkeypatch
+):
+    """Must fail if memory grows with their pixels, batches of others change, or one holds no image."""
+    seen, pixels = [], Dataset.pixels
+    monkeypatch.setattr(Dataset, "image_size", side)
+    monkeypatch.setattr(
+        Dataset, "pixels", lambda self, rows: seen.append(len(rows)) or pixels(self, rows)
+    )
+    predict_logits(make_network(0), data, torch.zeros(130, dtype=torch.long), cpu)
+    assert max(seen) == size and sum(seen) == 130
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -11,7 +11,7 @@ from unlearning.data.dataset import Dataset, scaled
 from unlearning.models.classifier import Classifier
 from unlearning.models.layers import LOGITS
 
-BATCH_SIZE = 128
+BATCH_SIZE, OF_PIXELS = 128, 224  # images of up to so many pixels a side: of larger ones fewer
 
 
 @torch.no_grad()
@@ -29,8 +29,9 @@ def forward(
     training = model.training
     model.eval().to(hardware.device)
     parts: dict[str, list[Tensor]] = {name: [] for name in (*layers, LOGITS)}
+    size = max(1, min(BATCH_SIZE, BATCH_SIZE * OF_PIXELS**2 // data.image_size**2))
     # Without images there is still one batch, empty, which not every network takes.
-    for batch in indices.split(BATCH_SIZE) if len(indices) else ():
+    for batch in indices.split(size) if len(indices) else ():
         with hardware.autocast():
             found = model.look(scaled(data.pixels(batch), hardware.device), layers)
         for name, values in found.items():
