@@ -293,6 +293,8 @@ def test_speed_is_measured_on_the_network_that_will_be_trained(make_network, cpu
         ({"weights": "a.pth"}, {"seeds": [], "weights": ["b.pth"]}, ["own split"]),
         ({"start": "pretrained"}, {}, ["never saw it"]),
         ({"start": "pretrained"}, {"seeds": [], "weights": ["b.pth"]}, []),
+        ({}, {"seeds": [1, 0]}, ["original's own"]),
+        ({"weights": "a.pth"}, {"seeds": [1, 0]}, ["own split", "follow the recipe"]),
     ],
 )
 def test_what_makes_references_unlike_is_said(model, retrain_section, words, tmp_path):

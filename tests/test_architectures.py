@@ -169,6 +169,17 @@ def test_a_small_stem_keeps_the_size_of_the_image():
         build.of_params(params(name="mobilenet_v3_small", stem="small"), 32)
 
 
+def test_fresh_weights_of_a_role_are_those_of_no_small_seed():
+    """Must fail if a baseline begins as a reference, or what is held to know nothing as the original."""
+    model = new_classifier(GREY, 32, 4, seed=0)
+    roles = ("generator", "feature extractor", "euk", "random network")
+    made = [new_classifier(GREY, 32, 4, seed) for seed in range(4)]
+    made += [build.anew(model, role, seed) for role in roles for seed in (0, 1)]
+    assert len({network.head.weight.sum().item() for network in made}) == len(made)
+    again = build.anew(model, "euk", 1).head.weight
+    assert torch.equal(again, build.anew(made[5], "euk", 1).head.weight)
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [
@@ -242,9 +253,32 @@ def test_of_blocks_that_give_lists_the_parts_are_layers():
     assert anatomy.learned == ("blocks.1.conv", "blocks.2.conv", "blocks.3.conv", "head")
 
 
+class Recurrent(nn.Module):
+    """A recurrent layer over the pixels, as in a Sequencer; its output comes in a list, or as it is."""
+
+    def __init__(self, listed: bool):
+        super().__init__()
+        self.listed = listed
+        self.rnn = nn.LSTM(3, 3, batch_first=True)
+
+    def forward(self, given):
+        images = given[0]
+        found = self.rnn(images.flatten(2).transpose(1, 2))[0]
+        found = found.transpose(1, 2).reshape(images.shape)
+        return [found] if self.listed else found
+
+
 @pytest.mark.parametrize(
     ("blocks", "why"),
     [
+        (
+            [Block(), Block(), Recurrent(listed=False), Block()],
+            "30% of its weights above layer 1 are of no convolution",
+        ),
+        (
+            [Block(), Block(), Recurrent(listed=True), Block()],
+            r"part 'blocks\.2\.rnn' gives no tensor of",
+        ),
         (
             [Block(), Block(), Block(halves=True), Block()],
             r"part 'blocks\.2\.conv' gives no tensor of",
@@ -253,6 +287,9 @@ def test_of_blocks_that_give_lists_the_parts_are_layers():
     ],
 )
 def test_what_would_not_be_learned_is_refused(blocks, why):
-    """Must fail if rows of half an image count as images, a matrix may stay as it is, or layers coincide."""
+    """Must fail if rows of half an image count as images, a matrix may stay as it is, or layers coincide.
+
+    Or if noise would pass over weights of a kind that nobody knows.
+    """
     with pytest.raises(NoClassifierError, match=why):
         explore(Blocks(*blocks), torch.rand(2, 3, 8, 8))

@@ -86,7 +86,7 @@ def adam(model: nn.Module, params: GameParams) -> torch.optim.Adam:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_players_follow_from_their_seed(recipe, make_network, monkeypatch):
     """Must fail if the discriminator's weights come from the global generator, or one seed serves all."""
-    monkeypatch.setattr(article, "anew", lambda _, seed: make_network(seed))
+    monkeypatch.setattr(article, "anew", lambda _, role, seed: make_network(seed + len(role)))
     original, init = make_network(9), methods.load(recipe).init_players
     first, again, other = (init(original, seed, 0.5) for seed in (0, 0, 1))
     for name in ("generator", "feature_extractor", "discriminator"):

@@ -18,6 +18,7 @@ from unlearning.base.files import write_table
 from unlearning.data.dataset import scaled
 from unlearning.data.request import Images, Request
 from unlearning.models import weights
+from unlearning.models.build import anew
 from unlearning.models.discriminator import load_discriminator, scores
 from unlearning.models.forward import predict_logits
 from unlearning.models.head import edit_head
@@ -246,7 +247,7 @@ def test_what_is_read_back_is_what_the_models_make_of_the_images(
     np.testing.assert_allclose(subjects["head_edited"].logits, control, rtol=1e-4, atol=1e-4)
     assert subjects["head_edited"].layers is subjects["original"].layers
     forget = torch.from_numpy(chosen.indices[chosen.rows("forget", "test")])
-    random = predict_logits(resnet(4, 0), data, forget, cpu)
+    random = predict_logits(anew(trained, "random network", 0), data, forget, cpu)
     np.testing.assert_array_equal(found.shared.random_logits, random)
     discriminator = load_discriminator(model_folder / "discriminator.safetensors")
     extracted = scores(discriminator, predict_logits(trained, data, forget, cpu))

@@ -27,4 +27,9 @@ def cautions(params: Params, request: Request, *, split_given: bool) -> list[str
             "The retrained models begin with given weights, as the original did: if these have seen the class, "
             "no retrained model is one that never saw it."
         )
+    if not given and params.original.seed in params.retrain.seeds:
+        found.append(
+            f"Seed {params.original.seed} of `retrain.seeds` is the original's own: that model begins with "
+            "its initial weights and its draws, and may resemble it more than one of another seed does."
+        )
     return found

@@ -30,8 +30,8 @@ Pair = tuple[Int[Tensor, "_"], Int[Tensor, "_"]]
 def init_players(original: Classifier, seed: int, noise: float) -> Players:
     """Return three networks with random weights: of the original and `noise` nothing is used."""
     return Players(
-        generator=anew(original, seed + 1),
-        feature_extractor=anew(original, seed + 2),
+        generator=anew(original, "generator", seed),
+        feature_extractor=anew(original, "feature extractor", seed),
         discriminator=new_discriminator(original.head.out_features, seed),
     )
 

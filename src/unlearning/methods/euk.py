@@ -39,7 +39,7 @@ KEPT = "layer3"  # the last layer that keeps its weights
 def init_players(original: Classifier, seed: int, noise: float) -> Players:
     """Return the original with a fresh upper part as generator; the others are not used, nor is `noise`."""
     generator = copy.deepcopy(original)
-    fresh = anew(original, seed + 1).parts_above(KEPT)
+    fresh = anew(original, "euk", seed).parts_above(KEPT)
     for part, new in zip(generator.parts_above(KEPT), fresh, strict=True):
         part.load_state_dict(new.state_dict())
     return Players(

@@ -1,5 +1,6 @@
 """Classifiers by name: torchvision's, timm's as timm/<name>; by default the article's ResNet-18 (A4, A5)."""
 
+import hashlib
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -39,9 +40,13 @@ def around(network: nn.Module, architecture: Architecture, image_size: int) -> C
     return Classifier(network, architecture, image_size, _anatomy(architecture, image_size))
 
 
-def anew(model: Classifier, seed: int) -> Classifier:
-    """Return one of the same architecture and outputs with fresh weights."""
-    return new_classifier(model.architecture, model.image_size, model.head.out_features, seed)
+def anew(model: Classifier, role: str, seed: int) -> Classifier:
+    """Return one of the same architecture and outputs with fresh weights, the same for the same role and seed.
+
+    Drawn by a hash of both: with `seed` itself, or the next, an original or a reference may have begun.
+    """
+    drawn = int.from_bytes(hashlib.sha256(f"{role} {seed}".encode()).digest()[:4])
+    return new_classifier(model.architecture, model.image_size, model.head.out_features, drawn)
 
 
 def network(architecture: Architecture, image_size: int, class_count: int) -> nn.Module:

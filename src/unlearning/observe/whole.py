@@ -93,7 +93,7 @@ def _shared(
     forget = torch.from_numpy(sample.indices[rows])
     discriminator = load_discriminator(models / "discriminator.safetensors")
     extractor, _ = weights.load_classifier(models / "init/feature_extractor.safetensors")
-    random = anew(extractor, RANDOM_NETWORK_SEED)
+    random = anew(extractor, "random network", RANDOM_NETWORK_SEED)
     outputs = {
         name: torch.from_numpy(each.logits[rows]) for name, each in found.items() if name != CONTROL
     } | {EXTRACTOR: predict_logits(extractor, data, forget, hardware)}
