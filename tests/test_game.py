@@ -226,12 +226,15 @@ def test_the_article_recipe_ignores_our_weight(players, data, make_game, cpu, ro
 
 
 @pytest.mark.parametrize("adversary", ["members", "discriminator"])
-def test_our_recipe_is_its_described_loop(adversary, players, make_data, make_game, cpu, rows):
+def test_our_recipe_is_its_described_loop(
+    adversary, players, make_data, make_game, cpu, rows, monkeypatch
+):
     """Must fail if a term, its weight, the order of updates, the schedule or the last edit changes."""
     data = make_data({"cat": 6, "dog": 6, "elephant": 6, "horse": 6}, held_out=5)
     params = make_game(
         recipe="adversarial", batch_size=8, lr=0.003, adversary=adversary, adversary_weight=9.0,
     )  # fmt: skip
+    monkeypatch.setattr(adversarial, "length", lambda *_: 25)
     outcome = play("adversarial", players, data, params, cpu, rows)
 
     generator = copy.deepcopy(players.generator).train()
@@ -242,16 +245,16 @@ def test_our_recipe_is_its_described_loop(adversary, players, make_data, make_ga
     known = torch.cat([members, data.select(role="forget", subset="validation")])
     auditor = Auditor(DEEP, 6, 5, CPU)
     draws = torch.Generator().manual_seed(params.seed)
-    steps = adversarial.play(data, params, params.seed, 24, 6, 5)
+    steps = adversarial.play(data, params, params.seed, 25, 6, 5)
     for number, step in enumerate(steps):
-        optimizers[0].param_groups[0]["lr"] = params.lr * rate((number + 1) / 25)
-        optimizers[1].param_groups[0]["lr"] = params.lr * rate((number - 11) / 13)
+        optimizers[0].param_groups[0]["lr"] = params.lr * rate((number + 1) / 26)
+        optimizers[1].param_groups[0]["lr"] = params.lr * rate((number - 12) / 13)
         images = scaled(crop_and_flip(data.pixels(step.retain), draws), CPU)
         retain_logits = generator.train()(images)
         found_out = torch.zeros(())
-        if number >= 12:
+        if number >= 13:
             generator.eval()
-            if number == 12:
+            if number == 13:
                 auditor.look(generator, data, Known(known, data.labels[known], 6), cpu)
             found = generator.look(scaled(data.pixels(known[step.besides]), CPU), DEEP)
             advantage = auditor.advantage({layer: found[layer] for layer in DEEP}, step.besides)

@@ -85,7 +85,7 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     looked_at = len(known.images) if params.adversary == "members" else 0
     count = length(generator, params, run.budget, looked_at)
     steps = play(data, params, run.seed, count, known.members, known.unseen)
-    adversaries = Adversaries(original, data, known, params, run, count - count // 2)
+    adversaries = Adversaries(original, data, known, params, run, count // 2)
 
     def objective(step: Step, images: Float[Tensor, "R 3 H W"], monitor: Monitor) -> Lost:
         lost = by_labels(generator, data.labels[step.retain], images, hardware)
