@@ -72,7 +72,8 @@ def observe_all(
             with atomic(file) as temporary:
                 shutil.copyfile(kept, temporary)
             os.utime(kept.parent)  # what was used lately is not removed as old
-        found[name] = record.load_observation(file)
+        # Of the others only the logits are asked for below: their layers would fill the memory.
+        found[name] = record.load_observation(file, None if name == ORIGINAL else {})
     if not edited:
         (folder / f"{CONTROL}.safetensors").unlink(missing_ok=True)
     for stale in folder.glob("*/*"):

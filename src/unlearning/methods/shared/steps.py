@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 import torch.nn.functional as F
@@ -111,6 +111,7 @@ def train(
     finished = run.restore(parts, draws)
     retain_images = len(data.select(role="retain", subset="train"))
     ends = [len(steps) * number // ROUNDS for number in range(ROUNDS + 1)]
+    passed = list(accumulate((len(step.retain) for step in steps), initial=0))
     plan = [steps[start:end] for start, end in pairwise(ends)]
     for number, chunk in enumerate(
         bar(plan[finished:], len(plan[finished:]), "rounds of the game"), start=finished + 1
@@ -129,8 +130,7 @@ def train(
             schedule.step()
             monitor.losses(retain_loss=lost.retain)
             monitor.predictions(lost.retain_logits)
-        seen = sum(len(step.retain) for part in plan[:number] for step in part)
-        run.add_row(monitor.row(round(seen / retain_images, 2)))
+        run.add_row(monitor.row(round(passed[ends[number]] / retain_images, 2)))
         run.save(number, parts, draws)
     require_finite(generator, "lr", params.lr)
     run.image_passes = sum(len(step.retain) + len(step.besides) for step in steps)
