@@ -90,11 +90,14 @@ def test_a_layers_mean_is_over_space_whichever_dimension_that_is():
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_each_family_plays_the_game_and_forgets(name, make_data, make_game, cpu, tmp_path):
+def test_each_family_plays_the_game_and_forgets(
+    name, make_data, make_game, cpu, tmp_path, monkeypatch
+):
     """Must fail if what lies below layer 1 moves, the head is not retired, or the file does not come back."""
     data = make_data({"cat": 6, "dog": 6, "elephant": 6, "horse": 6}, held_out=5)
     original = new_classifier(Architecture(name), 32, 4, seed=0)
     knobs = make_game(batch_size=8, noise=0.4)
+    monkeypatch.setattr(adversarial, "length", lambda *_: 10)  # one a round
     players = adversarial.init_players(original, 0, knobs.noise)
     unlearned = play("adversarial", players, data, knobs, cpu).generator
     below, above = set(), set()

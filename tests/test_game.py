@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import play
+from conftest import play, resnet
 from torch import nn
 
 from unlearning import methods
@@ -26,6 +26,8 @@ from unlearning.methods.shared.game import (
     warning,
 )
 from unlearning.methods.shared.members import Auditor, Known
+from unlearning.models.build import new_classifier
+from unlearning.models.classifier import Architecture
 from unlearning.models.discriminator import new_discriminator
 from unlearning.models.forward import predict_logits
 from unlearning.models.head import edit_head
@@ -134,14 +136,15 @@ def test_our_image_passes_match_a_hand_count(players, make_data, make_game, cpu,
     assert ["discriminator_loss" in row for row in rows.rows] == [False] * 5 + [True] * 5
 
 
-def test_the_length_of_our_game_follows_from_the_budget(trained, make_data, make_game, cpu, rows):
+def test_the_length_of_our_game_follows_from_the_budget(make_data, make_game, cpu, rows):
     """Must fail if the budget is overdrawn or not used up, or what the original is asked is not paid for.
 
     Four of a kind: with fewer the auditor is silent, and forget images pass forward alone.
     """
     data = make_data({"cat": 4, "dog": 4, "elephant": 5, "horse": 4}, held_out=4)
     params = make_game(batch_size=4)
-    players = methods.load("adversarial").init_players(trained, 0, 0.4)
+    small = new_classifier(Architecture("timm/test_resnet"), 32, 4, seed=0)
+    players = methods.load("adversarial").init_players(small, 0, 0.4)
     least = play("adversarial", players, data, params, cpu, rows)
     budget = 2 * least.flops
     longer = play("adversarial", players, data, params, cpu, rows, budget=budget)
@@ -363,13 +366,15 @@ def test_our_recipe_forgets_the_classes_and_keeps_the_others(
     assert accuracy(outcome.generator, data, retain, cpu) == 1
 
 
-def test_stem_and_first_stage_are_left_as_they_are(trained, make_data, make_game, cpu):
+def test_stem_and_first_stage_are_left_as_they_are(make_data, make_game, cpu, monkeypatch):
     """Must fail if a weight or a statistic below the second stage changes, or those above stand still."""
     data = make_data({"cat": 4, "dog": 4, "elephant": 4, "horse": 4})
     params = make_game(batch_size=4)
-    players = methods.load("adversarial").init_players(trained, params.seed, params.noise)
+    original = resnet(4, seed=0)
+    players = methods.load("adversarial").init_players(original, params.seed, params.noise)
+    monkeypatch.setattr(adversarial, "length", lambda *_: 10)  # one a round
     outcome = play("adversarial", players, data, params, cpu)
-    before, after = trained.state_dict(), outcome.generator.state_dict()
+    before, after = original.state_dict(), outcome.generator.state_dict()
     below = [
         name
         for name in before

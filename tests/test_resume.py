@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import pytest
 import torch
-from conftest import play, resnet, tiny_network
+from conftest import play, tiny_network
 from test_methods import NAMES
 
 from unlearning.base import cores, resume, tensors
@@ -61,7 +61,7 @@ def test_a_killed_training_ends_with_the_same_weights_and_curve(
 
     def begun() -> Classifier:
         torch.rand(1)
-        return resnet(4, 0) if dropout is None else tiny_network(0, dropout=dropout)
+        return tiny_network(0, dropout=dropout)
 
     images, params = data.select(subset="train"), make_original(epochs=4)
     whole = train(begun(), data, images, params, 3, cpu, rows)
@@ -113,9 +113,9 @@ def test_going_on_runs_only_what_is_missing(data, make_original, cpu, rows, tmp_
     """Must fail if finished epochs are run again: the whole point of a checkpoint."""
     images, params = data.select(subset="train"), make_original(epochs=3)
     checkpoint = Checkpoint(tmp_path / "state.safetensors")
-    train(resnet(4, 0), data, images, params, 0, cpu, rows, checkpoint)
+    train(tiny_network(0), data, images, params, 0, cpu, rows, checkpoint)
     monkeypatch.setattr(training, "shuffled_batches", lambda *_: pytest.fail("an epoch was run"))
-    train(resnet(4, 0), data, images, params, 0, cpu, rows, checkpoint)
+    train(tiny_network(0), data, images, params, 0, cpu, rows, checkpoint)
     assert [row["epoch"] for row in rows.rows] == [1, 2, 3, 1, 2, 3]
 
 
@@ -169,10 +169,10 @@ def test_a_checkpoint_that_cannot_be_read_is_left_aside(
     """Must fail if a damaged checkpoint ends the run, or is used as far as it goes."""
     images, params = data.select(subset="train")[:8], make_original(epochs=2)
     path = tmp_path / "state.safetensors"
-    whole = train(resnet(4, 0), data, images, params, 0, cpu, rows, Checkpoint(path))
+    whole = train(tiny_network(0), data, images, params, 0, cpu, rows, Checkpoint(path))
     content = path.read_bytes()
     path.write_bytes({"empty": b"", "cut": content[:-9], "another file": b"{}"}[damage])
-    again = train(resnet(4, 0), data, images, params, 0, cpu, rows, Checkpoint(path))
+    again = train(tiny_network(0), data, images, params, 0, cpu, rows, Checkpoint(path))
     assert same_tensors(again, whole)
     assert "starting from the first epoch" in capsys.readouterr().out
 

@@ -17,6 +17,7 @@ from test_copies import write_params
 from tiny_project import ENVIRONMENT
 from torch import nn
 
+from stages import train_original
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_table
 from unlearning.base.stage import TOLD, is_first
@@ -30,6 +31,13 @@ from unlearning.models.foreign import new_model
 from unlearning.settings.whole import load_params
 
 STAGE = (sys.executable, "-m", "stages.train_original")
+# Does not give the others ten seconds to say why they ended.
+IMPATIENT = (
+    sys.executable,
+    "-c",
+    "from unlearning.base import stage, world; world.PATIENCE = 0.5; from stages import train_original; "
+    "stage.run('train_original', train_original.main)",
+)
 # Its network normalises no batch: what two processes compute is what one does, but for the rounding.
 KNOBS = {
     "model__name": "timm/test_vit",
@@ -60,7 +68,14 @@ def run(folder: Path, command: tuple[str, ...] = STAGE, **params: object) -> str
     return said
 
 
-def test_two_processes_do_the_work_of_one(prepared):
+def here(capsys: pytest.CaptureFixture[str], **params: object) -> str:
+    """Run the stage by one process, this one, in the current folder; return what it says."""
+    write_params(Path(), **KNOBS | params | {"distributed__processes": 1})
+    train_original.main()
+    return capsys.readouterr().out
+
+
+def test_two_processes_do_the_work_of_one(prepared, capsys):
     """Must fail if shares overlap, an image weighs twice, the loss is one process's own, or a run differs.
 
     Or if both report, or `torchrun` starts something else.
@@ -68,8 +83,8 @@ def test_two_processes_do_the_work_of_one(prepared):
     made = []
     torchrun = Path(sys.executable).parent / "torchrun"
     alike = (str(torchrun), "--standalone", "--nproc-per-node", "2", *STAGE[1:])
-    for command, processes in ((STAGE, 1), (STAGE, 2), (alike, 2)):
-        said = run(prepared, command, distributed__processes=processes)
+    for command, processes in ((None, 1), (STAGE, 2), (alike, 2)):
+        said = run(prepared, command, distributed__processes=processes) if command else here(capsys)
         assert said.count("epoch 1 loss") == said.count("epoch 2 loss") == 1
         curve = read_table("plots/train_original.csv")["loss"].to_numpy(dtype=float)
         made.append((WEIGHTS.read_bytes(), curve, vector(weights.load_classifier(WEIGHTS)[0])))
@@ -85,7 +100,7 @@ def vector(model: nn.Module) -> torch.Tensor:
     return torch.cat([value.detach().flatten() for value in model.parameters()])
 
 
-def test_the_end_of_one_ends_all_in_one_line_and_another_number_goes_on(prepared):
+def test_the_end_of_one_ends_all_in_one_line_and_another_number_goes_on(prepared, capsys):
     """Must fail if the others hang or live on, a traceback is shown, or what was kept is lost."""
     stage = started(prepared, original__epochs=60, distributed__processes=2)
     others: list[psutil.Process] = []
@@ -98,13 +113,13 @@ def test_the_end_of_one_ends_all_in_one_line_and_another_number_goes_on(prepared
     assert stage.returncode == 2
     assert errors.startswith("error: process 2 of 2 ended") and errors.count("\n") == 1, errors
     assert not psutil.wait_procs(others, timeout=10)[1]
-    said = run(prepared, original__epochs=60, distributed__processes=1)
+    said = here(capsys, original__epochs=60)
     assert "going on after epoch" in said and "epoch 60 loss" in said
 
 
 def test_the_end_of_one_before_all_have_met_ends_all_in_one_line(prepared):
     """Must fail if the first process waits for one that is gone until PyTorch gives up: half an hour."""
-    stage = started(prepared, distributed__processes=2)
+    stage = started(prepared, IMPATIENT, distributed__processes=2)
     while not (others := psutil.Process(stage.pid).children(recursive=True)):
         time.sleep(0.05)
     others[0].kill()
