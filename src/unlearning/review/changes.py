@@ -303,9 +303,8 @@ def _matters(name: str) -> bool:
 
 
 def _gate(root: Path, commit: str, params: Changed) -> Gate:
-    limits = load(
-        GateParams, unlinked(root, "params.yaml")
-    )  # alone: after `next` nothing is asked for
+    # Alone: after `next` nothing is asked for yet.
+    limits = load(GateParams, unlinked(root, "params.yaml"))
     checks = check(root / "metrics", limits)  # `_metrics` has refused links there
     previous = {
         key.removeprefix("gate."): old
