@@ -24,9 +24,9 @@ SSIM_PAIRS = 64
 def sample(data: Dataset) -> Sample:
     """Return the audited images: test images, up to 200 training images to forget per class, 50 to retain.
 
-    All test images. Of very many, test or training, 10,000 of a role, evenly spread, but of no class that was
-    trained on none; in the data set's order; none that was withdrawn. Of earlier requests test images of their
-    classes, and up to 200 training images of a request for single ones.
+    All test images. Of very many, test or training, 10,000 of a role, evenly spread, with one training image at
+    least of each class that has any; in the data set's order; none that was withdrawn. Of earlier requests test
+    images of their classes, and up to 200 training images of a request for single ones.
     """
     audited = ("forget", "retain")
     unseen = _some(data.unseen("test"), MOST_IMAGES)
