@@ -24,7 +24,7 @@ from unlearning.charts import style
 from unlearning.data import copies, request
 from unlearning.data.request import Request
 from unlearning.report import card as card_of
-from unlearning.report import evidence
+from unlearning.report import evidence, quoting
 from unlearning.report import page as page_of
 from unlearning.report.metrics import TABLES, Metrics, dotted
 from unlearning.report.quoting import html_quoter
@@ -822,3 +822,17 @@ def test_a_path_is_told_apart_from_a_name_with_dots():
         quote("a", "x")
     with pytest.raises(UserError, match="no single figure"):
         quote("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("found (AUC 0.8; others 0.5)", "<strong>found</strong> (AUC 0.8; others 0.5)"),
+        ("failed: known (0.9)", "<strong>failed:</strong> known (0.9)"),
+        ("kept; <none>", "<strong>kept;</strong> &lt;none&gt;"),
+        ("<forgotten>", "&lt;forgotten&gt;"),
+    ],
+)
+def test_the_beginning_of_a_sentence_is_set_off_up_to_its_figures(sentence, shown):
+    """Must fail if half of what stands in brackets is bold, or a sign of the text becomes one of the page."""
+    assert quoting._set_off(sentence) == shown

@@ -63,7 +63,7 @@ def html_quoter(metrics: Metrics) -> Callable[..., Markup]:
 
 
 def _set_off(sentence: str) -> Markup:
-    start, sign, rest = re.split("([:;]|$)", sentence, maxsplit=1)
+    start, sign, rest = re.split(r"([:;]|(?= \()|$)", sentence, maxsplit=1)
     return Markup("<strong>{}</strong>").format(start + sign) + rest if rest else escape(sentence)
 
 
