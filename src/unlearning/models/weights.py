@@ -99,13 +99,12 @@ def _read(path: Path | str) -> tuple[Header, dict[str, Tensor]]:
 
 
 def _filled(new: Callable[[], Network], weights: dict[str, Tensor], path: Path | str) -> Network:
-    # Compared before memory is taken: a short file can name any network and any number of classes.
+    # Compared before memory is taken: a short file can name any network and any number of classes. Not so a
+    # RegNet: it computes its widths by tensors, which hold nothing on "meta", and is built first.
     try:
         with torch.device("meta"):
             expected = new().state_dict()
-    except (
-        NotImplementedError
-    ):  # a RegNet computes its widths by tensors, and is built before it is compared
+    except NotImplementedError:
         expected = new().state_dict()
     if misfit := _misfit(expected, weights):
         raise UserError(f"{path} holds weights of another architecture: {misfit}")
