@@ -13,6 +13,7 @@ import pytest
 import torch
 from filelock import FileLock
 from test_settings import VALID
+from threadpoolctl import threadpool_limits
 from tiny_project import make_clone, run
 from torch import nn
 
@@ -234,11 +235,15 @@ def restored_torch() -> Iterator[None]:
 
 
 def pytest_configure() -> None:
-    """Give each worker its own cores: programs of two tests that each use all of them take a fifth longer."""
+    """Give each worker its own cores: programs of two tests that each use all of them take a fifth longer.
+
+    What counted the cores when it was imported takes as many threads, too: on one core a second one only waits.
+    """
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         number, count = int(worker[2:]), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
         if own := sorted(os.sched_getaffinity(0))[number::count]:
             os.sched_setaffinity(0, own)
+            threadpool_limits(len(own))
 
 
 @pytest.fixture(scope="session")
@@ -257,3 +262,11 @@ def finished_clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
             run(folder, "git", "commit", "--quiet", "--message=tiny")
             (shared / "finished_clone.made").touch()
     return folder
+
+
+@pytest.fixture(scope="session")
+def reviewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a Git repository with a run made by hand on `main`; it is not to be changed."""
+    from test_review import build_repository  # here alone: most tests need none of it
+
+    return build_repository(tmp_path_factory.mktemp("reviewed"))

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -67,13 +68,16 @@ def split_photographs(folder: Path, monkeypatch: pytest.MonkeyPatch, **params: o
         stage.main()
 
 
-def run(folder: Path, monkeypatch: pytest.MonkeyPatch, **params: object) -> None:
+def run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, last: ModuleType = report, **params: object
+) -> None:
+    """Make the folder a project and the current one, and run its stages up to the last."""
     monkeypatch.chdir(folder)
     for made in ("data", "metrics", "plots", "models", "report"):
         (folder / made).mkdir(exist_ok=True)
     changes = {"original__epochs": 1, "epochs": 1, "retrain__seeds": [1, 2], "batch_size": 8}
     project(folder, **changes | params)
-    for stage in STAGES:
+    for stage in STAGES[: STAGES.index(last) + 1]:
         stage.main()
 
 
@@ -91,11 +95,15 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, **params: object) -> None
 def test_every_family_runs_from_images_to_page(
     name, changes, tmp_path, monkeypatch, restored_torch
 ):
-    """Must fail if a stage knows a ResNet's parts, or a page names another network than was trained."""
+    """Must fail if a stage knows a ResNet's parts, or a page names another network than was trained.
+
+    Or if a start is shown where training began with random weights.
+    """
     photographs(tmp_path / "photos", grey="model__mean" in changes)
     run(tmp_path, monkeypatch, model__name=name, **changes)
     figures = read_metrics("metrics/audit.json")
-    assert figures["verdict"]
+    assert figures["verdict"] and "start" not in figures
+    assert "What training began with" not in Path("report/model_card.md").read_text()
     layers = read_table("plots/audit_layers.csv")
     assert set(layers["layer"]) == {"stem", "layer1", "layer2", "layer3", "features"}
     model, labelling = weights.load_classifier("models/unlearned.safetensors")
@@ -146,15 +154,11 @@ def test_a_model_goes_out_and_comes_back_as_given_weights(tmp_path, monkeypatch,
 
 
 def test_what_training_began_with_stands_beside_it(tmp_path, monkeypatch, restored_torch):
-    """Must fail if a start that knows the class passes unseen, is judged by outputs that were never trained.
-
-    Or if it is shown where training began with random weights.
-    """
+    """Must fail if a start that knows the class passes unseen, is judged by outputs that were never trained."""
     for folder in (tmp_path / "first", tmp_path / "second"):
         photographs(folder / "photos")
-    run(tmp_path / "first", monkeypatch, model__name="timm/test_convnext", original__epochs=3)
-    assert "start" not in read_metrics("metrics/audit.json")
-    assert "What training began with" not in Path("report/model_card.md").read_text()
+    knobs = {"model__name": "timm/test_convnext", "original__epochs": 3}
+    run(tmp_path / "first", monkeypatch, last=train_original, **knobs)
     knows = tmp_path / "first/models/original.safetensors"
     export.export(knows, tmp_path / "knows.pth", load_params().model)
     start = {"model__name": "timm/test_convnext", "model__start": str(tmp_path / "knows.pth")}
@@ -176,7 +180,8 @@ def test_a_control_of_the_same_recipe_stands_beside_given_weights(
     """Must fail if it does not see the images to forget, is taken for a reference, or is not shown."""
     for folder in (tmp_path / "first", tmp_path / "second"):
         photographs(folder / "photos")
-    run(tmp_path / "first", monkeypatch, model__name="timm/test_vit", retrain__seeds=[])
+    knobs = {"model__name": "timm/test_vit", "retrain__seeds": []}
+    run(tmp_path / "first", monkeypatch, last=retrain, **knobs)
     assert not weights.controls(Path("models"))
     mine = load_params().model
     export.export(Path("models/original.safetensors"), tmp_path / "mine.pth", mine)

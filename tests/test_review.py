@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -97,11 +98,11 @@ def commit(folder: Path, message: str, **figures: float | str) -> None:
 
 
 @pytest.fixture
-def repository(tmp_path, monkeypatch) -> Path:
+def repository(tmp_path, monkeypatch, reviewed) -> Path:
     """Return `main` with a branch checked out."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    build_repository(tmp_path)
+    shutil.copytree(reviewed, tmp_path, dirs_exist_ok=True)
     run(tmp_path, "git", "switch", "--quiet", "--create", "slower")
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -1,6 +1,7 @@
 """`unlearning review` runs nothing that a stranger's branch brings along, and connects to nobody."""
 
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_review import build_repository, commit
+from test_review import commit
 from tiny_project import ENVIRONMENT, run
 
 from unlearning.base.errors import UserError
@@ -87,11 +88,9 @@ def plant(folder: Path, marks: Path) -> None:
 
 
 @pytest.fixture
-def stranger(tmp_path, visits) -> Path:
+def stranger(tmp_path, visits, reviewed) -> Path:
     """Return a branch that is in sync, with everything planted, and an empty list of what ran."""
-    folder = tmp_path / "branch"
-    folder.mkdir()
-    build_repository(folder)
+    folder = shutil.copytree(reviewed, tmp_path / "branch")
     run(folder, "git", "switch", "--quiet", "--create", "theirs")
     plant(folder, tmp_path / "marks")
     return folder

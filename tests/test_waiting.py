@@ -113,3 +113,17 @@ def test_it_is_settled_before_torch_is_loaded_and_for_stages_alone():
             cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True,
         )  # fmt: skip
         assert done.stdout.strip() == said
+
+
+def test_garbage_is_not_looked_for_in_what_a_stage_imports(tmp_path):
+    """Must fail if a stage's start looks through its imports, leaves its own garbage, or at the end theirs."""
+    program = (
+        "import gc, sys; sys.argv[0] = '-m'; import stages; from unlearning.base import stage;"
+        "tell = lambda: print(gc.isenabled(), gc.get_freeze_count() > 0);"
+        "tell(); stage.run('any', tell); tell()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=ENVIRONMENT | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["False", "False", "True", "True", "True", "False"]

@@ -262,10 +262,11 @@ def auc(positives: Float[np.ndarray, " P"], negatives: Float[np.ndarray, " Q"]) 
 
     0.5: no attack. Below 0.5 the attack points the wrong way, which an attacker can turn round.
     """
-    ranks = rankdata(np.concatenate([positives, negatives]))
-    count = len(positives)
-    wins = ranks[:count].sum() - count * (count + 1) / 2
-    return float(wins / (count * len(negatives)))
+    ordered = np.sort(negatives)
+    beaten, not_above = (
+        np.searchsorted(ordered, positives, side).sum() for side in ("left", "right")
+    )
+    return float((beaten + not_above) / 2 / (len(positives) * len(negatives)))
 
 
 def true_positive_rate(

@@ -4,6 +4,7 @@ DVC has a lock of its own, but when `dvc` is killed its stage lives on, and the 
 start a second one that writes the same files.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -29,7 +30,12 @@ def run(name: str, main: Callable[[], None]) -> None:
         with alone(name, SCRATCH / f"{name}.lock") if is_first() else nullcontext():
             main()
 
-    errors.run(guarded)
+    gc.freeze()  # what was imported, which stages/__init__.py left unlooked at
+    gc.enable()
+    try:
+        errors.run(guarded)
+    finally:
+        gc.unfreeze()  # else the libraries' own check for leaks speaks up when the process ends
 
 
 def is_first() -> bool:
