@@ -13,7 +13,6 @@ import pytest
 import torch
 from filelock import FileLock
 from test_settings import VALID
-from threadpoolctl import threadpool_limits
 from tiny_project import make_clone, run
 from torch import nn
 
@@ -237,13 +236,13 @@ def restored_torch() -> Iterator[None]:
 def pytest_configure() -> None:
     """Give each worker its own cores: programs of two tests that each use all of them take a fifth longer.
 
-    What counted the cores when it was imported takes as many threads, too: on one core a second one only waits.
+    PyTorch counted the cores when it was imported: of two threads on one core the second only waits.
     """
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         number, count = int(worker[2:]), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
         if own := sorted(os.sched_getaffinity(0))[number::count]:
             os.sched_setaffinity(0, own)
-            threadpool_limits(len(own))
+            torch.set_num_threads(len(own))
 
 
 @pytest.fixture(scope="session")

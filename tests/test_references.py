@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 import shutil
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,12 @@ def test_a_control_is_trained_on_what_no_earlier_request_took_out(data):
     changed = dataclasses.replace(data, roles=roles, subsets=subsets)
     assert Reference(1, is_control=True).images(changed)[:3].tolist() == [1, 2, 3]
     assert Reference(1).images(changed)[0] == 3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_server() -> None:
+    """Fork processes from one that has imported what they need, as a stage does, not from earlier tests'."""
+    forkserver._forkserver._stop()
 
 
 KNOBS = {"model__name": "timm/test_vit", "original__epochs": 2, "retrain__seeds": [1, 2, 5]}
