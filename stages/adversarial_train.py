@@ -55,8 +55,7 @@ def main() -> None:
 
         if trouble != GameWarning.NONE:
             progress.say(f"warning: {trouble}")
-        discriminator = run.discriminator or players.discriminator
-        for model, name in ((unlearned, "unlearned"), (discriminator, "discriminator")):
+        for model, name in ((unlearned, "unlearned"), (run.discriminator, "discriminator")):
             weights.save(model, images.labelling, f"models/{name}.safetensors", session.fingerprint)
         files.write_series("plots/adversarial_train.csv", run.rows, columns=tuple(last))
         files.write_metrics(

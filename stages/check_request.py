@@ -25,7 +25,7 @@ def main() -> None:
     found = possible.require(params)
     recipe = params.original.recipe(found.sizes.forget + found.sizes.retain)
     remarks = (
-        cost.remark(params.game, found.sizes, recipe),
+        cost.remark(params, found.sizes, recipe),
         waiting.remark(),
         *listing.remarks(params.data, found.images),
     )

@@ -40,9 +40,7 @@ def main() -> None:
     )
     write_rows("plots/destinations.csv", evaluation.by_class(shares))
     pictures.destinations("plots/destinations.png", shares.named())
-    pictures.score_histogram(
-        "plots/score_histogram.png", observed.scores().without_controls().named()
-    )
+    pictures.score_histogram("plots/score_histogram.png", observed.scores().named())
     pictures.examples(
         "plots/examples.png",
         Shards("data/images"),

@@ -23,18 +23,16 @@ from unlearning.settings.model import ModelParams
 from unlearning.settings.original import OriginalParams
 from unlearning.settings.retrain import RetrainParams
 
-DATA = "data"
-
 
 def main() -> None:
     params, machine = load(ModelParams), load(MachineParams)
     asked, parallel = load(RetrainParams), load(DistributedParams)
     device = hardware.choose(machine.device, machine.precision)
-    images = dataset.load(DATA)
+    images = dataset.load("data")
     recipe = load(OriginalParams).recipe(len(images.select(subset="train")))
 
     with resume.session("retrain", device, leave_out=OF_OTHERS) as session:
-        plan = Plan(DATA, params, recipe, machine, session)
+        plan = Plan(params, recipe, machine, session)
         accuracies, losses = write_all(plan, asked, images, device, parallel.processes)
         if not is_first():
             return

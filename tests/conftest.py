@@ -101,7 +101,6 @@ def play(
     run = Run(players, params.seed, hardware, report, checkpoint, budget=budget)
     with run.work:
         model = methods.load(recipe).unlearn(players.feature_extractor, data, params, run)
-    assert run.discriminator is not None
     return Outcome(model, run.discriminator, run.rows, run.image_passes, run.work.flops)
 
 

@@ -233,7 +233,7 @@ def test_changed_weights_make_the_original_again(tmp_path, monkeypatch):
 
 def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu):
     """Must fail if a role or subset is miscounted, time does not follow passes over speed, or `cost` is the
-    article's length."""
+    article's length. Or if the time of relearning is foretold where nothing is relearned: of single images."""
     photographs(tmp_path / "photos", count=20)
     monkeypatch.chdir(tmp_path)
     project(tmp_path, cost=0.5, original__epochs=10, retrain__seeds=[1, 2, 3], batch_size=2)
@@ -250,6 +250,9 @@ def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu
     assert found.seconds["original"] == pytest.approx(360 / 50)
     assert found.seconds["retrained models"] == pytest.approx(3 * 240 / 50)
     assert found.seconds["game"] == pytest.approx(forecast.GAME_BY_CLOCK * 0.5 * 240 / 50)
+    looked_at = 5 * 48 * forecast.FORWARD / 50
+    relearned = 5 * 2 * forecast.BUDGET / 50
+    assert found.seconds["observation"] == pytest.approx(looked_at + relearned)
     lines = forecast.told(params, wanted, found, cpu)
     assert any(line.startswith("not measured: membership: it takes 10") for line in lines)
     assert not any("no retrained model" in line for line in lines)
@@ -259,6 +262,11 @@ def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu
     )
     found = forecast.forecast(params, wanted, cpu, speed_of=lambda *_: 50.0)
     assert found.seconds["retrained models"] == pytest.approx(3 * 240 / 50 / forecast.AT_ONCE)
+    single = params.forget.model_copy(update={"fraction": 0.5})
+    found = forecast.forecast(
+        params.model_copy(update={"forget": single}), wanted, cpu, speed_of=lambda *_: 50.0
+    )
+    assert found.seconds["observation"] == pytest.approx(looked_at)
     printed = params.model_copy(update={"recipe": "article", "epochs": 3})
     found = forecast.forecast(printed, wanted, cpu, speed_of=lambda *_: 50.0)
     assert found.seconds["game"] == pytest.approx(forecast.GAME_BY_CLOCK * 3 * 12 / 50)

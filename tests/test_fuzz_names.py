@@ -23,9 +23,9 @@ from unlearning.charts import pictures
 from unlearning.data import request
 from unlearning.data.request import Request
 from unlearning.settings.data import DataParams
-from unlearning.sources import pack
+from unlearning.sources import listing, pack
 from unlearning.sources.folder import files_below, list_images, select
-from unlearning.sources.listing import counts, expected
+from unlearning.sources.listing import counts
 
 NAMES = TEXT | HOSTILE_TEXT | st.sampled_from(HOSTILE)
 ACTING = [
@@ -42,7 +42,9 @@ ACTING = [
 
 
 def images_by_class(params: DataParams) -> dict[str, int]:
-    return {name: sum(given.values()) for name, given in counts(expected(params)).items()}
+    return {
+        name: sum(given.values()) for name, given in counts(listing.list_images(params)).items()
+    }
 
 
 @pytest.mark.parametrize("name", [*ACTING, "x" * 256])

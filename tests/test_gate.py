@@ -189,7 +189,7 @@ def test_a_file_that_lacks_a_figure_is_refused_with_file_and_key(tmp_path, name,
     """Must fail if KeyError, TypeError or ValueError escapes: a traceback exits with 1, as "broken"."""
     write(tmp_path)
     (tmp_path / f"{name}.json").write_text(json.dumps(values))
-    with pytest.raises(UserError, match=rf"{name}.json lacks the figure {key}: "):
+    with pytest.raises(UserError, match=rf"{name}\.{key} of metrics/"):
         check(tmp_path, GateParams(**LIMITS))
 
 

@@ -301,7 +301,7 @@ def project(folder: Path, **changes: Any) -> Params:
 
 
 def asked_of(params: Params) -> asked.Asked:
-    return asked.of(params, listing.expected(params.data))
+    return asked.of(params, listing.list_images(params.data))
 
 
 def test_a_list_is_read_with_comments_and_as_a_csv(tmp_path):
@@ -421,7 +421,7 @@ def test_drawings_are_known_by_name_before_they_are_drawn(tmp_path, monkeypatch)
     drawn = {"data__source": "synthetic", "data__path": DRAWING, "data__images_per_class": 10}
     classes = {name: name for name in ("cat", "cow", "elephant")}
     params = project(tmp_path, forget__files="list.txt", data__classes=classes, **drawn)
-    listed = listing.expected(params.data)
+    listed = listing.list_images(params.data)
     prepare_data.main()
     assert [image.path for image in listed] == read_table("data/samples.csv")["path"].tolist()
     assert asked_of(params).shares["elephant"] == 0.1

@@ -57,7 +57,7 @@ def table(folder: Path, rows: list[tuple[str, ...]], name: str = "images.csv") -
 
 def refusal(params: DataParams) -> str:
     with pytest.raises(UserError) as caught:
-        listing.counts(listing.expected(params))
+        listing.counts(listing.list_images(params))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -85,7 +85,7 @@ def test_a_table_is_taken_with_its_split(name, tmp_path):
     assert listing.list_images(params)[:3] == [
         Listed("p/a0.png", "a", "train"), Listed("p/a1.png", "a", "validation"), Listed("p/a2.png", "a", "test")
     ]  # fmt: skip
-    assert listing.counts(listing.expected(params)) == {
+    assert listing.counts(listing.list_images(params)) == {
         kind: {"train": 1, "validation": 1, "test": 1} for kind in "ab"
     }
     assert list(packed(params, tmp_path / "out")["subset"]) == ["train", "validation", "test"] * 2
@@ -95,11 +95,11 @@ def test_labels_of_a_table_are_names_and_can_be_renamed(tmp_path):
     """Must fail if 007 becomes 7, NA a gap, or `data.classes` is not applied."""
     rows = [(f"{label}{i}.png", label) for label in ("007", "NA", "x") for i in range(3)]
     params = table(tmp_path, rows)
-    assert listing.counts(listing.expected(params)) == {
+    assert listing.counts(listing.list_images(params)) == {
         label: {"": 3} for label in ("007", "NA", "x")
     }
     chosen = params.model_copy(update={"classes": {"007": "bond", "NA": "none"}})
-    assert listing.counts(listing.expected(chosen)) == {"bond": {"": 3}, "none": {"": 3}}
+    assert listing.counts(listing.list_images(chosen)) == {"bond": {"": 3}, "none": {"": 3}}
     assert "subset" not in packed(params, tmp_path / "out")
 
 
@@ -124,7 +124,7 @@ def test_a_label_with_a_blank_at_its_end_is_the_same_class(tmp_path):
     params = table(
         tmp_path, [(f"{label}{i}.png", f"{label}{' ' * i}") for label in "ab" for i in (0, 1)]
     )
-    assert listing.counts(listing.expected(params)) == {"a": {"": 2}, "b": {"": 2}}
+    assert listing.counts(listing.list_images(params)) == {"a": {"": 2}, "b": {"": 2}}
 
 
 def test_names_that_differ_by_case_are_said_of_a_table_too(tmp_path):
@@ -230,7 +230,7 @@ def test_folders_of_a_split_are_not_split_again(tmp_path):
     """Must fail if train and test are taken for classes, or an image changes its subset."""
     params = split_tree(tmp_path / "photos")
     expected = dict.fromkeys(("test", "train", "validation"), 4)
-    assert listing.counts(listing.expected(params)) == dict.fromkeys("abc", expected)
+    assert listing.counts(listing.list_images(params)) == dict.fromkeys("abc", expected)
     samples = packed(params, tmp_path / "out")
     assigned = assign(samples, SHARES, Request(("a",)))
     words = {"train": "train", "valid": "validation", "test": "test"}
@@ -244,18 +244,18 @@ def test_a_subset_that_is_not_given_is_cut_from_training_images(tmp_path):
     assigned = assign(samples, SHARES, Request(("a",)))
     assert assigned["subset"].value_counts().to_dict() == {"test": 12, "train": 9, "validation": 3}
     assert set(assigned["subset"][samples["subset"] == "test"]) == {"test"}
-    assert split.training_images(listing.counts(listing.expected(params)), SHARES) == dict.fromkeys(
-        "abc", 3
-    )
+    assert split.training_images(
+        listing.counts(listing.list_images(params)), SHARES
+    ) == dict.fromkeys("abc", 3)
 
 
 def test_classes_that_are_called_train_and_test_stay_classes(tmp_path):
     """Must fail if naming them in `data.classes` does not say so, or a folder beside them is passed over."""
     params = split_tree(tmp_path / "photos", ("train", "test"))
     chosen = params.model_copy(update={"classes": {"train": "train", "test": "exam"}})
-    assert listing.counts(listing.expected(chosen)) == {"train": {"": 12}, "exam": {"": 12}}
+    assert listing.counts(listing.list_images(chosen)) == {"train": {"": 12}, "exam": {"": 12}}
     picture(tmp_path / "photos/bus/1.png")
-    assert set(listing.counts(listing.expected(params))) == {"bus", "test", "train"}
+    assert set(listing.counts(listing.list_images(params))) == {"bus", "test", "train"}
 
 
 def test_one_file_in_two_splits_is_refused(tmp_path, monkeypatch):

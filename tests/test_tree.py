@@ -8,12 +8,15 @@ from test_settings import VALID
 
 from unlearning.base.errors import UserError
 from unlearning.settings.data import DataParams
+from unlearning.sources import listing
 from unlearning.sources.folder import DRAWING, Listed, list_images, remarks, root_of
-from unlearning.sources.listing import counts, expected
+from unlearning.sources.listing import counts
 
 
 def images_by_class(params: DataParams) -> dict[str, int]:
-    return {name: sum(given.values()) for name, given in counts(expected(params)).items()}
+    return {
+        name: sum(given.values()) for name, given in counts(listing.list_images(params)).items()
+    }
 
 
 def data_params(**changes: object) -> DataParams:

@@ -9,6 +9,9 @@ models make of the audited images was written down by the stage `observe`.
 - `outputs`, `membership`, `representation`, `relearning`, `auditor`: a level each, with its `figures`
 - `estimates`: a figure with its interval over images; `compare`: distances and floors
 - `evaluation`, `assessment`: the article's evaluation, and what accuracy alone says
+- `limits`, `attacks`: whether it could be one more retrained model; without any, whether something
+  contradicts that it is one; `calibration`: what both were measured by, and how often they err
+- `gap`: what papers compare; `columns`: of the tables in plots/
 - `neighbours`: which kept classes lose or gain; `verdict`, `result`: what all figures amount to
 
 Nothing of a method is used here: the discriminator of the game never judges the model it trained.

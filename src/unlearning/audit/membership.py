@@ -26,7 +26,7 @@ from unlearning.audit.outputs import entropy
 from unlearning.audit.words import Unmeasured
 from unlearning.models.layers import DEEP
 from unlearning.models.panel import Panel
-from unlearning.observe.record import Observation, Observed, Sample
+from unlearning.observe.record import Observation, Observed, Sample, spread_evenly
 
 Probs = Float[np.ndarray, "N C"]
 Labels = Int[np.ndarray, " N"]
@@ -297,9 +297,7 @@ def svc_non_members(
     probability alone. Source: Jia et al. 2023, arXiv:2304.04934, confidence-based attack.
     """
     count = min(len(retain_train), len(retain_test))
-    chosen = [
-        values[np.arange(count) * len(values) // count] for values in (retain_train, retain_test)
-    ]
+    chosen = [values[spread_evenly(len(values), count)] for values in (retain_train, retain_test)]
     attacker = SVC(C=3, gamma="auto", kernel="rbf")
     attacker.fit(np.concatenate(chosen)[:, None], np.repeat([1, 0], count))
     return (attacker.predict(forget_train[:, None]) == 0).astype(float)

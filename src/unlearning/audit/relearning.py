@@ -52,5 +52,5 @@ def passes_until_back(curve: Curve, accuracy: float) -> Measured:
 
 
 def best(curve: Curve) -> Measured:
-    """Return the highest forget accuracy of the curve, over resampled images."""
+    """Return the forget accuracy at the curve's highest check, over resampled images."""
     return estimate(np.mean, curve.hits[curve.accuracies.argmax()])

@@ -1,4 +1,4 @@
-"""Do the features still hold the class? Probes on frozen features, similarity of layers, and a control.
+"""Do the features still hold the class? Probes on frozen features, and similarity of layers.
 
 Probes are fitted on training images and asked about test images. A retrained model's features separate
 classes that it never saw to a degree, too: its recall is the yardstick, not 0.
@@ -32,7 +32,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Probed:
-    """What probes found in one model: per layer, and per forget test image 1 where its class was found.
+    """What probes found in one model: recall of the forget images' classes, by layer if of several.
 
     `kept_neighbours`, `kept_few_shot`: the lower quartile of what they find of each kept class in its place.
     """

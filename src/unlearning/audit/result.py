@@ -255,7 +255,7 @@ def example_rows(observed: Observed) -> list[dict[str, Any]]:
     """
     sample, models = observed.sample, observed.models
     forget = sample.judged
-    chosen = forget[spread_evenly(len(forget), min(EXAMPLES, len(forget)))]
+    chosen = forget[spread_evenly(len(forget), EXAMPLES)]
     logits = {name: models.subjects[name].logits for name in (ORIGINAL, UNLEARNED)}
     if models.references:
         logits["retrained"] = np.log(

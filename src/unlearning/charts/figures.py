@@ -113,15 +113,7 @@ def histogram(label: str, table: pd.DataFrame, quantity: str) -> Figure | None:
     for version, rows in table.groupby("model", sort=False):
         style = style_of(str(version))
         edges = [*rows["low"], rows["high"].iloc[-1]]
-        axes.stairs(
-            rows["share"],
-            edges,
-            label=style.label,
-            color=style.colour,
-            lw=style.width,
-            ls=style.dash,
-            zorder=3 if version in ABOVE else 2,
-        )
+        axes.stairs(rows["share"], edges, **_line(version, style))
         if version in ABOVE:
             axes.stairs(rows["share"], edges, color=style.colour, fill=True, alpha=0.25, lw=0)
     axes.set(xlabel=label, ylabel="share of images", ylim=(0, None))
@@ -142,17 +134,7 @@ def curves(
     figure, axes = _new(height=2.5)
     for key, (places, values) in lines.items():
         style = styles[key] if styles else style_of(key)
-        axes.plot(
-            places,
-            values,
-            label=style.label,
-            color=style.colour,
-            marker=style.marker,
-            ms=4,
-            lw=style.width,
-            ls=style.dash,
-            zorder=3 if key in ABOVE else 2,
-        )
+        axes.plot(places, values, marker=style.marker, ms=4, **_line(key, style))
     axes.set(xlabel=xlabel, ylabel=label)
     if whole and len({place for places, _ in lines.values() for place in places}) == 1:
         # One epoch: without limits of its own, the axis would show hundredths of one.
@@ -172,17 +154,8 @@ def layers(ylabel: str, table: pd.DataFrame, column: str) -> Figure | None:
     figure, axes = _new(height=2.3)
     for version, rows in table.groupby("model", sort=False):
         style = style_of(str(version))
-        axes.plot(
-            [order.index(layer) for layer in rows["layer"]],
-            rows[column],
-            label=style.label,
-            color=style.colour,
-            marker=style.marker,
-            ms=5,
-            lw=style.width,
-            ls=style.dash,
-            zorder=3 if version in ABOVE else 2,
-        )
+        places = [order.index(layer) for layer in rows["layer"]]
+        axes.plot(places, rows[column], marker=style.marker, ms=5, **_line(version, style))
     axes.set(ylabel=ylabel, ylim=(-0.03, 1.03), xticks=range(len(order)))
     axes.set_xticklabels([short(layer, 10) for layer in order])
     return None if table.empty else with_legend(figure, axes)
@@ -334,6 +307,17 @@ def _new(height: float, labels: Sequence[str] = ()) -> tuple[Figure, Axes]:
 def _margin(labels: Sequence[str]) -> float:
     """Return the inches that names take: by their columns, since no font at hand knows every script."""
     return 0.36 + 0.08 * max(columns(label) for label in labels)
+
+
+def _line(version: object, style: Style) -> dict[str, Any]:
+    """Return how a version's line is drawn: what is judged lies on top of what it is held against."""
+    return {
+        "label": style.label,
+        "color": style.colour,
+        "lw": style.width,
+        "ls": style.dash,
+        "zorder": 3 if version in ABOVE else 2,
+    }
 
 
 def _class_axis(axes: Axes, labels: Sequence[str]) -> None:

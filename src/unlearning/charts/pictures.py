@@ -44,7 +44,7 @@ def examples(
 
     Up to 10, spread evenly over `indices`; none is picked by what a model says of it.
     """
-    chosen = spread_evenly(len(indices), min(EXAMPLES, len(indices)))
+    chosen = spread_evenly(len(indices), EXAMPLES)
     texts = [
         f"before:\n{_lines(logits[ORIGINAL][row], classes)}\n"
         f"after:\n{_lines(logits[UNLEARNED][row], classes)}"

@@ -92,7 +92,8 @@ def forecast(
         for role in ("forget", "retain")
         for subset in ("train", "test")
     )
-    observed = models * (looked_at * FORWARD + 2 * BUDGET) / speed
+    relearned = 0 if params.forget.of_images else 2 * BUDGET
+    observed = models * (looked_at * FORWARD + relearned) / speed
     original = (
         0.0 if params.model.weights else (sizes.forget + sizes.retain) * recipe.epochs / speed
     )

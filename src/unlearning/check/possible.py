@@ -34,7 +34,7 @@ class Possible:
 def require(params: Params) -> Possible:
     """Return what params.yaml asks for. Raises: UserError with the first mistake."""
     _require_ledger(params)
-    images = listing.expected(params.data)
+    images = listing.list_images(params.data)
     counts, wanted = listing.counts(images), asked.of(params, images)
     request.check({name: sum(given.values()) for name, given in counts.items()}, wanted.request)
     sizes = _trained_on(params, counts, wanted)

@@ -73,9 +73,9 @@ class Dataset:
     def unseen(self, subset: str) -> Int[Tensor, " K"]:
         """Return images of this held-out subset that are like those to forget, in order.
 
-        Of whole classes theirs; of single images those of the same classes, no class more often than among the
-        images to forget, spread evenly; of images with wrong labels those of the request alone, since no other
-        shows the same.
+        Of whole classes theirs; of single images those of the same classes, of each class at most its share of
+        the request times all there are of these classes, spread evenly; of images with wrong labels those of
+        the request alone, since no other shows the same.
         """
         of_request = self.select(role="forget", subset=subset)
         if self.request.images is None or self.request.images.wrong_labels:

@@ -53,7 +53,6 @@ from unlearning.methods.shared.steps import (
 )
 from unlearning.models.classifier import Classifier
 from unlearning.models.discriminator import new_discriminator
-from unlearning.models.head import edit_head
 from unlearning.models.layers import LAYERS
 from unlearning.models.perturb import shrink_and_perturb
 from unlearning.models.train import require_finite
@@ -94,10 +93,10 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
         met = adversaries.meet(generator, step.besides, images, monitor)
         return replace(lost, all=lost.retain + params.adversary_weight * met)
 
-    train(generator, learned, steps, objective, data, params, run, adversaries.parts)
+    unlearned = train(generator, learned, steps, objective, data, params, run, adversaries.parts)
     require_finite(adversaries.discriminator, "lr", params.lr)
     run.discriminator = adversaries.discriminator.eval().cpu()
-    return edit_head(generator.requires_grad_().eval().cpu(), data.request.retired(data.classes))
+    return unlearned
 
 
 def length(generator: Classifier, params: GameParams, budget: int | float, looked_at: int) -> int:

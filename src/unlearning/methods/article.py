@@ -49,8 +49,7 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     schedule, discriminator_schedule = (
         CosineAnnealingLR(each, params.epochs) for each in (optimizer, discriminator_optimizer)
     )
-    # At least 2: the generator normalises each batch by its own variance.
-    epochs = plan(data, params, run.seed, least=2)
+    epochs = plan(data, params, run.seed)
     seen = touched(epochs)
     # The extractor is frozen: its outputs are computed once per image.
     extracted = predict_logits(copy.deepcopy(run.players.feature_extractor), data, seen, hardware)
@@ -99,11 +98,12 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     return generator.eval().cpu()
 
 
-def plan(data: Dataset, params: GameParams, seed: int, least: int = 1) -> list[list[Pair]]:
+def plan(data: Dataset, params: GameParams, seed: int) -> list[list[Pair]]:
     """Return per epoch the batches of forget indices, each paired with retain indices (A10).
 
     An epoch is one pass over the forget images, so that the cost follows the request and not the data
-    set; retain images come in random order and only start again once all have had their turn.
+    set; retain images come in random order and only start again once all have had their turn. A batch to
+    forget has 2 images at least: the generator normalises each by its own variance.
     """
     generator = torch.Generator().manual_seed(seed)
     forget = data.select(role="forget", subset="train")
@@ -112,7 +112,7 @@ def plan(data: Dataset, params: GameParams, seed: int, least: int = 1) -> list[l
     )
     epochs = []
     for _ in range(params.epochs):
-        batches = shuffled_batches(forget, params.batch_size, generator, least)
+        batches = shuffled_batches(forget, params.batch_size, generator, least=2)
         epochs.append([(batch, next(retain)) for batch in batches])
     return epochs
 

@@ -21,7 +21,6 @@ from unlearning.methods.shared.game import Monitor, Players, Run
 from unlearning.methods.shared.steps import Lost, Step, affordable, learn, retain_batches, train
 from unlearning.models.classifier import Classifier
 from unlearning.models.discriminator import new_discriminator
-from unlearning.models.head import edit_head
 from unlearning.settings.game import GameParams
 
 FORGET_SHARE = 4  # of a batch of retain images: how many forget images it shows besides
@@ -65,9 +64,7 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
         monitor.losses(forget_loss=forget_loss.mean())
         return Lost(losses.mean(), retain_loss.mean(), logits[: len(step.retain)])
 
-    train(generator, learned, steps, objective, data, params, run, {})
-    run.discriminator = copy.deepcopy(run.players.discriminator).eval()
-    return edit_head(generator.requires_grad_().eval().cpu(), retired)
+    return train(generator, learned, steps, objective, data, params, run, {})
 
 
 def plan(data: Dataset, params: GameParams, seed: int, count: int) -> list[Step]:

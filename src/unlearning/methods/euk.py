@@ -30,7 +30,6 @@ from unlearning.methods.shared.steps import (
 from unlearning.models.build import anew
 from unlearning.models.classifier import Classifier
 from unlearning.models.discriminator import new_discriminator
-from unlearning.models.head import edit_head
 from unlearning.settings.game import GameParams
 
 KEPT = "layer3"  # the last layer that keeps its weights
@@ -62,6 +61,4 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     def objective(step: Step, images: Float[Tensor, "R 3 H W"], _: Monitor) -> Lost:
         return by_labels(generator, data.labels[step.retain], images, hardware)
 
-    train(generator, learned, steps, objective, data, params, run, {})
-    run.discriminator = copy.deepcopy(run.players.discriminator).eval()
-    return edit_head(generator.requires_grad_().eval().cpu(), data.request.retired(data.classes))
+    return train(generator, learned, steps, objective, data, params, run, {})

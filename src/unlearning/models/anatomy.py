@@ -207,20 +207,15 @@ def watched(
 ) -> Iterator[dict[str, Tensor]]:
     """Yield a dict that is filled with the outputs of these layers, as they are, when the network runs."""
     found: dict[str, Tensor] = {}
-    hooks = []
-    for layer in layers:
-        if layer == FEATURES:
+    places = {**anatomy.layers, FEATURES: anatomy.head}
 
-            def before(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-                found[FEATURES] = inputs[0]
+    def note(layer: str, _module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        found[layer] = inputs[0] if layer == FEATURES else output
 
-            hooks.append(network.get_submodule(anatomy.head).register_forward_pre_hook(before))
-        else:
-
-            def after(_module: nn.Module, _inputs: Any, output: Tensor, layer: str = layer) -> None:
-                found[layer] = output
-
-            hooks.append(network.get_submodule(anatomy.layers[layer]).register_forward_hook(after))
+    hooks = [
+        network.get_submodule(places[layer]).register_forward_hook(partial(note, layer))
+        for layer in layers
+    ]
     try:
         yield found
     finally:

@@ -20,23 +20,18 @@ TIMM = "timm/"
 def new_classifier(
     architecture: Architecture, image_size: int, class_count: int, seed: int
 ) -> Classifier:
-    """Return a classifier with fresh weights, the same for the same seed. Raises: as `classifier`."""
+    """Return a classifier with fresh weights, the same for the same seed. Raises: as `network`, `around`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = classifier(architecture, image_size, class_count)
-    return model.to(memory_format=torch.channels_last)
-
-
-def classifier(architecture: Architecture, image_size: int, class_count: int) -> Classifier:
-    """Return a classifier with one output per class and weights of no seed.
-
-    Raises: NoClassifierError if the name is none, or the network does not suit: see `anatomy.explore`.
-    """
-    return around(network(architecture, image_size, class_count), architecture, image_size)
+        built = network(architecture, image_size, class_count)
+    return around(built, architecture, image_size).to(memory_format=torch.channels_last)
 
 
 def around(network: nn.Module, architecture: Architecture, image_size: int) -> Classifier:
-    """Return the classifier that a network of this architecture is. Raises: as `classifier`."""
+    """Return the classifier that a network of this architecture is.
+
+    Raises: NoClassifierError if the network does not suit: see `anatomy.explore`.
+    """
     return Classifier(network, architecture, image_size, _anatomy(architecture, image_size))
 
 
@@ -52,18 +47,8 @@ def anew(model: Classifier, role: str, seed: int) -> Classifier:
 def network(architecture: Architecture, image_size: int, class_count: int) -> nn.Module:
     """Return the library's network alone, with weights of no seed. Raises: as `require_name`."""
     require_name(architecture.name)
-    channels = len(architecture.mean)
     if architecture.name.startswith(TIMM):
-        import timm  # an extra, which takes seconds to load
-
-        name = architecture.name.removeprefix(TIMM)
-        built = _sized(
-            lambda **size: timm.create_model(
-                name, num_classes=class_count, in_chans=channels, **size
-            ),
-            "img_size",
-            image_size,
-        )
+        built = _of_timm(architecture, image_size, class_count)
     else:
         built = _sized(
             lambda **size: torchvision.models.get_model(
@@ -74,7 +59,7 @@ def network(architecture: Architecture, image_size: int, class_count: int) -> nn
         )
     if architecture.stem == "small":
         _shrink_stem(built)
-    if channels == 1:
+    if len(architecture.mean) == 1:
         _make_grey(built)
     return built
 
@@ -204,19 +189,25 @@ def pretrained(architecture: Architecture, image_size: int, class_count: int) ->
     Raises: whatever the library raises where there are none or the machine may not fetch them.
     """
     if architecture.name.startswith(TIMM):
-        import timm
-
-        built = _sized(
-            lambda **size: timm.create_model(
-                architecture.name.removeprefix(TIMM),
-                pretrained=True,
-                num_classes=class_count,
-                in_chans=len(architecture.mean),
-                **size,
-            ),
-            "img_size",
-            image_size,
-        )
+        built = _of_timm(architecture, image_size, class_count, pretrained=True)
     else:
         built = torchvision.models.get_model(architecture.name, weights="DEFAULT")
     return built.state_dict()
+
+
+def _of_timm(
+    architecture: Architecture, image_size: int, class_count: int, pretrained: bool = False
+) -> nn.Module:
+    import timm  # an extra, which takes seconds to load
+
+    return _sized(
+        lambda **size: timm.create_model(
+            architecture.name.removeprefix(TIMM),
+            pretrained=pretrained,
+            num_classes=class_count,
+            in_chans=len(architecture.mean),
+            **size,
+        ),
+        "img_size",
+        image_size,
+    )

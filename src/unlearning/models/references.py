@@ -77,9 +77,8 @@ class Made:
 
 @dataclass(frozen=True)
 class Plan:
-    """What all have in common. `folder`: of the data."""
+    """What all have in common."""
 
-    folder: str
     model: ModelParams
     recipe: Recipe
     machine: MachineParams
@@ -182,7 +181,7 @@ def is_faster_at_once(
 def _in_a_process(plan: Plan, reference: Reference, tell: cores.Tell) -> Made | None:
     progress.tell(tell)
     device = hardware.choose(plan.machine.device, plan.machine.precision)
-    return _train(plan, reference, dataset.load(plan.folder), device, ALONE)
+    return _train(plan, reference, dataset.load("data"), device, ALONE)
 
 
 def _train(

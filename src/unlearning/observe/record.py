@@ -102,9 +102,7 @@ class Sample:
         """Return the positions of up to 50 training images of every class, in order."""
         train = self.rows(None, "train")
         by_class = [train[self.labels[train] == label] for label in np.unique(self.labels)]
-        chosen = [
-            rows[spread_evenly(len(rows), min(len(rows), PROBED_IMAGES))] for rows in by_class
-        ]
+        chosen = [rows[spread_evenly(len(rows), PROBED_IMAGES)] for rows in by_class]
         return np.sort(np.concatenate(chosen))
 
 
@@ -164,16 +162,17 @@ class Observed:
     shared: Shared
 
     def scores(self) -> Panel[np.ndarray]:
-        """Return the discriminator's scores of each model's outputs; the control has none."""
+        """Return the discriminator's scores of the outputs of original, unlearned and retrained models."""
         of = self.shared.scores
         return Panel(
-            {name: of[name] for name in self.models.subjects if name in of},
+            {name: of[name] for name in (ORIGINAL, UNLEARNED)},
             {seed: of[f"retrained/{seed}"] for seed in self.models.references},
         )
 
 
-def spread_evenly(available: int, count: int) -> np.ndarray:
-    """Return `count` positions out of `available`, as evenly spread as whole numbers allow."""
+def spread_evenly(available: int, most: int) -> np.ndarray:
+    """Return up to `most` positions out of `available`, as evenly spread as whole numbers allow."""
+    count = min(available, most)
     return np.arange(count) * available // max(count, 1)
 
 

@@ -39,8 +39,7 @@ def few_forget_images(data: Dataset) -> Int[Tensor, " K"]:
     chosen = []
     for number, label in enumerate(labels):
         of_class = train[data.labels[train] == label]
-        count = min(max(1, each + (number < more)), len(of_class))
-        chosen.append(of_class[spread_evenly(len(of_class), count)])
+        chosen.append(of_class[spread_evenly(len(of_class), max(1, each + (number < more)))])
     return torch.cat(chosen)
 
 
@@ -80,7 +79,7 @@ def relearn(
     retain_batches = endless_batches(retain, size, generator)
     forget_batches = endless_batches(forget, FORGET_PER_STEP, generator)
     tested = data.select(role="forget", subset="test")
-    tested = tested[spread_evenly(len(tested), min(len(tested), CHECKED_IMAGES))]
+    tested = tested[spread_evenly(len(tested), CHECKED_IMAGES)]
 
     def hits() -> np.ndarray:
         predicted = predict_logits(model, data, tested, hardware).argmax(dim=1)

@@ -123,12 +123,12 @@ def _of_each(by_class: Sequence[torch.Tensor], most: int) -> torch.Tensor:
 
 def _some(indices: torch.Tensor, most: int) -> torch.Tensor:
     """Return the images, of more than `most` so many, evenly spread."""
-    return indices[spread_evenly(len(indices), min(len(indices), most))]
+    return indices[spread_evenly(len(indices), most)]
 
 
 def _spread(indices: torch.Tensor, count: int) -> torch.Tensor:
     """Return `count` of the images, evenly spread; from the start again where there are fewer."""
-    spread = indices[spread_evenly(len(indices), min(count, len(indices)))]
+    spread = indices[spread_evenly(len(indices), count)]
     return spread[np.arange(count) % len(spread)]
 
 

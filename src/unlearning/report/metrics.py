@@ -70,6 +70,13 @@ class Metrics:
             _refuse(keys, "is no number")
         return float(value)
 
+    def figure(self, *keys: str) -> float | str:
+        """Return a figure, or words in its place, also for what is not finite. Raises: as `number`."""
+        value = self.get(*keys)
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"not finite: {value}"
+        return value if isinstance(value, str) else self.number(*keys)
+
     def word(self, kind: type[Word], *keys: str) -> Word:
         """Return a word of a list. Raises: UserError if it is none of them."""
         value = self.get(*keys)

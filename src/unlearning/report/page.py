@@ -15,6 +15,7 @@ from unlearning.charts import figures
 from unlearning.charts.save import svg
 from unlearning.charts.style import ORIGINAL, RETRAINED, UNLEARNED, Style
 from unlearning.observe import schedule
+from unlearning.observe.record import RETAIN_ONLY, WITH_FORGET_IMAGES
 from unlearning.report import sentences
 from unlearning.report.evidence import Evidence, parameters
 from unlearning.report.metrics import NUMBER, Metrics
@@ -139,11 +140,11 @@ def draw(evidence: Evidence) -> dict[str, Markup]:
         "training": (_training(series), "training loss (nats) by epoch"),
         "game": (_game(series["adversarial_train"]), "loss by epoch"),
         "relearn_few": (
-            _relearning(relearning, "forget and retain"),
+            _relearning(relearning, WITH_FORGET_IMAGES),
             "forget accuracy by image passes, with a few forget images",
         ),
         "relearn_retain": (
-            _relearning(relearning, "retain only"),
+            _relearning(relearning, RETAIN_ONLY),
             "forget accuracy by image passes, with retain images only",
         ),
         **{

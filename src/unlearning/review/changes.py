@@ -19,7 +19,7 @@ from unlearning.audit import catalogue
 from unlearning.base.errors import UserError
 from unlearning.base.files import MOST_BYTES, parse_json
 from unlearning.base.reading import read_bytes, refuse_conflict
-from unlearning.review.gate import Check, broken, check
+from unlearning.review.gate import FILES, Check, broken, check
 from unlearning.review.git import GUARD, committed, dvc, git, listed, tracked
 from unlearning.settings.gate import GateParams
 from unlearning.settings.load import load, parse
@@ -32,7 +32,6 @@ Read = Callable[[str], bytes]  # of one side: the content of a file by its name
 T = TypeVar("T")
 TABLE = "plots/audit_figures.csv"
 COLUMNS = ("figure", "decisive", "reading", "original", "retrained")  # that a review reads
-GATED = ("adversarial_train", "audit", "evaluate_forget", "evaluate_retain")
 RUNS = re.compile(r"^Running stage '(.*)':", re.MULTILINE)
 NO_DATA = re.compile(r"failed to reproduce '(\w+)': .*No such file or directory")
 KINDS = ("deps", "outs")  # of the files that a stage has in dvc.lock
@@ -326,7 +325,7 @@ def _base_checks(root: Path, commit: str, limits: GateParams) -> list[Check]:
     """Return the checks of the base's metrics, or none if it has no such files."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            for name in GATED:
+            for name in FILES:
                 text = committed(root, commit, f"metrics/{name}.json")
                 (Path(folder) / f"{name}.json").write_bytes(text)
             return check(Path(folder), limits)

@@ -1,16 +1,19 @@
 """The gate of a code review: figures in `metrics/` against limits, without data or models."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from unlearning.audit.words import NOT_FAILED, RequestKind
-from unlearning.base.errors import UserError, printable
+from unlearning.base.errors import printable
 from unlearning.base.files import DIGITS, read_metrics, rounded
+from unlearning.report.metrics import Metrics
 from unlearning.settings.gate import GateParams
+
+FILES = ("evaluate_forget", "evaluate_retain", "adversarial_train", "audit")  # in metrics/
 
 
 @dataclass(frozen=True)
@@ -33,82 +36,46 @@ class Check:
         return "kept" if round(self.value, DIGITS) <= self.limit else "broken"
 
 
-@dataclass(frozen=True)
-class _Metrics:
-    """A metrics file that names itself when a figure is missing."""
-
-    path: Path
-    values: dict[str, Any]
-
-    def figure(self, *keys: str) -> float | str:
-        """Return the figure at this path of keys, or the words that stand there or for a whole section.
-
-        What is not finite comes back in words too. Raises: UserError if there is no such figure.
-        """
-        value: Any = self.values
-        try:
-            for key in keys:
-                if isinstance(value, str):
-                    return value
-                value = value[key]
-        except (KeyError, TypeError):
-            raise self._lacks(*keys) from None
-        if isinstance(value, str):
-            return value
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._lacks(*keys)
-        return float(value) if math.isfinite(value) else f"not finite: {value}"
-
-    def _lacks(self, *keys: str) -> UserError:
-        return UserError(f"{self.path} lacks the figure {'.'.join(keys)}: run `dvc repro`")
-
-
 def check(folder: Path, limits: GateParams) -> list[Check]:
     """Return one check per limit. Raises: UserError if a metrics file is missing or lacks a figure."""
-    forget = _read(folder / "evaluate_forget.json")
-    retain = _read(folder / "evaluate_retain.json")
-    cost = _read(folder / "adversarial_train.json")
-    audit = _read(folder / "audit.json")
-    of_images = audit.figure("request") == RequestKind.IMAGES
+    metrics = Metrics({name: read_metrics(folder / f"{name}.json") for name in FILES})
+    forget, retain, cost, audit = (partial(metrics.figure, name) for name in FILES)
+    of_images = audit("request") == RequestKind.IMAGES
     if of_images:
         # A model that never saw them gives many their class.
         about = "accuracy on forget images above retrained"
-        accuracy = _difference(
-            forget.figure("train_accuracy"), forget.figure("retrained", "train_accuracy")
-        )
+        accuracy = _difference(forget("train_accuracy"), forget("retrained", "train_accuracy"))
     else:
         about = "accuracy on forget images: worst of test, training, any class"
         accuracy = _largest(
-            forget.figure("test_accuracy"),
-            forget.figure("train_accuracy"),
-            audit.figure("worst_forget_accuracy"),
+            forget("test_accuracy"),
+            forget("train_accuracy"),
+            audit("worst_forget_accuracy"),
         )
-    verdict = audit.figure("verdict")
+    verdict = audit("verdict")
     checks = [
         Check("forget_accuracy", about, accuracy, limits.forget_accuracy),
         Check(
             "retain_loss",
             "retain test accuracy lost, but for what the request costs retrained models too",
-            _difference(retain.figure("kept_against"), retain.figure("test_accuracy")),
+            _difference(retain("kept_against"), retain("test_accuracy")),
             limits.retain_loss,
         ),
         Check(
             "js_excess",
             "divergence to retrained models above their floor (nats)",
-            _difference(audit.figure("js_to_retrained"), audit.figure("js_floor")),
+            _difference(audit("js_to_retrained"), audit("js_floor")),
             limits.js_excess,
         ),
         Check(
             "membership_excess",
             "worst membership AUC by outputs further from 0.5 than retrained",
-            _difference(
-                audit.figure("membership_outputs"), audit.figure("retrained", "membership_outputs")
-            ),
+            _difference(audit("membership_outputs"), audit("retrained", "membership_outputs")),
             limits.membership_excess,
         ),
     ]
     if not of_images:
-        recalls = audit.figure("few_shot_recall"), audit.figure("retrained", "few_shot_recall")
+        recalls = audit("few_shot_recall"), audit("retrained", "few_shot_recall")
         about = "recall from five images above retrained"
         checks.append(
             Check("few_shot_excess", about, _difference(*recalls), limits.few_shot_excess)
@@ -118,7 +85,7 @@ def check(folder: Path, limits: GateParams) -> list[Check]:
         Check(
             "cost_ratio",
             "arithmetic against one retraining",
-            cost.figure("cost_ratio"),
+            cost("cost_ratio"),
             limits.cost_ratio,
         ),
         # No limit of the params: what failed by the audit itself, or has no verdict, never passes. Its word
@@ -193,7 +160,3 @@ def _shown(value: float | str | None) -> str:
     return (
         printable(value) if isinstance(value, str) else f"{round(value, DIGITS) + 0.0:.{DIGITS}f}"
     )
-
-
-def _read(path: Path) -> _Metrics:
-    return _Metrics(path, read_metrics(path))

@@ -5,14 +5,14 @@ from pathlib import Path
 from unlearning.methods.shared.words import GameWarning
 from unlearning.report import sentences
 from unlearning.report.metrics import Metrics
+from unlearning.review.gate import FILES
 
-SPOKEN_OF = ("evaluate_forget", "evaluate_retain", "adversarial_train", "audit")
 TABLES = ("audit_figures", "destinations")
 
 
 def read(root: Path) -> Metrics:
     """Return what a summary speaks of, in metrics/ and plots/ of `root`. Raises: UserError, see `Metrics`."""
-    return Metrics.read(root, SPOKEN_OF, TABLES)
+    return Metrics.read(root, FILES, TABLES)
 
 
 def table(metrics: Metrics) -> str:

@@ -74,10 +74,7 @@ def _verdict(changes: Changes, side: int) -> str:
         for name, row in table.items()
         if (row.get("decisive"), row.get("reading")) == ("yes", Distance.OUTSIDE)
     ]
-    try:
-        return word + (f", by {sentences.named(outside)}" if outside else "")
-    except (LookupError, ValueError):  # a figure or a variant of another version
-        return word
+    return word + (f", by {sentences.named(outside)}" if outside else "")
 
 
 def _outcome(found: Gate | UserError) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from unlearning.settings.types import ImageSizeOrAuto, Name, Section, Seed
+from unlearning.settings.types import ImageSizeOrAuto, Name, Section, Seed, Text
 
 
 class DataParams(Section):
@@ -15,7 +15,7 @@ class DataParams(Section):
     source: Literal[
         "synthetic", "folder", "table", "cifar10", "cifar100", "fashion_mnist", "stl10", "svhn"
     ]
-    path: Annotated[str, Field(min_length=1)]
+    path: Text
     download: bool
     classes: dict[Name, Name]
     image_size: ImageSizeOrAuto

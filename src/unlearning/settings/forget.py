@@ -3,12 +3,12 @@
 from pathlib import PurePath
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, model_validator
 
 from unlearning.base.reading import composed
-from unlearning.settings.types import Fraction, Section, Seed
+from unlearning.settings.types import Fraction, Section, Seed, Text
 
-NonEmptyName = Annotated[str, Field(min_length=1), AfterValidator(composed)]
+NonEmptyName = Annotated[Text, AfterValidator(composed)]
 
 
 class ForgetParams(Section):
@@ -18,12 +18,12 @@ class ForgetParams(Section):
 
     equal_pixels: Literal["withdraw", "keep"]
     near_copies: Literal["list", "withdraw"]
-    files: Annotated[str, Field(min_length=1)] | None
+    files: Text | None
     where: dict[NonEmptyName, NonEmptyName]
     fraction: Fraction | None
     seed: Seed
     labels: Literal["given", "wrong"]
-    previous: list[Annotated[str, Field(min_length=1)]]
+    previous: list[Text]
     classes: list[NonEmptyName]
 
     @property

@@ -2,9 +2,9 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, model_validator
 
-from unlearning.settings.types import Name, Number, Positive, Section
+from unlearning.settings.types import Name, Number, Positive, Section, Text
 
 
 def _tuple(value: object) -> object:
@@ -26,13 +26,13 @@ class ModelParams(Section):
 
     key: ClassVar[str] = "model"
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Text
     stem: Literal["standard", "small"]
     mean: PerChannel | None
     std: Annotated[tuple[Positive, ...], BeforeValidator(_tuple)] | None
-    weights: Annotated[str, Field(min_length=1)] | None
+    weights: Text | None
     classes: list[Name]
-    start: Annotated[str, Field(min_length=1)] | None
+    start: Text | None
 
     @model_validator(mode="after")
     def _fit_together(self) -> "ModelParams":

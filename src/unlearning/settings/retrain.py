@@ -1,10 +1,10 @@
 """The section `retrain`."""
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from unlearning.settings.types import Section, Seed
+from unlearning.settings.types import Section, Seed, Text
 
 
 class RetrainParams(Section):
@@ -13,7 +13,7 @@ class RetrainParams(Section):
     key: ClassVar[str] = "retrain"
 
     seeds: list[Seed]
-    weights: list[Annotated[str, Field(min_length=1)]]
+    weights: list[Text]
 
     @model_validator(mode="after")
     def _name_each_seed_once(self) -> "RetrainParams":

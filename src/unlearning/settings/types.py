@@ -59,6 +59,7 @@ ImageSizeOrAuto = Annotated[int | Literal["auto"], PlainValidator(_auto_or(32, 1
 CountOrAuto = Annotated[int | Literal["auto"], PlainValidator(_auto_or(1))]
 ShareOrAuto = Annotated[float | Literal["auto"], PlainValidator(_auto_or_share)]
 BatchSizeOrAuto = Annotated[int | Literal["auto"], PlainValidator(_auto_or(2))]
+Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, AfterValidator(composed)]
 
 

@@ -29,11 +29,6 @@ class Params(GameParams, MachineParams):
     retrain: RetrainParams
     gate: GateParams
 
-    @property
-    def game(self) -> GameParams:
-        """The knobs of the game alone."""
-        return GameParams(**{key: getattr(self, key) for key in GameParams.model_fields})
-
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
     """Return the checked parameters. Raises: UserError, see `load.load`."""

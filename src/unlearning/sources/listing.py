@@ -22,19 +22,19 @@ def root_of(params: DataParams) -> Path:
 
 
 def list_images(params: DataParams) -> list[Listed]:
-    """Return every image of every class, by class name, then path. Raises: UserError for an odd source."""
-    if params.source == "table":
+    """Return every image of every class, by class name, then path; of drawings those that will be there.
+
+    Raises: UserError for an odd source.
+    """
+    if params.source == "synthetic":
+        found = folder.list_drawn(params)
+    elif params.source == "table":
         found = table.list_images(params)
     elif params.source in library.SETS:
         found = library.list_images(params)
     else:
-        return folder.list_images(params, folder.root_of(params))
+        found = folder.list_images(params, folder.root_of(params))
     return sorted(found, key=lambda image: (image.class_name, image.path))
-
-
-def expected(params: DataParams) -> list[Listed]:
-    """Return every image of every class; of drawings those that will be there. Raises: as `list_images`."""
-    return folder.list_drawn(params) if params.source == "synthetic" else list_images(params)
 
 
 def counts(listed: Sequence[Listed]) -> Counts:

@@ -1,5 +1,6 @@
 """Who plays, with what, and how a game is watched: what all recipes share."""
 
+import copy
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,8 +59,8 @@ class Run:
     while it is entered.
 
     Left behind: `rows` of monitored values, one of each round (of the article's game a round is an epoch);
-    `discriminator` after the game, in eval mode; `image_passes`, the images sent forward and backward through
-    the generator.
+    `discriminator` after the game, in eval mode, as it was where the recipe does not train it; `image_passes`,
+    the images sent forward and backward through the generator.
     """
 
     players: Players
@@ -70,8 +71,12 @@ class Run:
     work: Work = field(default_factory=Work)
     budget: int | float = 0
     rows: list[Row] = field(default_factory=list)
-    discriminator: Discriminator | None = None
+    discriminator: Discriminator = field(init=False)
     image_passes: int = 0
+
+    def __post_init__(self) -> None:
+        """Begin with the discriminator as it is."""
+        self.discriminator = copy.deepcopy(self.players.discriminator).eval()
 
     def restore(self, parts: Parts, generator: torch.Generator | None = None) -> int:
         """Put the parts back to the last epoch kept, report the rows up to it, return its number.

@@ -16,6 +16,7 @@ from unlearning.data.dataset import Dataset, crop_and_flip, endless_batches, sca
 from unlearning.methods.shared.cost import LEAST_STEPS
 from unlearning.methods.shared.game import Monitor, Run, adam
 from unlearning.models.classifier import Classifier
+from unlearning.models.head import edit_head
 from unlearning.models.train import one_cycle, require_finite
 from unlearning.settings.game import GameParams
 
@@ -91,8 +92,10 @@ def train(
     params: GameParams,
     run: Run,
     others: Parts,
-) -> None:
-    """Take the steps, in up to 10 rounds, by Adam and one cycle of the learning rate; see `methods`.
+) -> Classifier:
+    """Return the generator after the steps, outputs of forgotten classes retired, in eval mode on the CPU.
+
+    The steps are taken in up to 10 rounds, by Adam and one cycle of the learning rate; see `methods`.
 
     The learned parts normalise by the batch, all others by the statistics that they have. `others`: what else
     has a state. Left in `run`: the curve, and how many images passed. Raises: UserError when a loss, or at the
@@ -134,3 +137,4 @@ def train(
         run.save(number, parts, draws)
     require_finite(generator, "lr", params.lr)
     run.image_passes = sum(len(step.retain) + len(step.besides) for step in steps)
+    return edit_head(generator.requires_grad_().eval().cpu(), data.request.retired(data.classes))
