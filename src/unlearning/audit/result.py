@@ -29,9 +29,16 @@ from unlearning.audit.limits import Prior, Reading, readings
 from unlearning.audit.outputs import entropy
 from unlearning.audit.representation import Probed, probe_all
 from unlearning.audit.verdict import against_article, decisive, verdict
-from unlearning.audit.words import LEAST_REFERENCES, Distance, RequestKind, Unmeasured, Verdict
+from unlearning.audit.words import (
+    LEAST_REFERENCES,
+    MEMORY,
+    Distance,
+    RequestKind,
+    Unmeasured,
+    Verdict,
+)
 from unlearning.base.progress import bar
-from unlearning.models.layers import FEATURES, LAYERS
+from unlearning.models.layers import LAYERS
 from unlearning.models.panel import ORIGINAL, START, UNLEARNED, Panel
 from unlearning.observe.record import Observed, spread_evenly
 
@@ -39,8 +46,6 @@ Readings = Mapping[str, Reading]
 
 # Figures between two models: what retrained models have of them is their floor.
 FLOORS = {"js_to_retrained": "js_floor", "destination_tv": "destination_tv_floor"}
-# By it the original remembers single images.
-MEMORY = f"membership_auc.{FEATURES}"
 BINS = 20
 
 

@@ -9,6 +9,8 @@ from enum import StrEnum
 # Fractions of images: what an assessment calls forgotten, and kept.
 FORGOTTEN_BELOW = 0.02
 RETAIN_LOSS_BELOW = 0.02
+# The figure by which a model is said to remember single images.
+MEMORY = "membership_auc.features"
 
 
 class Verdict(StrEnum):

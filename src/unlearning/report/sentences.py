@@ -10,6 +10,7 @@ from unlearning.audit import catalogue
 from unlearning.audit.words import (
     FORGOTTEN_BELOW,
     LEAST_REFERENCES,
+    MEMORY,
     NOT_FAILED,
     RETAIN_LOSS_BELOW,
     Band,
@@ -75,7 +76,6 @@ COMPARISONS = {
 }
 NO_DISCRIMINATOR = "in this recipe no discriminator learns"
 UNLEARNED_KEY = "accuracy"  # of audit.earlier; others stand there by name
-MEMORY = "membership_auc.features"  # what `audit/result.py` reads the original's memory by
 REASONS: Mapping[str, str] = {
     Unmeasured.NO_FLOOR: "no floor: needs 2 retrained models",
     Unmeasured.NEEDS_4_CLASSES: "not measured: needs 4 kept classes",
