@@ -249,6 +249,20 @@ def test_a_decompression_bomb_is_refused_from_its_header(tmp_path, side):
     assert time.perf_counter() - start < 1
 
 
+def test_a_large_file_that_is_no_picture_is_not_read(tmp_path):
+    """Must fail if the whole of a film in a class folder is read to look for a PNG's chunks."""
+    path = tmp_path / "film.mov"
+    path.touch()
+    os.truncate(path, 2**26)
+    tracemalloc.start()
+    try:
+        assert refusal(path).startswith("no image in a known format")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1e6
+
+
 def test_the_largest_allowed_picture_is_decoded(tmp_path):
     """Must fail if the limit is lower than it says."""
     path = tmp_path / "x.png"

@@ -48,6 +48,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+PNG_START = b"\x89PNG\r\n\x1a\n"
 SRGB = ImageCms.createProfile("sRGB")
 
 # Pillow logs what it finds odd in TIFF files; without a handler that goes to the terminal.
@@ -158,10 +159,12 @@ def without_ancillary_chunks(path: Path) -> BytesIO:
     No text, date or broken profile may cost a picture: Pillow refuses the whole file for one of them.
     Source: PNG specification, 5.4: a chunk whose name begins with a small letter may be left out.
     """
-    content = path.read_bytes()
-    if not content.startswith(PNG_START):
-        raise ValueError("no PNG")
-    kept, place = [PNG_START], len(PNG_START)
+    with path.open("rb") as file:
+        # Before the rest is read: a film of gigabytes may stand among the pictures.
+        if file.read(len(PNG_START)) != PNG_START:
+            raise ValueError("no PNG")
+        content = file.read()
+    kept, place = [PNG_START], 0
     while place + 12 <= len(content):
         (length,) = struct.unpack(">I", content[place : place + 4])
         name = content[place + 4 : place + 8]
@@ -169,9 +172,6 @@ def without_ancillary_chunks(path: Path) -> BytesIO:
             kept.append(content[place : place + 12 + length])
         place += 12 + length
     return BytesIO(b"".join(kept))
-
-
-PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 def _one_line(error: Exception) -> str:
