@@ -1,5 +1,8 @@
 """What params.yaml leaves to the data: image size, epochs and batches."""
 
+import os
+from pathlib import Path
+
 import pytest
 from PIL import Image
 from test_any_model import photographs, run
@@ -52,6 +55,21 @@ def test_what_cannot_be_read_has_no_size(tmp_path):
     assert size.chosen(data_params(), broken, tmp_path) == 64
     assert size.chosen(data_params(image_size=48), listed, tmp_path) == 48
     assert size.chosen(data_params(source="synthetic"), [], tmp_path) == 64
+
+
+def test_a_pipe_among_the_pictures_has_no_size(tmp_path, monkeypatch):
+    """Must fail if it is opened: that waits for ever for somebody to write."""
+    listed = listed_of(tmp_path, [(96, 96)])
+    os.mkfifo(tmp_path / "pipe.png")
+    real = Image.open
+
+    def opened(path: Path, **options: object) -> Image.Image:
+        if path.is_fifo():
+            pytest.fail("the pipe is opened")
+        return real(path, **options)
+
+    monkeypatch.setattr(Image, "open", opened)
+    assert size.chosen(data_params(), [Listed("pipe.png", "cat"), *listed], tmp_path) == 96
 
 
 def test_a_recipe_in_numbers():

@@ -31,19 +31,22 @@ def chosen(params: DataParams, listed: Sequence[Listed], root: Path) -> int:
         return params.image_size
     if params.source == "synthetic":
         return OF_DRAWINGS
-    sides = [min(size) for size in _sizes(params, listed, root)]
+    sides = _sides(params, listed, root)
     nearest = round(float(np.median(sides or [OF_DRAWINGS])) / STEP) * STEP
     return min(max(nearest, STEP), LARGEST)
 
 
-def _sizes(params: DataParams, listed: Sequence[Listed], root: Path) -> list[tuple[int, int]]:
-    """Return width and height of some pictures, spread evenly; of files only their headers are read."""
+def _sides(params: DataParams, listed: Sequence[Listed], root: Path) -> list[int]:
+    """Return the shorter sides of some pictures, spread evenly; of files only their headers are read."""
     if params.source in library.SETS:
-        height, width = library.Pictures(params, listed[:1])[0].shape[:2]
-        return [(width, height)]
+        return [min(library.Pictures(params, listed[:1])[0].shape[:2])]
     found = []
     for place in np.linspace(0, len(listed) - 1, min(len(listed), LOOKED_AT)).astype(int):
+        path = root / listed[place].path
         # A picture that cannot be read is named when it is packed.
-        with suppress(Exception), Image.open(root / listed[place].path, formats=FORMATS) as image:
-            found.append(image.size)
+        with suppress(Exception):
+            # To open a pipe may block for ever.
+            if path.is_file():
+                with Image.open(path, formats=FORMATS) as image:
+                    found.append(min(image.size))
     return found
