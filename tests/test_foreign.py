@@ -5,6 +5,7 @@ import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,36 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path, content):
     assert "no such file" in refusal(tmp_path / "nowhere.pth")
     torch.save([torch.ones(2)], path)
     assert "no tensors by name" in refusal(path)
+
+
+def shared(times: int) -> dict[str, Any]:
+    """Return mappings within mappings, each of which holds the next one twice."""
+    mapping: dict[str, Any] = {}
+    for _ in range(times):
+        mapping = {"model": mapping, "net": mapping}
+    return mapping
+
+
+def held_by_itself() -> dict[str, Any]:
+    mapping: dict[str, Any] = {}
+    mapping["model"] = mapping
+    return mapping
+
+
+@pytest.mark.parametrize("content", [shared(60), held_by_itself()], ids=["shared", "itself"])
+def test_wrappings_without_end_are_refused(content, tmp_path, monkeypatch):
+    """Must fail if every way through the mappings is followed (2**60 of them), or one for ever."""
+    calls = count()
+    unwrapped = foreign._unwrapped
+
+    def counted(*arguments: Any) -> State:
+        if next(calls) > 10_000:
+            pytest.fail("the mappings are looked into without end")
+        return unwrapped(*arguments)
+
+    monkeypatch.setattr(foreign, "_unwrapped", counted)
+    torch.save(content, tmp_path / "m.pth")
+    assert "no tensors by name" in refusal(tmp_path / "m.pth")
 
 
 def test_a_truncated_file_is_refused(tmp_path, state):

@@ -23,6 +23,7 @@ WRAPPINGS = (
     "state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights",
     "state_dict_ema", "model_ema", "ema",
 )  # fmt: skip
+DEEPEST = 4  # mappings within mappings that are looked into
 PRETRAINED = "pretrained"  # in `model.start`: the library's own
 # Of batch normalisation; files of PyTorch before 0.4 lack it, and nothing depends on it.
 COUNTER = "num_batches_tracked"
@@ -116,8 +117,8 @@ def _is_safetensors(path: Path) -> bool:
     return len(start) == 9 and start[8:] == b"{" and not start.startswith(b"PK")
 
 
-def _unwrapped(content: Any) -> dict[str, Tensor]:
-    """Return the mapping of names to tensors that a checkpoint holds, the outermost one, or nothing."""
+def _unwrapped(content: Any, deeper: int = DEEPEST) -> dict[str, Tensor]:
+    """Return the mapping of names to tensors that a checkpoint holds, the innermost one, or nothing."""
     if not isinstance(content, Mapping):
         return {}
     tensors = {
@@ -126,8 +127,9 @@ def _unwrapped(content: Any) -> dict[str, Tensor]:
         if isinstance(name, str) and torch.is_tensor(value)
     }
     inner = [content[key] for key in WRAPPINGS if isinstance(content.get(key), Mapping)]
-    for each in inner:
-        if found := _unwrapped(each):
+    # A hostile file's mapping may hold itself, or another one many times.
+    for each in inner if deeper else []:
+        if found := _unwrapped(each, deeper - 1):
             return found
     return tensors
 
