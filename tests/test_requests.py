@@ -245,6 +245,20 @@ def test_a_request_for_images_that_were_held_out_alone_is_refused():
         roles.assign(images, subsets, Request(images=Images(names=tuple(held[:2]))))
 
 
+def test_a_request_for_all_validation_images_is_refused():
+    """Must fail if it passes until figures of no image are written, after the trainings.
+
+    Or if one validation image that is left, of any class, is not enough.
+    """
+    images = with_paths(distinct(a=10, b=10))
+    subsets = split.subsets(images, shares())
+    held, trained = (images["path"][subsets["subset"].eq(each)] for each in ("validation", "train"))
+    asked_for = (trained.iloc[0], *held)
+    with pytest.raises(UserError, match="leaves no validation image to keep: ask for less"):
+        roles.assign(images, subsets, Request(images=Images(names=asked_for)))
+    roles.assign(images, subsets, Request(images=Images(names=asked_for[:-1])))
+
+
 # --- from params.yaml ----------------------------------------------------------------------------
 
 

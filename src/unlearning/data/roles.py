@@ -99,7 +99,7 @@ def assign(
 
     `subsets`: as `split.subsets` returns it. `withdrawn`: the ids of images to withdraw (`copies.withdrawn`).
     Raises: UserError for a request that cannot be met: see `request.check`; none of its images was trained on,
-    or a class would be left without images.
+    a class would be left without images to train or test, or all classes without one to validate.
     """
     table = samples.merge(subsets, on="id", suffixes=("_given", "")).sort_values(
         "id", ignore_index=True
@@ -154,6 +154,10 @@ def _require_possible(table: pd.DataFrame, request: Request) -> None:
                 f"params.yaml: the request leaves class {name!r} no {lacking[0]} image{why}: ask for the whole "
                 "class by forget.classes, for less, or add images"
             )
+    if not kept["subset"].eq("validation").any():
+        raise UserError(
+            "params.yaml: the request leaves no validation image to keep: ask for less, or add images"
+        )
 
 
 def _drawn(samples: pd.DataFrame, subset: np.ndarray, images: Images, free: Mask) -> Mask:
