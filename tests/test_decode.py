@@ -378,19 +378,16 @@ def test_plain_files_have_no_span_and_none_is_decoded_for_it(tmp_path, monkeypat
     assert span(tmp_path) is None
 
 
-def adobe_rgb() -> bytes:
-    """Return a profile with other primaries than sRGB: matrix and gamma written by hand."""
+def fixed(*values: float) -> bytes:
+    return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
 
-    def fixed(*values: float) -> bytes:
-        return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
 
+def profile_of(space: bytes, own: dict[bytes, bytes]) -> bytes:
+    """Return a colour profile, written by hand; `own`: tags beside description and white point."""
     tags = {
         b"desc": b"desc\0\0\0\0\0\0\0\x05wide\0" + bytes(78),
         b"wtpt": b"XYZ \0\0\0\0" + fixed(0.9642, 1.0, 0.8249),
-        b"rXYZ": b"XYZ \0\0\0\0" + fixed(0.60974, 0.31111, 0.01947),
-        b"gXYZ": b"XYZ \0\0\0\0" + fixed(0.20528, 0.62567, 0.06087),
-        b"bXYZ": b"XYZ \0\0\0\0" + fixed(0.14919, 0.06322, 0.74457),
-        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), b"curv" + bytes(7) + b"\x01\x02\x33"),
+        **own,
     }
     table, body = b"", b""
     start = 128 + 4 + 12 * len(tags)
@@ -399,9 +396,28 @@ def adobe_rgb() -> bytes:
         table += name + struct.pack(">II", start + len(body), len(value))
         body += value
     size = start + len(body)
-    head = struct.pack(">I4sI4s4s4s", size, b"none", 0x02100000, b"mntr", b"RGB ", b"XYZ ")
+    head = struct.pack(">I4sI4s4s4s", size, b"none", 0x02100000, b"mntr", space, b"XYZ ")
     head += bytes(12) + b"acsp" + bytes(28) + fixed(0.9642, 1.0, 0.8249) + bytes(48)
     return head + struct.pack(">I", len(tags)) + table + body
+
+
+GAMMA = b"curv" + bytes(7) + b"\x01\x02\x33"  # 2.2
+
+
+def adobe_rgb() -> bytes:
+    """Return a profile with other primaries than sRGB: matrix and gamma."""
+    tags = {
+        b"rXYZ": b"XYZ \0\0\0\0" + fixed(0.60974, 0.31111, 0.01947),
+        b"gXYZ": b"XYZ \0\0\0\0" + fixed(0.20528, 0.62567, 0.06087),
+        b"bXYZ": b"XYZ \0\0\0\0" + fixed(0.14919, 0.06322, 0.74457),
+        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), GAMMA),
+    }
+    return profile_of(b"RGB ", tags)
+
+
+def linear_grey() -> bytes:
+    """Return a profile of grey whose values are proportional to the light: shown brighter than sRGB's."""
+    return profile_of(b"GRAY", {b"kTRC": b"curv" + bytes(8)})
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
@@ -420,6 +436,17 @@ def test_an_embedded_profile_is_followed(tmp_path, suffix):
     actual = decode(tmp_path / f"x.{suffix}", 32)
     assert abs(actual[16, 16].astype(int) - shown.getpixel((16, 16))).max() <= 1
     assert abs(actual[16, 16].astype(int) - (60, 200, 60)).max() > 20
+
+
+def test_transparent_grey_with_a_profile_shows_white_and_the_profile_is_followed(tmp_path):
+    """Must fail if the grey below transparent pixels is shown, or their profile costs the others theirs."""
+    image = Image.new("L", (32, 32), 60)
+    image.paste(100, (0, 0, 16, 32))
+    image.save(tmp_path / "x.png", transparency=60, icc_profile=linear_grey())
+    actual = decode(tmp_path / "x.png", 32)
+    assert (actual[:, 16:] == 255).all()
+    # 255 (1.055 x^(1/2.4) - 0.055), the curve of sRGB, at x = 100 / 255.
+    assert abs(actual[:, :16].astype(int) - 168).max() <= 1
 
 
 @pytest.mark.parametrize(

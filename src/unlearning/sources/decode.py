@@ -129,6 +129,9 @@ def _pixels(file: Path | BytesIO, size: int, depth: Depth) -> UInt8[np.ndarray, 
         profile = image.info.get("icc_profile")
         if not profile or not isinstance(profile, bytes) or _is_deep(image):
             return np.asarray(_resized(_rgb(shown, depth), size))
+        if shown.mode == "L" and shown.has_transparency_data:
+            # On white, and grey again: a grey profile is of no use to RGB.
+            shown = _rgb(shown, depth).convert("L")
         # Colours after the size: it is the same to the eye, and the profile sees few pixels.
         small = _resized(shown if shown.mode in ("L", "CMYK") else _rgb(shown, depth), size)
         return np.asarray(_followed(small, profile))
