@@ -35,7 +35,7 @@ from unlearning.base.stage import alone
 from unlearning.certificate import envelope, record, signature, verification, workspace
 from unlearning.data import request
 from unlearning.erase import places as erased_places
-from unlearning.erase.cached import Cache
+from unlearning.erase.cached import Store
 
 DVC_YAML = """
 stages:
@@ -570,7 +570,7 @@ def test_an_erasing_that_broke_off_is_finished_by_the_next_try(run, monkeypatch)
     write = record.write
 
     with monkeypatch.context() as patch:
-        patch.setattr(Cache, "remove", full)
+        patch.setattr(Store, "remove", full)
         assert erase() == "no space left"
     assert not (run / "models/original.safetensors").exists()
     (draft,) = run.glob("certificate*")

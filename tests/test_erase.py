@@ -16,7 +16,7 @@ from unlearning.base.stage import alone
 from unlearning.data import request
 from unlearning.data.request import Images, Request
 from unlearning.erase import places
-from unlearning.erase.cached import HOLDERS, Cache, Held
+from unlearning.erase.cached import HOLDERS, Cache, Held, Store
 from unlearning.erase.wanted import Wanted, of_workspace
 from unlearning.settings.data import DataParams
 from unlearning.settings.load import load
@@ -88,6 +88,18 @@ def test_what_may_be_removed_is_gone_to_the_last_byte(clone, tmp_path):
     assert holding(tmp_path / "remote", images[is_wanted], files) == []
     assert 0 < len(digests(tmp_path / "remote")) < len(before[1])
     assert "removes" not in run(clone, "unlearning", "erase")
+
+
+def test_a_look_leaves_what_is_damaged_on_a_remote(clone, tmp_path):
+    """Must fail if a remote is asked by DVC's `oids_exist`, which deletes an object that it could write."""
+    lock = yaml.safe_load((clone / "dvc.lock").read_text())["stages"]["train_original"]["outs"]
+    (digest,) = (each["md5"] for each in lock if each["path"] == "models/original.safetensors")
+    damaged = tmp_path / "remote/files/md5" / digest[:2] / digest[2:]
+    damaged.chmod(0o644)
+    damaged.write_text("damaged")
+    before = digests(tmp_path / "remote")
+    assert "DVC remote storage" in run(clone, "unlearning", "erase")
+    assert digests(tmp_path / "remote") == before and damaged.stat().st_mode & 0o777 == 0o644
 
 
 def test_a_certificate_lists_each_place_and_the_next_request_can_follow(clone):
@@ -242,7 +254,7 @@ def test_what_dvc_add_keeps_is_found_by_its_content(tmp_path):
     models = ["requests/001.safetensors"]
     gone = {md5(name) for name in ("photos/a.png", "mine.pth", "requests/001.safetensors")}
     assert cache.added(wanted, models) == gone
-    cache.remove(gone)
+    cache.store().remove(gone)
     assert cache.added(wanted, []) == set()
     assert cache.added(wanted, models, ["storage"]) == gone
 
@@ -320,7 +332,7 @@ def test_a_run_that_only_run_caches_tell_of_goes_and_the_run_caches_last(tmp_pat
         return {place.name: place.find() for place in visited}
 
     with monkeypatch.context() as patch:
-        patch.setattr(Cache, "remove_from", lambda *_: None)
+        patch.setattr(Store, "remove", lambda *_: None)
         left = clear()
     caches = ("DVC run cache", "DVC run cache of remote storage")
     assert [left[name] for name in caches] == [1, 1]
@@ -342,6 +354,17 @@ def test_a_remote_that_is_to_be_cleared_must_answer(tmp_path):
     (tmp_path / "remote").rename(tmp_path / "away")
     with pytest.raises(UserError, match="remote storage: there is nothing at"):
         cache.require(["storage"])
+
+
+def test_what_cannot_be_looked_at_is_not_taken_for_absent(tmp_path):
+    """Must fail if an object in a folder that cannot be entered, in cache or remote, counts as not there."""
+    cache, _ = with_cars(tmp_path)
+    for name, folder in (("", cache.path), ("storage", tmp_path / "remote/files/md5")):
+        store = cache.store(name)
+        (folder / "00").symlink_to("00")
+        assert store.present({md5("nowhere")}) == []
+        with pytest.raises(UserError, match=f"{store.name}: .*symbolic links"):
+            store.present({"00" + md5("x")[2:]})
 
 
 @pytest.mark.parametrize("role", ["forget", "withdrawn", "retain", "earlier"])

@@ -65,6 +65,58 @@ class Held:
     unsure: set[str]
 
 
+@dataclass(frozen=True)
+class Store:
+    """The cache or a remote. `objects` and `top`: as DVC uses it for objects, and for the run cache at its top.
+
+    Each method raises UserError if the store cannot be asked, or refuses.
+    """
+
+    name: str
+    objects: Any
+    top: Any
+
+    def present(self, hashes: set[str]) -> list[str]:
+        """Return those that it has, whatever is in them."""
+        asked, there = sorted(hashes), []
+        # Not oids_exist: in a folder it deletes what is damaged. Nor exists: no access counts as not there.
+        with _asked(self.name):
+            paths = [self.objects.oid_to_path(each) for each in asked]
+            answers = self.objects.fs.info(paths, return_exceptions=True)
+            for each, answer in zip(asked, answers, strict=True):
+                if not isinstance(answer, Exception):
+                    there.append(each)
+                elif not isinstance(answer, FileNotFoundError):
+                    raise answer
+        return there
+
+    def remove(self, hashes: set[str]) -> None:
+        """Remove objects, folders' lists last: they say what else is to go."""
+        present = self.present(hashes)
+        with _asked(self.name):
+            for each in sorted(present, key=lambda each: each.endswith(MANIFEST)):
+                self.objects.delete(each)
+
+    def runs(self) -> list[tuple[str, Run]]:
+        """Return the path of each entry of the run cache, and what it tells of."""
+        with _asked(self.name):
+            fs = self.top.fs
+            folder = fs.join(self.top.path, "runs")
+            files = sorted(fs.find(folder)) if fs.exists(folder) else []
+            return [(file, _outputs(_parsed(fs.cat_file(file)))) for file in files]
+
+    def entries(self, hashes: set[str]) -> list[str]:
+        """Return the entries of the run cache that name one of them."""
+        return [path for path, run in self.runs() if not hashes.isdisjoint(run.values())]
+
+    def remove_entries(self, hashes: set[str]) -> None:
+        """Remove the entries of the run cache that name one of them."""
+        entries = self.entries(hashes)
+        with _asked(self.name):
+            for each in entries:
+                self.top.fs.remove(each)
+
+
 class Cache:
     """DVC's cache of a repository, and what its remotes have of it."""
 
@@ -75,8 +127,7 @@ class Cache:
             self._repo = Repo(str(root))
         except DvcException as error:
             raise UserError(f"{root} is no DVC repository: {error}") from None
-        self._objects = self._repo.cache.local
-        self.path = Path(self._objects.path)
+        self.path = Path(self._repo.cache.local.path)
 
     @property
     def is_own(self) -> bool:
@@ -87,6 +138,18 @@ class Cache:
     def remotes(self) -> list[str]:
         """The names of the remotes."""
         return sorted(self._repo.config["remote"])
+
+    def store(self, remote: str = "") -> Store:
+        """Return a remote, or the cache itself. Raises: UserError if DVC cannot use it."""
+        if not remote:
+            return Store("cache", self._repo.cache.local, self._repo.cache.legacy)
+        with _asked(name := f"remote {remote}"):
+            odb = self._repo.cloud.get_remote_odb
+            return Store(name, odb(remote), odb(remote, hash_name="md5-dos2unix"))
+
+    def stores(self, remotes: Collection[str]) -> list[Store]:
+        """Return the cache, and remotes. Raises: UserError as `store`."""
+        return [self.store(), *map(self.store, remotes)]
 
     def require(self, remotes: Collection[str]) -> None:
         """Raise UserError if one of the names is no remote's, or of a remote that cannot be asked."""
@@ -101,13 +164,13 @@ class Cache:
     def refusal(self, name: str) -> str:
         """Return why a remote cannot be asked; empty if it can."""
         try:
-            with _reached(name):
-                remote = self._runs_remote(name)
-                if remote.fs.exists(remote.path):
+            store = self.store(name)
+            with _asked(store.name):
+                if store.top.fs.exists(store.top.path):
                     return ""
         except UserError as error:
             return str(error)
-        return f"remote {name}: there is nothing at {remote.path}: is it connected, was it ever pushed to?"
+        return f"{store.name}: there is nothing at {store.top.path}: is it connected, was it ever pushed to?"
 
     def held(self, wanted: Wanted, remotes: Collection[str] = ()) -> Held:
         """Return the hashes of all objects of known runs that hold something of the images, or may.
@@ -156,83 +219,26 @@ class Cache:
             of_hash for of_hash, sha256 in self._contents(objects, remotes) if sha256 in files
         }
 
-    def present(self, hashes: set[str]) -> list[str]:
-        """Return those that the cache has."""
-        return sorted(each for each in hashes if self._objects.exists(each))
-
-    def on_remote(self, name: str, hashes: set[str]) -> list[str]:
-        """Return those that a remote has. Raises: UserError if it cannot be asked."""
-        if not hashes:
-            return []
-        with _reached(name):
-            return sorted(self._repo.cloud.get_remote_odb(name).oids_exist(sorted(hashes)))
-
-    def remove_from(self, name: str, hashes: set[str]) -> None:
-        """Remove those that a remote has, folders' lists last. Raises: UserError if it refuses."""
-        present = self.on_remote(name, hashes)
-        with _reached(name):
-            remote = self._repo.cloud.get_remote_odb(name)
-            for each in sorted(present, key=lambda each: each.endswith(MANIFEST)):
-                remote.delete(each)
-
-    def entries(self, hashes: set[str]) -> list[Path]:
-        """Return the entries of the run cache that name one of them."""
-        return [file for file, run in self._run_cache() if not hashes.isdisjoint(run.values())]
-
-    def remove(self, hashes: set[str]) -> None:
-        """Remove objects, folders' lists last: they say what else is to go."""
-        for each in sorted(self.present(hashes), key=lambda each: each.endswith(MANIFEST)):
-            self._objects.delete(each)
-
-    def entries_on_remote(self, name: str, hashes: set[str]) -> list[str]:
-        """Return the entries of a remote's run cache that name one. Raises: UserError as `on_remote`."""
-        return [
-            path for path, run in self._run_cache_of(name) if not hashes.isdisjoint(run.values())
-        ]
-
-    def remove_entries_from(self, name: str, entries: list[str]) -> None:
-        """Remove entries of a remote's run cache. Raises: UserError if it refuses."""
-        with _reached(name):
-            self._runs_remote(name).fs.remove(entries)
-
-    def _runs_remote(self, name: str) -> Any:
-        """Return a remote as DVC uses it for the run cache, which lies at its top."""
-        return self._repo.cloud.get_remote_odb(name, hash_name="md5-dos2unix")
-
-    def _run_cache_of(self, name: str) -> list[tuple[str, Run]]:
-        with _reached(name):
-            remote = self._runs_remote(name)
-            folder = remote.fs.join(remote.path, "runs")
-            files = sorted(remote.fs.find(folder)) if remote.fs.exists(folder) else []
-            return [(file, _outputs(_parsed(remote.fs.cat_file(file)))) for file in files]
-
     def _runs(self, remotes: Collection[str]) -> Iterator[Run]:
         with suppress(FileNotFoundError):
             yield _outputs(*_stages((self.root / LOCK).read_bytes()))
         locks = {blob for blob, path in git.ever(self.root) if path.endswith(LOCK)}
         for _, text in git.contents(self.root, locks):
             yield _outputs(*_stages(text))
-        for _, run in self._run_cache():
-            yield run
-        for name in remotes:
-            for _, run in self._run_cache_of(name):
+        for store in self.stores(remotes):
+            for _, run in store.runs():
                 yield run
 
     def _contents(self, hashes: set[str], remotes: Collection[str]) -> Iterator[tuple[str, str]]:
         """Yield hash and SHA-256 of each file that the cache has, or else one of the remotes."""
         left = {each for each in hashes if not each.endswith(MANIFEST)}
-        for name in (None, *remotes):
-            there = self.on_remote(name, left) if name else self.present(left)
-            with _reached(name or "cache"):
-                store = self._repo.cloud.get_remote_odb(name) if name else self._objects
+        for store in self.stores(remotes):
+            there = store.present(left)
+            with _asked(store.name):
                 for each in there:
-                    with store.fs.open(store.oid_to_path(each), "rb") as file:
+                    with store.objects.fs.open(store.objects.oid_to_path(each), "rb") as file:
                         yield each, hashlib.file_digest(file, "sha256").hexdigest()
             left -= set(there)
-
-    def _run_cache(self) -> Iterator[tuple[Path, Run]]:
-        for file in sorted(Path(self._repo.stage_cache.cache_dir).glob("*/*/*")):
-            yield file, _outputs(_parsed(file.read_bytes()))
 
     def _finder(self, remotes: Collection[str], folder: Path) -> Find:
         """Return what finds an object in the cache, as a table of the workspace, or copies it to `folder`."""
@@ -241,19 +247,20 @@ class Cache:
             for name in (SAMPLES, SPLIT)
             if (self.root / name).is_file()
         }
+        own, *others = self.stores(remotes)
 
         @cache
         def find(of_hash: str) -> Path | None:
-            if self._objects.exists(of_hash):
-                return Path(self._objects.oid_to_path(of_hash))
+            if own.present({of_hash}):
+                return Path(own.objects.oid_to_path(of_hash))
             if of_hash in here:
                 return here[of_hash]
-            for name in remotes:
-                with _reached(name):
-                    remote = self._repo.cloud.get_remote_odb(name)
-                    if remote.exists(of_hash):
-                        remote.fs.get_file(remote.oid_to_path(of_hash), str(folder / of_hash))
-                        return folder / of_hash
+            for store in others:
+                if store.present({of_hash}):
+                    with _asked(store.name):
+                        path = store.objects.oid_to_path(of_hash)
+                        store.objects.fs.get_file(path, str(folder / of_hash))
+                    return folder / of_hash
             return None
 
         return find
@@ -309,12 +316,12 @@ def _objects_of(output: str, find: Find) -> set[str]:
 
 
 @contextmanager
-def _reached(remote: str) -> Iterator[None]:
+def _asked(store: str) -> Iterator[None]:
     try:
         yield
     # Of a remote's library, of the network, of DVC: each has exceptions of its own.
     except Exception as error:
-        raise UserError(f"remote {remote}: {error}") from None
+        raise UserError(f"{store}: {error}") from None
 
 
 def _listed(folder: bytes) -> list[str]:

@@ -20,7 +20,7 @@ from unlearning.base.files import NOTE, read_metrics
 from unlearning.base.shards import Shards
 from unlearning.base.stage import SCRATCH, alone
 from unlearning.data import request
-from unlearning.erase.cached import HOLDERS, Cache, Held
+from unlearning.erase.cached import HOLDERS, Cache, Held, Store
 from unlearning.erase.wanted import REQUEST, RETAIN, SAMPLES, SPLIT, Wanted, of_workspace, tables
 from unlearning.review import git
 from unlearning.settings.data import DataParams
@@ -233,19 +233,32 @@ def _of_cache(
         if cache.is_own
         else f"others may share {cache.path.resolve()}: dvc gc --projects, with all that use it"
     )
-    yield Place(
-        "DVC cache",
-        Holds.ANY,
-        lambda: len(cache.present(held.sure)),
-        None if shared else lambda: cache.remove(held.sure),
-        shared,
-    )
+    own = cache.store()
+    stores = {name: None if reason else cache.store(name) for name, reason in refused.items()}
+
+    def place(name: str, holds: Holds, store: Store | None, todo: str, *, may_go: bool) -> Place:
+        of_runs = holds == Holds.HASHES
+        find = Store.entries if of_runs else Store.present
+        clear = clear_entries if of_runs else Store.remove
+        return Place(
+            name,
+            holds,
+            lambda: len(find(store, held.sure)) if store else None,
+            (lambda: clear(store, held.sure)) if store and may_go else None,
+            todo,
+        )
+
+    def clear_entries(store: Store, hashes: set[str]) -> None:
+        if not any(cache.store(name).present(hashes) for name in remotes):
+            store.remove_entries(hashes)
+
+    yield place("DVC cache", Holds.ANY, own, shared, may_go=not shared)
     for name, reason in refused.items():
-        yield _remote(cache, name, held.sure, name in remotes, reason)
-    asked = [name for name, reason in refused.items() if not reason]
-    undecided = set(cache.present(held.unsure)).union(
-        *(cache.on_remote(name, held.unsure) for name in asked)
-    )
+        todo = f"--yes --remote {name} removes them there, for everybody who pulls from it"
+        of_remote = f"DVC remote {name}"
+        yield place(of_remote, Holds.ANY, stores[name], reason or todo, may_go=name in remotes)
+    asked = [store for store in stores.values() if store]
+    undecided = set().union(*(store.present(held.unsure) for store in (own, *asked)))
     # Of a remote that was not asked nobody knows which of them it has.
     unsure = None if held.unsure and len(asked) < len(refused) else len(undecided)
     yield Place(
@@ -256,7 +269,6 @@ def _of_cache(
         "brings them from a remote, --remote reads them there; else dvc gc, without these runs",
     )
     # Last: by it runs are known that no commit has.
-    entries = cache.entries(held.sure)
     others = sorted(set(cache.remotes) - set(remotes))
     kept = ""
     if unsure != 0:
@@ -264,45 +276,11 @@ def _of_cache(
     if others:
         kept = f"kept, to search {choices(others)} by; goes when these are cleared too"
 
-    def all_gone() -> bool:
-        return not any(cache.on_remote(name, held.sure) for name in remotes)
-
     for name, reason in refused.items():
-        yield _runs_on_remote(cache, name, held.sure, reason, kept, all_gone)
+        of_remote = f"DVC run cache of remote {name}"
+        yield place(of_remote, Holds.HASHES, stores[name], reason or kept, may_go=not kept)
     kept = kept or shared
-    yield Place(
-        "DVC run cache",
-        Holds.HASHES,
-        lambda: len(_existing(entries)),
-        None if kept else lambda: _unlink(entries if all_gone() else []),
-        kept,
-    )
-
-
-def _remote(cache: Cache, name: str, held: set[str], is_named: bool, reason: str) -> Place:
-    return Place(
-        f"DVC remote {name}",
-        Holds.ANY,
-        lambda: None if reason else len(cache.on_remote(name, held)),
-        (lambda: cache.remove_from(name, held)) if is_named else None,
-        reason or f"--yes --remote {name} removes them there, for everybody who pulls from it",
-    )
-
-
-def _runs_on_remote(
-    cache: Cache, name: str, held: set[str], reason: str, kept: str, all_gone: Callable[[], bool]
-) -> Place:
-    def clear() -> None:
-        if all_gone():
-            cache.remove_entries_from(name, cache.entries_on_remote(name, held))
-
-    return Place(
-        f"DVC run cache of remote {name}",
-        Holds.HASHES,
-        lambda: None if reason else len(cache.entries_on_remote(name, held)),
-        None if kept else clear,
-        reason or kept,
-    )
+    yield place("DVC run cache", Holds.HASHES, own, kept, may_go=not kept)
 
 
 def _of_git(root: Path, wanted: Wanted) -> list[Place]:
