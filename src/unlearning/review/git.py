@@ -179,23 +179,14 @@ def dvc(root: Path, *command: str, only: Path | None = None) -> str:
         folder = os.path.realpath(only)
         settings |= dict.fromkeys(("ONLY_FOLDER", *CONFIG_FOLDERS), folder)
     # -I: no module from the current folder, PYTHONPATH or the user's own packages.
-    done = _call(root, sys.executable, "-I", "-c", GUARDED_DVC, *command, **settings)
-    if done.returncode:
-        reason = (
-            done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
-        )[-1]
-        raise UserError(f"dvc {command[0]}: {reason}")
-    return done.stdout.decode("utf-8", "replace").strip()
+    words = [sys.executable, "-I", "-c", GUARDED_DVC, *command]
+    told = _call(root, words, f"dvc {command[0]}", line=-1, settings=settings)
+    return told.decode("utf-8", "replace").strip()
 
 
 def _git(root: Path, *command: str) -> bytes:
-    done = _call(root, *_git_words(*command), **GIT_ENVIRONMENT)
-    if done.returncode:
-        reason = (
-            done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
-        )[0]
-        raise UserError(f"git {command[0]}: {reason}")
-    return done.stdout
+    words = _git_words(*command)
+    return _call(root, words, f"git {command[0]}", line=0, settings=GIT_ENVIRONMENT)
 
 
 def _git_words(*command: str) -> list[str]:
@@ -217,11 +208,18 @@ def _search_path() -> str:
     return os.pathsep.join(entry for entry in entries if Path(entry).is_absolute())
 
 
-def _call(root: Path, *command: str, **environment: str) -> "subprocess.CompletedProcess[bytes]":
-    """Run a program in `root`, in `_environment`."""
-    return subprocess.run(
-        command, cwd=root, capture_output=True, stdin=subprocess.DEVNULL, env=_environment(**environment)
+def _call(root: Path, words: list[str], name: str, line: int, settings: dict[str, str]) -> bytes:
+    """Return what a program prints that runs in `root`, in `_environment`.
+
+    Raises: UserError with the program's name and that line of its complaint.
+    """
+    done = subprocess.run(
+        words, cwd=root, capture_output=True, stdin=subprocess.DEVNULL, env=_environment(**settings)
     )  # fmt: skip
+    if done.returncode:
+        complaint = done.stderr.decode("utf-8", "replace").strip() or "it says nothing"
+        raise UserError(f"{name}: {complaint.splitlines()[line]}")
+    return done.stdout
 
 
 def _environment(**added: str) -> dict[str, str]:
