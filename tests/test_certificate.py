@@ -415,7 +415,7 @@ def test_a_certificate_read_back_is_the_one_written(tmp_path, content, key):
     """Must fail if a figure loses digits on its way; or if a certificate is overwritten."""
     certificate = record.Certificate(content=content, signature=signature.sign(content, key))
     record.write(tmp_path / "c.json", certificate)
-    assert record.read(tmp_path / "c.json") == certificate
+    assert envelope.read(tmp_path / "c.json") == certificate
     with pytest.raises(UserError, match="not overwritten"):
         record.require_new(tmp_path / "c.json")
 
@@ -427,7 +427,7 @@ def test_a_damaged_certificate_is_taken_or_refused(tmp_path, content, draw):
     path = tmp_path / "c.json"
     text = record.Certificate(content=content, signature=None).model_dump_json().encode()
     path.write_bytes(draw.draw(damaged_bytes(text)))
-    outcome(lambda: record.read(path))
+    outcome(lambda: envelope.read(path))
 
 
 @pytest.mark.parametrize(
@@ -448,7 +448,7 @@ def test_what_is_not_of_the_schema_is_refused(tmp_path, content, old, new, fault
     assert old in text
     (tmp_path / "c.json").write_text(text.replace(old, new, 1))
     with pytest.raises(UserError, match=fault):
-        record.read(tmp_path / "c.json")
+        envelope.read(tmp_path / "c.json")
 
 
 def write_keys(folder: Path, key: Ed25519PrivateKey) -> None:
@@ -586,7 +586,9 @@ def test_an_erasing_that_broke_off_is_finished_by_the_next_try(run, monkeypatch)
     assert sorted(each.name for each in run.glob("certificate*")) == [
         "certificate.intoto.json", "certificate.json"
     ]  # fmt: skip
-    places_of = {each.place: each for each in record.read(Path("certificate.json")).content.places}
+    places_of = {
+        each.place: each for each in envelope.read(Path("certificate.json")).content.places
+    }
     for name in ("models/original.safetensors", "data/images", "DVC cache"):
         assert places_of[name].found and places_of[name].left == 0
     done = CliRunner().invoke(cli.app, ["certificate", "verify", "certificate.json"])

@@ -11,17 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import ValidationError
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 from securesystemslib.signer import Signature as KeyedSignature
 
+from unlearning.base.errors import UserError
 from unlearning.base.files import atomic
+from unlearning.base.reading import read_text
 from unlearning.certificate.record import (
+    MOST_BYTES,
     Certificate,
     Content,
     Sealed,
-    parse,
+    canonical,
     strict_json,
 )
 
@@ -67,9 +71,21 @@ def write(path: Path, content: Content, key: Ed25519PrivateKey | None) -> None:
 def read(path: Path) -> Certificate:
     """Return a certificate in any of its forms: plain, statement, or statement in an envelope.
 
-    Raises: UserError if it is none, or if a statement's subjects are not those of its predicate.
+    Raises: UserError if there is none, if anything in it is not of the schema, or if a statement's subjects are
+    not those of its predicate.
     """
-    return parse(path, _of_values)
+    try:
+        certificate = _of_values(strict_json(read_text(path, MOST_BYTES)))
+        canonical(certificate.content)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path} is not a certificate: {where}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not a certificate: {error}") from None
+    return certificate
 
 
 def _of_values(values: Any) -> Certificate:

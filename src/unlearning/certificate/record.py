@@ -1,15 +1,13 @@
 """The certificate as a file: JSON of a strict schema, with one canonical form that is signed."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from unlearning.base.errors import UserError
 from unlearning.base.files import atomic
-from unlearning.base.reading import read_text
 
 MOST_BYTES = 2**28  # a million images need half of it
 FORMAT: Literal["unlearning-certificate/2"] = "unlearning-certificate/2"
@@ -152,27 +150,6 @@ def write(path: Path, certificate: Certificate) -> None:
     )
     with atomic(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-
-
-def read(path: Path) -> Certificate:
-    """Return a certificate. Raises: UserError if there is none, or if anything in it is not of the schema."""
-    return parse(path, lambda values: Certificate.model_validate(values))
-
-
-def parse(path: Path, of_values: Callable[[Any], Certificate]) -> Certificate:
-    """Return what `of_values` makes of a JSON file. Raises: UserError as `read`."""
-    try:
-        certificate = of_values(strict_json(read_text(path, MOST_BYTES)))
-        canonical(certificate.content)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path} is not a certificate: {where}: {first['msg']}") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not a certificate: {error}") from None
-    return certificate
 
 
 def strict_json(text: str) -> Any:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from unlearning.base.errors import UserError, choices
 from unlearning.base.hardware import Hardware
-from unlearning.certificate import envelope, record, signature, workspace
+from unlearning.certificate import envelope, signature, workspace
 from unlearning.certificate.record import Certificate, Content, Sealed
 from unlearning.erase import places
 
@@ -85,7 +85,7 @@ def begun(draft: Path, root: Path, machine: Hardware) -> Content:
 
     Raises: UserError if it is not what the rest of the workspace in `root` says.
     """
-    content = record.read(draft).content
+    content = envelope.read(draft).content
     found = workspace.listed(places.visit(root, ask_remotes=False), before=content.places)
     content = content.model_copy(update={"places": found})
     certificate = Certificate(content=content, signature=None)
