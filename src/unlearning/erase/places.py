@@ -21,7 +21,7 @@ from unlearning.base.shards import Shards
 from unlearning.base.stage import SCRATCH, alone
 from unlearning.data import request
 from unlearning.erase.cached import HOLDERS, Cache, Held, Store
-from unlearning.erase.wanted import REQUEST, RETAIN, SAMPLES, SPLIT, Wanted, of_workspace, tables
+from unlearning.erase.wanted import REQUEST, RETAIN, SAMPLES, Wanted, of_workspace, tables
 from unlearning.review import git
 from unlearning.settings.data import DataParams
 from unlearning.settings.load import PARAMS_FILE, load
@@ -103,7 +103,7 @@ def undisturbed(root: Path, remotes: Collection[str]) -> Iterator[None]:
     """
     wanted = of_workspace(root)
     Cache(root).require(remotes)
-    samples, split = tables(root / SAMPLES, root / SPLIT)
+    samples, split = tables(root)
     if RETAIN in wanted.roles(samples, split):
         raise UserError(f"images to keep show images of the request (data/copies.csv): {WITHDRAW}")
     with ExitStack() as locks:
@@ -156,7 +156,7 @@ def _places(root: Path, remotes: Collection[str], ask_remotes: bool) -> list[Pla
 
 
 def _of_workspace(root: Path, wanted: Wanted) -> list[Place]:
-    samples, split = tables(root / SAMPLES, root / SPLIT)
+    samples, split = tables(root)
     rows, roles = wanted.rows(samples), wanted.roles(samples, split)
     drawn = _drawn(root, samples["path"][rows])
 
@@ -355,7 +355,7 @@ def _in_source(root: Path, wanted: Wanted, params: DataParams) -> int | None:
     if params.source == "synthetic":
         return 0
     data = params.model_copy(update={"path": str(root / params.path)})
-    samples, _ = tables(root / SAMPLES, root / SPLIT)
+    samples, _ = tables(root)
     paths = samples["path"][wanted.rows(samples)]
     try:
         folder = listing.root_of(data)

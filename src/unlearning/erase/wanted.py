@@ -50,7 +50,7 @@ def of_workspace(root: Path) -> Wanted:
 
     Raises: UserError if there is no run.
     """
-    samples, split = tables(root / SAMPLES, root / SPLIT)
+    samples, split = tables(root)
     asked = request.read(root / REQUEST)
     met = [asked, *asked.earlier]
     covered = samples[samples["id"].isin(split["id"][split["role"].isin(COVERED)])]
@@ -65,12 +65,10 @@ def of_workspace(root: Path) -> Wanted:
     )
 
 
-def tables(samples: Path, split: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return both tables of a run. Raises: UserError if one is missing or none."""
+def tables(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return samples and split of the run in `root`. Raises: UserError if one is missing or none."""
     try:
-        return (
-            read_table(samples, COLUMNS[SAMPLES]),
-            read_table(split, COLUMNS[SPLIT]),
-        )
+        samples, split = (read_table(root / name, COLUMNS[name]) for name in (SAMPLES, SPLIT))
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} does not exist: run `dvc repro` first") from None
+    return samples, split
