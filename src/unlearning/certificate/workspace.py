@@ -89,7 +89,7 @@ def environment(machine: Hardware) -> dict[str, str]:
 
 def forgotten(root: Path) -> Forgotten:
     """Return the classes of the request and every image it covers: held-out and withdrawn ones too."""
-    _require(root, DATA_FILES)
+    _require_data(root)
     samples = read_table(root / "data/samples.csv", ["id", "class", "sha256"])
     split = read_table(root / "data/split.csv", ["id", "subset", "role"])
     samples = samples.drop(
@@ -121,7 +121,7 @@ def weights(root: Path) -> dict[str, Model]:
 
 def accuracies(root: Path, machine: Hardware) -> Figures:
     """Return the accuracy of every model on test images (of a request for single ones on these too)."""
-    _require(root, DATA_FILES)
+    _require_data(root)
     images = dataset.load(root / "data")
     # Of single images these themselves: a model that never saw them knows their classes.
     forget = "train" if images.request.images else "test"
@@ -155,7 +155,6 @@ def accuracies(root: Path, machine: Hardware) -> Figures:
 
 def audit(root: Path) -> dict[str, Any]:
     """Return the figures of a review, and the verdict in words."""
-    _require(root, ["metrics/audit.json", "plots/audit_figures.csv"])
     figures = read_metrics(root / "metrics/audit.json")
     return figures | {"verdict_in_words": sentences.verdict(summary.read(root))}
 
@@ -252,8 +251,8 @@ def _without(erased: Collection[str], changed: dict[str, Any]) -> dict[str, Any]
     return {stage: changes for stage, changes in left.items() if changes}
 
 
-def _require(root: Path, names: Any) -> None:
-    for name in names:
+def _require_data(root: Path) -> None:
+    for name in DATA_FILES:
         if not (root / name).is_file():
             raise UserError(f"{name} does not exist: run `dvc repro` or `dvc pull` first")
 
