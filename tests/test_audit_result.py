@@ -16,15 +16,13 @@ from unlearning.base.files import write_metrics
 from unlearning.models.layers import DEEP, FEATURES, LAYERS
 from unlearning.models.panel import CONTROL, ORIGINAL, UNLEARNED, Panel
 from unlearning.observe.record import (
-    RETAIN_ONLY,
-    WITH_FORGET_IMAGES,
     Curve,
     Observation,
     Observed,
     Sample,
     Shared,
 )
-from unlearning.observe.schedule import BUDGET
+from unlearning.observe.schedule import BUDGET, RETAIN_ONLY, WITH_FORGET_IMAGES
 
 NAMES = ("cat", "dog", "elephant", "horse")
 CLASSES, ELEPHANT, WIDTH = 4, 2, 12

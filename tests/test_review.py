@@ -161,10 +161,6 @@ def test_decisive_figures_outside_are_named_beside_each_verdict():
     ) in text.markdown(found)
     found.metrics["metrics/audit.json"]["verdict"] = ("told apart", "failed: others damaged")
     assert "- **Audit**: `failed: others damaged` (base: `told apart`)\n" in text.markdown(found)
-    found.metrics["metrics/audit.json"]["verdict"] = ("told apart", "contradicted")
-    for odd in ("@team", "membership_auc.@team"):
-        after[odd] = {"reading": "outside", "decisive": "yes"}
-        assert_harmless(text.markdown(found))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from unlearning.audit.estimates import Measured, estimate
 from unlearning.audit.outputs import hits
 from unlearning.audit.words import Unmeasured
 from unlearning.models.panel import ORIGINAL, Panel
-from unlearning.observe.record import RETAIN_ONLY, WITH_FORGET_IMAGES, Curve, Observed
-from unlearning.observe.schedule import BACK_AT, BUDGET, RESOLUTION
+from unlearning.observe.record import Curve, Observed
+from unlearning.observe.schedule import BACK_AT, BUDGET, RESOLUTION, RETAIN_ONLY, WITH_FORGET_IMAGES
 
 
 def figures(observed: Observed) -> dict[str, Figure]:

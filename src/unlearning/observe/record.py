@@ -22,8 +22,6 @@ from unlearning.base.files import atomic, read_table, write_table
 from unlearning.base.tensors import read_tensors
 from unlearning.models.panel import CONTROL, ORIGINAL, SAME_RECIPE, START, UNLEARNED, Panel
 
-# Kinds of fine-tuning, by the images that it takes.
-WITH_FORGET_IMAGES, RETAIN_ONLY = "forget and retain", "retain only"
 EXTRACTOR = "extractor"  # the network whose outputs the article scores
 # Training images per class that a probe is fitted to; as many of each, or it would favour the larger ones.
 PROBED_IMAGES = 50

@@ -12,7 +12,7 @@ from unlearning.base.hardware import Hardware
 from unlearning.data.dataset import Dataset, endless_batches, scaled
 from unlearning.models.classifier import Classifier
 from unlearning.models.forward import predict_logits
-from unlearning.observe.record import RETAIN_ONLY, WITH_FORGET_IMAGES, Curve, spread_evenly
+from unlearning.observe.record import Curve, spread_evenly
 from unlearning.observe.schedule import (
     CHECK_EVERY,
     CHECK_RETAIN_ONLY_EVERY,
@@ -21,8 +21,10 @@ from unlearning.observe.schedule import (
     FORGET_PER_STEP,
     LEARNING_RATE,
     PASSES_PER_STEP,
+    RETAIN_ONLY,
     RETAIN_PER_STEP,
     STEPS,
+    WITH_FORGET_IMAGES,
 )
 
 SEED = 0

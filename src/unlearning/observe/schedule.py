@@ -1,5 +1,7 @@
 """How relearning is run and checked; what the figures made of it must know, too."""
 
+# Kinds of fine-tuning, by the images that it takes.
+WITH_FORGET_IMAGES, RETAIN_ONLY = "forget and retain", "retain only"
 FEW_IMAGES = 16
 LEARNING_RATE = 1e-4
 FORGET_PER_STEP, RETAIN_PER_STEP = 4, 12

@@ -15,7 +15,7 @@ from unlearning.charts import figures
 from unlearning.charts.save import svg
 from unlearning.charts.style import ORIGINAL, RETRAINED, UNLEARNED, Style
 from unlearning.observe import schedule
-from unlearning.observe.record import RETAIN_ONLY, WITH_FORGET_IMAGES
+from unlearning.observe.schedule import RETAIN_ONLY, WITH_FORGET_IMAGES
 from unlearning.report import sentences
 from unlearning.report.evidence import Evidence, parameters
 from unlearning.report.metrics import NUMBER, Metrics
