@@ -163,6 +163,21 @@ def test_decisive_figures_outside_are_named_beside_each_verdict():
     assert "- **Audit**: `failed: others damaged` (base: `told apart`)\n" in text.markdown(found)
 
 
+def test_figures_that_no_audit_has_are_not_named(repository):
+    """Must fail if a branch's own names come from its table into the text, or end it in a traceback."""
+    odd = [
+        TABLE[0] | {"figure": name, "reading": "outside"}
+        for name in ("@team", "membership_auc.@team", "zrf")
+    ]
+    write_rows(repository / "plots/audit_figures.csv", odd)
+    metrics = METRICS["audit"] | {"verdict": "contradicted"}
+    write_metrics(repository / "metrics/audit.json", metrics)
+    shown = text.markdown(changes.find(repository, "main"))
+    assert "`contradicted`, by Zero-retrain score (ZRF)" in shown
+    assert_harmless(shown)
+    assert "@team" not in shown
+
+
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
