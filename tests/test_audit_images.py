@@ -1,5 +1,6 @@
 """The audit of a request for single images, on models made by hand: honest ones, and one that remembers."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from test_audit_result import ARTICLE, CLASSES, NAMES, RATES, WIDTH  # fmt: skip
 
 from unlearning.audit import catalogue, evaluation, gap, membership, result
 from unlearning.audit.assessment import Accuracies, assess
+from unlearning.audit.compare import depending
 from unlearning.audit.estimates import Estimate
 from unlearning.audit.limits import Prior, Reading
 from unlearning.audit.verdict import verdict
@@ -32,6 +34,14 @@ PRIOR = Prior(
     8.0,
 )
 MEASURES = membership._measures(10)
+
+
+def likelihood_ratio(odds, is_member):
+    return membership._against_references(odds, is_member, MEASURES)[
+        "membership_auc.likelihood_ratio"
+    ]
+
+
 MEMBERS, KEPT, TEST = 12, 12, 24  # of each class
 
 
@@ -188,16 +198,47 @@ def test_the_likelihood_ratio_is_taken_against_other_models():
     shift = np.where(is_member, 1.0, 0.0)
     base = np.linspace(-2, 2, 20)
     odds = Panel({ORIGINAL: base + shift}, {"1": base, "2": base + 0.5})
-    found = membership._against_references(odds, is_member, MEASURES)[
-        "membership_auc.likelihood_ratio"
-    ]
+    found = likelihood_ratio(odds, is_member).values
     assert isinstance(found.subjects[ORIGINAL], Estimate)
     assert found.subjects[ORIGINAL].value == 1.0
     assert [found.references[seed].value for seed in "12"] == [0.5, 0.5]
-    alone = membership._against_references(
-        Panel({ORIGINAL: base}, {"1": base}), is_member, MEASURES
-    )
-    assert alone["membership_auc.likelihood_ratio"].references["1"] == Unmeasured.NO_FLOOR
+    alone = likelihood_ratio(Panel({ORIGINAL: base}, {"1": base}), is_member)
+    assert alone.values.references["1"] == Unmeasured.NO_FLOOR
+
+
+def test_the_likelihood_ratio_of_a_retrained_model_is_what_it_would_be_in_the_unlearned_ones_place():
+    """Must fail if models that are not chosen enter, or the chosen are held against the judged one: then the
+    verdict's error rates are those of a figure that no audit has.
+    """
+    random = np.random.default_rng(0)
+    odds = dict(zip("1234", random.normal(size=(4, 60)), strict=True))
+    is_member = np.repeat([True, False], 30)
+    of_four = likelihood_ratio(Panel({}, odds), is_member)
+    found = of_four.excess("3", ["1", "2"])
+    two = Panel({UNLEARNED: odds["3"]}, {seed: odds[seed] for seed in "12"})
+    placed = likelihood_ratio(two, is_member)
+    expected = placed.excess(UNLEARNED, ["1", "2"])
+    assert isinstance(found, Estimate) and isinstance(expected, Estimate)
+    assert found.value == expected.value
+    np.testing.assert_array_equal(found.resampled, expected.resampled)
+    assert of_four.variance(["1", "2"]) == placed.variance(["1", "2"])
+
+
+def test_the_likelihood_ratio_moves_more_than_the_models_do():
+    """Must fail if a model's distance from the others is taken for that from the mean of all: of two it is
+    twice as large, of three one and a half times.
+    """
+    own = {"1": 0.1, "2": 0.2, "3": 0.6}
+
+    def to_others(model: str, references: Collection[str]) -> Estimate:
+        others = [own[each] for each in references if each != model]
+        return Estimate(own[model] - float(np.mean(others)), np.zeros(3))
+
+    found = depending(Panel({}, own), to_others, membership.own_part)
+    for seeds in (["1", "2"], ["1", "2", "3"]):
+        variance, degrees = found.variance(seeds)
+        assert variance == pytest.approx(np.var([own[each] for each in seeds], ddof=1))
+        assert degrees == len(seeds) - 1
 
 
 def test_log_odds_by_hand():

@@ -249,7 +249,9 @@ def test_calibrate_writes_what_the_audit_goes_by(run, tmp_path, monkeypatch):
     code, out, _ = run("calibrate", *(tmp_path / str(n) for n in (1, 2, 3)), "--out", file)
     assert code == 0 and out.rstrip().endswith(file.read_text().rstrip())
     assert next(waiting, None) is None
-    assert file.read_text() == calibration.as_json(*calibration.measure(figures))
+    assert file.read_text() == calibration.as_json(
+        calibration.fit(figures), calibration.error_rates(figures)
+    )
     assert json.loads(file.read_text())["classes"]["caught"]["4"] == 1
 
 

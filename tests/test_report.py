@@ -468,7 +468,7 @@ def test_the_page_is_balanced_and_needs_nothing_but_itself(made):
 def test_charts_take_the_pages_colours_and_keep_their_ids_apart(page, made):
     """Must fail if a stand-in colour stays, or an id is not the chart's own."""
     drawings = made[0].split("</style>")[1].lower()
-    for name in ("INK", "RULE", "ORIGINAL", "UNLEARNED", "RETRAINED", "HEAD_EDITED"):
+    for name in ("INK", "RULE", "ORANGE", "BLUE", "GREY", "PURPLE"):
         assert getattr(style, name) not in drawings
     for name in ("currentcolor", "var(--rule)", "var(--unlearned)", "var(--head-edited)"):
         assert name in drawings

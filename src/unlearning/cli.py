@@ -196,8 +196,10 @@ def calibrate_command(
     for run, each in zip(runs, observed, strict=True):
         figures.append(result.figures(each))
         say(f"{run}: {len(figures[-1])} figures of {len(each.models.references)} retrained models")
-    measured = calibration.measure(figures, of_images=of_images)
-    text = calibration.as_json(*measured)
+    text = calibration.as_json(
+        calibration.fit(figures, of_images=of_images),
+        calibration.error_rates(figures, of_images=of_images),
+    )
     with files.atomic(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     say(text)

@@ -27,9 +27,9 @@ from unlearning.settings.model import ModelParams
 from unlearning.settings.split import SplitParams
 from unlearning.settings.whole import load_params
 
-FOLDER = Path("requests")
+FOLDER = Path(places.LEDGER)
 PER_CLASS = Path("plots/per_class.csv")
-UNLEARNED = Path("models/unlearned.safetensors")
+UNLEARNED_FILE = Path("models/unlearned.safetensors")
 
 
 def close(root: Path) -> tuple[Path, Path]:
@@ -51,9 +51,9 @@ def close(root: Path) -> tuple[Path, Path]:
     workspace.require_finished_run(root, places.erased(root), with_source=False)
     met = resolved(root)
     (root / FOLDER).mkdir(exist_ok=True)
-    export.export(root / UNLEARNED, root / model, _given(root, params.model))
+    export.export(root / UNLEARNED_FILE, root / model, _given(root, params.model))
     request.write(met, root / about)
-    _, labelling = weights.load_classifier(root / UNLEARNED)
+    _, labelling = weights.load_classifier(root / UNLEARNED_FILE)
     # Its outputs by name: the images of a class that was forgotten may be deleted now.
     classes = list(params.model.classes or labelling.classes)
     begin = {"weights": model.as_posix(), "classes": classes}

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from scipy.stats import binomtest
 
-from unlearning.audit.words import FORGOTTEN_BELOW, RETAIN_LOSS_BELOW, Verdict
+from unlearning.audit.words import FORGOTTEN_BELOW, Verdict, is_kept
 
 CONFIDENCE = 0.95
 
@@ -49,7 +49,7 @@ class Accuracies:
     @property
     def is_kept(self) -> bool:
         """Return whether the kept classes are known as before, or nearly."""
-        return self.retain >= self.kept_against - RETAIN_LOSS_BELOW
+        return is_kept(self.retain, self.kept_against)
 
 
 def kept_against(

@@ -20,7 +20,7 @@ from unlearning.audit.limits import Prior, readings, scale
 from unlearning.audit.words import Distance
 from unlearning.base.errors import UserError
 from unlearning.base.files import rounded
-from unlearning.models.panel import START, UNLEARNED
+from unlearning.models.panel import CONTROL, ORIGINAL
 
 FILE = Path(__file__).with_name("calibration.json")
 DEGREES = 10.0  # of the prior, chosen: see docs/experiments.md
@@ -76,11 +76,6 @@ def require_models(retrained: Sequence[int]) -> None:
         raise UserError(
             f"a run has {min(retrained)} retrained models, but it takes {max(COUNTS) + 1} (`retrain.seeds`)"
         )
-
-
-def measure(runs: Sequence[Figures], *, of_images: bool = False) -> tuple[Prior, Rates]:
-    """Return the prior of these runs and how often verdicts on them err; see `fit` and `error_rates`."""
-    return fit(runs, of_images=of_images), error_rates(runs, of_images=of_images)
 
 
 def fit(runs: Sequence[Figures], *, of_images: bool = False) -> Prior:
@@ -139,7 +134,7 @@ def error_rates(
     """Return how often verdicts err on these runs, each judged by the prior of the others.
 
     Every retrained model takes the unlearned one's place against every choice of so many of the others; the
-    subjects but the unlearned model itself (original, control) were not retrained. Of each model the share of
+    original and the control with an edited head must be caught. Of each model the share of
     choices, of these the mean. At least three runs.
     """
     alarms: dict[int, list[float]] = {count: [] for count in counts}
@@ -147,7 +142,7 @@ def error_rates(
     for place, run in enumerate(runs):
         prior = fit([*runs[:place], *runs[place + 1 :]], of_images=of_images)
         values = next(iter(run.values())).values
-        controls = [name for name in values.subjects if name not in (UNLEARNED, START)]
+        controls = [name for name in (ORIGINAL, CONTROL) if name in values.subjects]
         for count in counts:
             for into, models in ((alarms, values.references), (caught, controls)):
                 for model in models:

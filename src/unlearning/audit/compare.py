@@ -1,11 +1,11 @@
 """Models side by side: the figure of each, and how far one lies from the references.
 
 References are retrained models, one per seed. A figure belongs to each model by itself, as an accuracy does, or
-lies between two models, as a divergence does; of the latter a model's value is the mean over the references
-other than itself, so that a reference's own value is what one more retrained model would be expected to have.
+depends on the references, as a divergence to them does. Then a model's value is that by the references other
+than itself, so that a reference's own value is what one more retrained model would be expected to have.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import TypeVar
@@ -19,24 +19,33 @@ from unlearning.models.panel import Panel
 T = TypeVar("T")
 
 
+# Of a model's name and references, which it may be one of: its value by the others of them.
+Among = Callable[[str, Collection[str]], Measured]
+
+
 @dataclass(frozen=True)
 class Figure:
-    """A figure of every model. `pairs`: of a figure between two models, its value for each two that meet."""
+    """A figure of every model. `among`: of one that depends on the references, its value with some of them.
+
+    `weight`: with how much of itself a model's own part stands in its value among so many references, and the
+    less in the others'.
+    """
 
     values: Panel[Measured]
-    pairs: Mapping[frozenset[str], Measured] | None = None
+    among: Among | None = None
+    weight: Callable[[int], float] = lambda references: 1.0
 
     def value(self, model: str, references: Sequence[str]) -> Measured:
         """Return the value of a subject or, by its seed, of a reference, with these references alone."""
-        if self.pairs is None:
+        if self.among is None:
             return (self.values.subjects | self.values.references)[model]
-        return _mean_to_others(self.pairs, model, references)
+        return self.among(model, references)
 
     def excess(self, model: str, references: Sequence[str]) -> Measured:
         """Return by how much the model's value exceeds the mean of the references'."""
         if not references:
             return Unmeasured.NO_REFERENCE
-        if self.pairs is not None and len(references) < 2:
+        if self.among is not None and len(references) < 2:
             return Unmeasured.NO_FLOOR
         mine = self.value(model, references)
         theirs = average([self.value(each, references) for each in references])
@@ -45,22 +54,30 @@ class Figure:
         return theirs if isinstance(theirs, Unmeasured) else mine - theirs
 
     def variance(self, references: Sequence[str]) -> tuple[float, int]:
-        """Return the variance between references, and its degrees of freedom; (0, 0) where it cannot be told.
-
-        Of a figure between two models the means over the others move less than the models themselves do:
-        with r references a model's own part stands in them with a weight of (r - 2) / (r - 1).
-        """
+        """Return the variance between references and its degrees of freedom, (0, 0) where it is unknown."""
         count = len(references)
-        if count < (2 if self.pairs is None else 3):
+        if count < 2 or self.weight(count) == 0:
             return 0.0, 0
         values = [plain(self.value(each, references)) for each in references]
         found = float(np.var(np.array(values, dtype=float), ddof=1))
-        weight = 1.0 if self.pairs is None else (count - 2) / (count - 1)
-        return found / weight**2, count - 1
+        return found / self.weight(count) ** 2, count - 1
+
+
+def depending(models: Panel[T], among: Among, weight: Callable[[int], float]) -> Figure:
+    """Return a figure that depends on the references, of all these models; see `Figure`."""
+    references = list(models.references)
+    subjects = {name: among(name, references) for name in models.subjects}
+    return Figure(
+        Panel(subjects, {seed: among(seed, references) for seed in references}), among, weight
+    )
 
 
 def relative(models: Panel[T], compare: Callable[[T, T], Measured]) -> Figure:
-    """Return a figure that exists between two models, such as a divergence; `compare` is symmetric."""
+    """Return a figure that exists between two models, such as a divergence; `compare` is symmetric.
+
+    Of d(i, j) = own(i) + own(j) the means over the r - 1 others move less than the models themselves do: by
+    own(i) (r - 2) / (r - 1), and what is the same for all.
+    """
     subjects, references = models.subjects, models.references
     pairs = {
         frozenset((name, seed)): compare(subjects[name], references[seed])
@@ -69,19 +86,13 @@ def relative(models: Panel[T], compare: Callable[[T, T], Measured]) -> Figure:
         frozenset((one, other)): compare(references[one], references[other])
         for one, other in combinations(references, 2)
     }
-    values = Panel(
-        {name: _mean_to_others(pairs, name, references) for name in subjects},
-        {seed: _mean_to_others(pairs, seed, references) for seed in references},
-    )
-    return Figure(values, pairs)
 
+    def among(model: str, others: Collection[str]) -> Measured:
+        met = [pairs[frozenset((model, other))] for other in others if other != model]
+        # A single reference has no other: that is no floor, not no reference.
+        return average(met or [Unmeasured.NO_FLOOR if others else Unmeasured.NO_REFERENCE])
 
-def _mean_to_others(
-    pairs: Mapping[frozenset[str], Measured], model: str, references: Collection[str]
-) -> Measured:
-    met = [pairs[frozenset((model, other))] for other in references if other != model]
-    # A single reference has no other: that is no floor, not no reference.
-    return average(met or [Unmeasured.NO_FLOOR if references else Unmeasured.NO_REFERENCE])
+    return depending(models, among, lambda count: (count - 2) / (count - 1))
 
 
 def mean_of_references(values: Panel[Measured]) -> float | Unmeasured:

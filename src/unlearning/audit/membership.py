@@ -5,8 +5,8 @@ features of its two deepest layers. Members are the forget images of the trainin
 images: of the forget classes, or of a request for single images those of the same classes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache, partial
 from operator import itemgetter
 
 import numpy as np
@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from unlearning.audit.compare import Figure
+from unlearning.audit.compare import Figure, depending
 from unlearning.audit.estimates import Estimate, Measured, estimate, mean, needs
 from unlearning.audit.outputs import entropy
 from unlearning.audit.words import Unmeasured
@@ -46,7 +46,7 @@ DIVISIONS = 3  # into folds, of the attacks on features
 FEATURE_REGULARISATION = 0.01
 SEED = 0
 LEAST = 10  # members and non-members
-# Share of false positives, and the images it takes to read one: a single one must be no larger share.
+# Share of false positives, and the non-members it takes to read one: a single one must be no larger share.
 FALSE_POSITIVE_RATES = {"at_1_percent": (0.01, 100), "at_5_percent": (0.05, 20)}
 # Shown where there are as many, which is seldom.
 WITH_MANY_IMAGES = {"at_1_permille": (0.001, 1000)}
@@ -59,7 +59,8 @@ def figures(observed: Observed) -> dict[str, Figure]:
     images = np.concatenate([members, unseen])
     is_member = np.repeat([1, 0], [len(members), len(unseen)])
     values = {"membership_svc": models.map(lambda view: _svc(view, sample))}
-    measures = _measures(min(len(members), len(unseen)))
+    by_references = {}
+    measures = _measures(len(unseen))
     if min(len(members), len(unseen)) < LEAST:
         nothing = models.map(lambda _: needs(LEAST))
         values |= {f"{name}.{attack}": nothing for name in measures for attack in (*ATTACKS, *DEEP)}
@@ -68,7 +69,7 @@ def figures(observed: Observed) -> dict[str, Figure]:
     else:
         if sample.of_images:
             odds = models.map(lambda view: log_odds(view.probs[images], sample.labels[images]))
-            values |= _against_references(odds, is_member == 1, measures)
+            by_references = _against_references(odds, is_member == 1, measures)
         scores = models.map(
             lambda view: {
                 **attack_scores(view.probs[images], sample.labels[images], is_member),
@@ -84,50 +85,57 @@ def figures(observed: Observed) -> dict[str, Figure]:
                 for name, measure in measures.items()
             }
     values["membership_outputs"] = _worst(values)
-    return {name: Figure(panel) for name, panel in values.items()}
+    return {name: Figure(panel) for name, panel in values.items()} | by_references
 
 
-def _measures(images: int) -> Measures:
-    """Return what is measured of an attack's scores of members and non-members, at least so many of each."""
+def _measures(non_members: int) -> Measures:
+    """Return what is measured of an attack's scores of members and of so many non-members."""
+
+    def found(share: float, least: int, members: np.ndarray, others: np.ndarray) -> Measured:
+        if len(others) < least:
+            return needs(least)
+        of_share = partial(true_positive_rate, false_positive_rate=share)
+        return estimate(of_share, members, others)
+
     rates = FALSE_POSITIVE_RATES | {
-        name: each for name, each in WITH_MANY_IMAGES.items() if images >= each[1]
+        name: each for name, each in WITH_MANY_IMAGES.items() if non_members >= each[1]
     }
     return {"membership_auc": partial(estimate, auc)} | {
-        f"membership_tpr.{name}": partial(
-            estimate, partial(true_positive_rate, false_positive_rate=rate), least=least
-        )
-        for name, (rate, least) in rates.items()
+        f"membership_tpr.{name}": partial(found, *each) for name, each in rates.items()
     }
 
 
 def _against_references(
     odds: Panel[np.ndarray], is_member: np.ndarray, measures: Measures
-) -> dict[str, Panel[Measured]]:
+) -> dict[str, Figure]:
     """Return what an attacker finds who knows what models that never saw an image say of it.
 
-    Each retrained model is attacked by the others. Score: log odds above their mean, which is the offline
-    likelihood ratio attack with one spread for all images. Source: Carlini et al. 2022, arXiv:2112.03570,
-    section 4.4.
+    Each model is attacked by the retrained models other than itself. Score: log odds above their mean, which is
+    the offline likelihood ratio attack with one spread for all images. Source: Carlini et al. 2022,
+    arXiv:2112.03570, section 4.4.
     """
+    of_model = odds.subjects | odds.references
 
-    def attacked(own: np.ndarray, others: Sequence[np.ndarray]) -> dict[str, Measured]:
-        if not others:
-            reason = Unmeasured.NO_FLOOR if odds.references else Unmeasured.NO_REFERENCE
-            return dict.fromkeys(measures, reason)
-        scores = own - np.mean(others, axis=0)
+    @cache
+    def attacked(model: str, others: tuple[str, ...]) -> dict[str, Measured]:
+        scores = of_model[model] - np.mean([of_model[each] for each in others], axis=0)
         return {name: of(scores[is_member], scores[~is_member]) for name, of in measures.items()}
 
-    found = Panel(
-        {
-            name: attacked(own, list(odds.references.values()))
-            for name, own in odds.subjects.items()
-        },
-        {
-            seed: attacked(own, [each for other, each in odds.references.items() if other != seed])
-            for seed, own in odds.references.items()
-        },
-    )
-    return {f"{name}.{LIKELIHOOD_RATIO}": found.map(itemgetter(name)) for name in measures}
+    def measured(name: str) -> Figure:
+        def among(model: str, references: Collection[str]) -> Measured:
+            others = tuple(each for each in references if each != model)
+            if not others:
+                return Unmeasured.NO_FLOOR if references else Unmeasured.NO_REFERENCE
+            return attacked(model, others)[name]
+
+        return depending(odds, among, own_part)
+
+    return {f"{name}.{LIKELIHOOD_RATIO}": measured(name) for name in measures}
+
+
+def own_part(references: int) -> float:
+    """Return how much farther one of so many models lies from the mean of the others than from that of all."""
+    return references / (references - 1)
 
 
 def log_odds(probs: Probs, labels: Labels) -> PerImage:

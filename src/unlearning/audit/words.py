@@ -6,11 +6,18 @@ reads is composed from them and the figures by `report/sentences.py`.
 
 from enum import StrEnum
 
+from unlearning.base.files import DIGITS
+
 # Fractions of images: what an assessment calls forgotten, and kept.
 FORGOTTEN_BELOW = 0.02
 RETAIN_LOSS_BELOW = 0.02
 # The figure by which a model is said to remember single images.
 MEMORY = "membership_auc.features"
+
+
+def is_kept(retain: float, against: float) -> bool:
+    """Return whether a retain accuracy is at most 0.02 below another, by the digits that metrics have."""
+    return round(against - retain, DIGITS) <= RETAIN_LOSS_BELOW
 
 
 class Verdict(StrEnum):

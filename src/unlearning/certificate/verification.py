@@ -47,7 +47,7 @@ def verify(
     """
     content = certificate.content
     erased = {each.place for each in content.places if each.found and each.left == 0}
-    without_data = without_data or workspace.IMAGES in erased
+    without_data = without_data or places.PACKED in erased
     sections: dict[str, Callable[[], Any]] = {
         "models": lambda: workspace.weights(root),
         "audit": lambda: workspace.audit(root),

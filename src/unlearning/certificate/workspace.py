@@ -41,7 +41,6 @@ from unlearning.settings.load import load
 from unlearning.settings.whole import load_params
 from unlearning.sources import contents
 
-IMAGES = "data/images"
 DATA_FILES = ("data/request.json", "data/samples.csv", "data/split.csv")
 PACKAGES = ("unlearning", "dvc", "numpy", "torch", "torchvision")
 
@@ -200,7 +199,7 @@ def params(root: Path) -> dict[str, Any]:
 def file_hashes(root: Path) -> dict[str, str]:
     """Return the SHA-256 of the lock file, the graph, the parameters, the data and the metrics."""
     names = ["dvc.lock", "dvc.yaml", "params.yaml", *DATA_FILES]
-    for pattern in (f"{IMAGES}/*.npy", "metrics/*.json"):
+    for pattern in (f"{places.PACKED}/*.npy", "metrics/*.json"):
         names += sorted(file.relative_to(root).as_posix() for file in root.glob(pattern))
     return {name: sha256(root / name) for name in names if (root / name).is_file()}
 

@@ -15,22 +15,22 @@ from matplotlib.figure import Figure
 
 from unlearning.base.files import atomic
 from unlearning.charts.style import (
-    HEAD_EDITED,
+    BLUE,
+    GREY,
     INK,
-    ORIGINAL,
-    RETRAINED,
+    ORANGE,
+    PURPLE,
     RULE,
-    UNLEARNED,
     in_our_style,
 )
 
 PAGE_COLOURS = {
     INK: "currentColor",
     RULE: "var(--rule)",
-    ORIGINAL: "var(--original)",
-    UNLEARNED: "var(--unlearned)",
-    RETRAINED: "var(--retrained)",
-    HEAD_EDITED: "var(--head-edited)",
+    ORANGE: "var(--original)",
+    BLUE: "var(--unlearned)",
+    GREY: "var(--retrained)",
+    PURPLE: "var(--head-edited)",
 }
 PAPER_RULE = "#dddddd"
 DOTS_PER_INCH = 150

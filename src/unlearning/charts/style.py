@@ -17,7 +17,7 @@ matplotlib.rcdefaults()
 # Stand-in colours: in the page CSS variables stand in their place.
 INK, RULE = "#010203", "#010204"
 # Okabe & Ito's palette: told apart by people with any colour vision.
-ORIGINAL, UNLEARNED, RETRAINED, HEAD_EDITED, SAME_RECIPE, START = (
+ORANGE, BLUE, GREY, PURPLE, GREEN, VERMILION = (
     *("#e69f00", "#0072b2", "#7f7f7f", "#cc79a7"),
     *("#009e73", "#d55e00"),
 )
@@ -72,14 +72,14 @@ class Style:
 
 
 STYLES = {
-    "original": Style("original", ORIGINAL, "s", (0, (4, 1.5)), 1.4),
-    "base": Style("base", ORIGINAL, "s", (0, (4, 1.5)), 1.4),
-    "unlearned": Style("unlearned", UNLEARNED, "o", "-", 2.0),
-    "branch": Style("branch", UNLEARNED, "o", "-", 2.0),
-    "retrained": Style("retrained", RETRAINED, "D", "-", 1.0),
-    "head_edited": Style("head-edited", HEAD_EDITED, "^", (0, (1, 1.2)), 1.4),
-    "same_recipe": Style("same recipe, all images", SAME_RECIPE, "v", (0, (2, 1)), 1.4),
-    "start": Style("the start itself", START, "P", (0, (3, 1, 1, 1)), 1.4),
+    "original": Style("original", ORANGE, "s", (0, (4, 1.5)), 1.4),
+    "base": Style("base", ORANGE, "s", (0, (4, 1.5)), 1.4),
+    "unlearned": Style("unlearned", BLUE, "o", "-", 2.0),
+    "branch": Style("branch", BLUE, "o", "-", 2.0),
+    "retrained": Style("retrained", GREY, "D", "-", 1.0),
+    "head_edited": Style("head-edited", PURPLE, "^", (0, (1, 1.2)), 1.4),
+    "same_recipe": Style("same recipe, all images", GREEN, "v", (0, (2, 1)), 1.4),
+    "start": Style("the start itself", VERMILION, "P", (0, (3, 1, 1, 1)), 1.4),
 }
 # What is judged is drawn on top of what it is held against.
 ABOVE = ("unlearned", "branch")

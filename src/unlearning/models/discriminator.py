@@ -46,4 +46,4 @@ def scores(discriminator: Discriminator, logits: Float[Tensor, "N C"]) -> Float[
 
 def load_discriminator(path: Path | str) -> Discriminator:
     """Return the discriminator in eval mode. Raises: UserError as `weights.load`."""
-    return load(Discriminator, path)[0].eval()
+    return load(Discriminator, path).eval()

@@ -79,10 +79,10 @@ def load_classifier(path: Path | str) -> tuple[Classifier, Labelling]:
     return model.to(memory_format=torch.channels_last).eval(), _labelling(header)
 
 
-def load(new: Callable[[int], Network], path: Path | str) -> tuple[Network, Labelling]:
-    """Return `new(class_count)` with the file's weights, and their labelling. Raises: as `load_classifier`."""
+def load(new: Callable[[int], Network], path: Path | str) -> Network:
+    """Return `new(class_count)` with the file's weights. Raises: as `load_classifier`."""
     header, weights = _read(path)
-    return _filled(lambda: new(len(header.classes)), weights, path), _labelling(header)
+    return _filled(lambda: new(len(header.classes)), weights, path)
 
 
 def _read(path: Path | str) -> tuple[Header, dict[str, Tensor]]:

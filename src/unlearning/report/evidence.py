@@ -2,7 +2,6 @@
 
 import base64
 import io
-import os
 import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ import pandas as pd
 from PIL import Image
 
 from unlearning.audit import columns
+from unlearning.base import cores
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_table
 from unlearning.base.fingerprint import sha256
@@ -236,14 +236,14 @@ def _by_number(path: Path) -> tuple[int, str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the direct dependencies, and the cores, one thread each.
+    """Return the versions of Python and of the direct dependencies, and how many threads a process takes.
 
     On all of them the last digits of a figure depend.
     """
     requirements = metadata.requires("unlearning") or []
     names = [re.split(r"[^\w.-]", line)[0] for line in requirements if "extra ==" not in line]
     return {
-        "processor cores": str(len(os.sched_getaffinity(0))),
+        "threads": str(cores.threads()),
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in sorted(names, key=str.lower)},
     }

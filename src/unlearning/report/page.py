@@ -13,7 +13,7 @@ from unlearning.audit import catalogue
 from unlearning.base.errors import printable
 from unlearning.charts import figures
 from unlearning.charts.save import svg
-from unlearning.charts.style import ORIGINAL, RETRAINED, UNLEARNED, Style
+from unlearning.charts.style import BLUE, GREY, ORANGE, Style
 from unlearning.observe import schedule
 from unlearning.observe.schedule import RETAIN_ONLY, WITH_FORGET_IMAGES
 from unlearning.report import sentences
@@ -28,9 +28,9 @@ MOST_SKIPPED = 50
 MOST_COPIES = 50
 
 GAME = {
-    "discriminator_loss": Style("discriminator", ORIGINAL, "s", (0, (4, 1.5)), 1.4),
-    "generator_loss": Style("generator", UNLEARNED, "o", "-", 2.0),
-    "retain_loss": Style("retain", RETRAINED, "D", "-", 1.0),
+    "discriminator_loss": Style("discriminator", ORANGE, "s", (0, (4, 1.5)), 1.4),
+    "generator_loss": Style("generator", BLUE, "o", "-", 2.0),
+    "retain_loss": Style("retain", GREY, "D", "-", 1.0),
 }
 LAYER_FIGURES = {
     "probe_recall": ("recall of the forget classes by a linear probe", "recall"),

@@ -12,7 +12,6 @@ from unlearning.audit.words import (
     LEAST_REFERENCES,
     MEMORY,
     NOT_FAILED,
-    RETAIN_LOSS_BELOW,
     Band,
     Comparison,
     Distance,
@@ -20,6 +19,7 @@ from unlearning.audit.words import (
     Unmeasured,
     Verdict,
     confidence_band,
+    is_kept,
 )
 from unlearning.methods.shared.words import Cost, GameWarning
 from unlearning.report.metrics import Metrics
@@ -259,7 +259,7 @@ def _outcome(
         whose = "retrained" if is_retrained else "less what the request costs retrained models"
         against += f", {whose} {measure:.3f}"
     if word in NOT_FAILED or word == Verdict.KEPT:
-        if retain >= asked - RETAIN_LOSS_BELOW:
+        if is_kept(retain, asked):
             return begin
         return f"{begin}, as far as retrained models keep them: retain accuracy {retain:.3f} ({against})"
     known = f"forget accuracy {forget:.3f}, "

@@ -112,7 +112,7 @@ def adam(player: nn.Module, params: GameParams) -> torch.optim.Adam:
 
 
 class Monitor:
-    """Collects one epoch's values without waiting for the device, and sums them up (A13, A20)."""
+    """Collects the values of one row without waiting for the device, and sums them up (A13, A20)."""
 
     def __init__(self, class_count: int):
         self._class_count = class_count
