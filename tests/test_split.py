@@ -16,7 +16,7 @@ from test_settings import write_params
 from stages import check_request, split_dataset
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table, write_table
-from unlearning.data import request, roles, split
+from unlearning.data import SUBSETS, request, roles, split
 from unlearning.data.request import Request
 from unlearning.settings.split import SplitParams
 from unlearning.sources.folder import DRAWING
@@ -228,7 +228,7 @@ def test_copies_train_while_there_are_enough_others():
 )
 def test_sizes_by_hand(images, validation, test, expected):
     """Must fail if remainders are given to the wrong subset, or one stays empty."""
-    sizes = split.subset_sizes(images, shares(validation, test))
+    sizes = split.subset_sizes(images, shares(validation, test), SUBSETS[1:])
     assert tuple(sizes.values()) == expected
     assert list(sizes) == ["train", "validation", "test"]
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 # separators, marks that turn the reading direction, halves of a character.
 ACTING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 LONGEST_LINE = 2000
+MOST_CHOICES = 20
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # such an OSError often names no file
 
 
@@ -63,7 +64,7 @@ def nearest(word: str, known: list[str]) -> str:
     return f", did you mean {lowered[matches[0]]!r}?" if matches else ""
 
 
-def choices(names: Sequence[str], most: int = 20) -> str:
+def choices(names: Sequence[str]) -> str:
     """Return "a, b, c" for a message, the end of a long list as "and 980 more"."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    more = f" and {len(names) - MOST_CHOICES} more" if len(names) > MOST_CHOICES else ""
+    return ", ".join(names[:MOST_CHOICES]) + more

@@ -20,7 +20,6 @@ def sha256(path: Path) -> str:
 
 def of_stage(
     name: str,
-    root: Path = Path(),
     leave_out: tuple[str, ...] = (),
     hashed: Callable[[Path], str] = sha256,
 ) -> str:
@@ -32,15 +31,15 @@ def of_stage(
     params file that is declared whole and deps with templates are not supported. `hashed`: `sha256`,
     cached where more than one fingerprint is taken.
     """
-    stage = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"][name]
-    params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    stage = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"][name]
+    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     inputs = {
         "cmd": stage["cmd"],
         "deps": {
-            file.relative_to(root).as_posix(): hashed(file)
+            file.as_posix(): hashed(file)
             for dep in stage["deps"]
             if not dep.startswith(leave_out)
-            for file in _files(root / dep)
+            for file in _files(Path(dep))
         },
         "params": {
             key: _without(params[key], key, leave_out)

@@ -23,10 +23,7 @@ Ticks = Mapping[int, tuple[int, int]]
 
 
 def settle(environment: dict[str, str] | os._Environ[str] = os.environ) -> None:
-    """Set OpenMP's wait policy for this process and those it starts, unless the environment has one.
-
-    Only Linux tells how busy its cores are; elsewhere nothing is set.
-    """
+    """Set OpenMP's wait policy for this process and those it starts, unless the environment has one."""
     if any(name in environment for name in SETTINGS) or cpu_multiplies_bf16():
         return
     if sum(look().values()) >= BUSY:
@@ -53,19 +50,19 @@ def remark() -> str | None:
 
 
 def look() -> dict[int, float]:
-    """Return of each core that this process may use the share that others take of it; {} outside Linux."""
+    """Return of each core that this process may use the share that others take of it; {} without /proc."""
     try:
         cores = os.sched_getaffinity(0)
         before = ticks(STATISTICS.read_text(encoding="ascii"), cores)
         time.sleep(LOOKED_AT)
         after = ticks(STATISTICS.read_text(encoding="ascii"), cores)
-    except (OSError, AttributeError):
+    except OSError:
         return {}
     return taken(before, after)
 
 
 def cpu_multiplies_bf16() -> bool:
-    """Return whether the CPU multiplies bf16 matrices in hardware; False where the system does not tell."""
+    """Return whether the CPU multiplies bf16 matrices in hardware; False without /proc."""
     # Flags of the kernel, not torch.cpu's private functions, which differ between versions.
     try:
         with CPU.open(encoding="ascii", errors="replace") as file:

@@ -142,9 +142,7 @@ def missing_subsets(given: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in SUBSETS[1:] if name not in known)
 
 
-def subset_sizes(
-    images: int, split: SplitParams, missing: Sequence[str] = SUBSETS[1:]
-) -> dict[str, int]:
+def subset_sizes(images: int, split: SplitParams, missing: Sequence[str]) -> dict[str, int]:
     """Return how many of a class's images to be cut go to each subset: the nearest whole numbers.
 
     Largest remainder: the sum is `images`, and each is less than 1 from its exact share, unless a
