@@ -199,6 +199,14 @@ def test_a_truncated_file_is_refused(tmp_path, state):
         assert "holds no weights that can be read" in refusal(path)
 
 
+@pytest.mark.parametrize("write", [torch.save, save_file])
+def test_a_file_beyond_all_sizes_is_refused_unread(write, tmp_path, state, monkeypatch):
+    """Must fail if the limit holds for one of the two formats alone."""
+    write(state, tmp_path / "m.pth")
+    monkeypatch.setattr(foreign, "MOST_BYTES", 1000)
+    assert "m.pth is larger than 1,000 bytes" in refusal(tmp_path / "m.pth")
+
+
 def without(state: State, name: str) -> State:
     return {key: value for key, value in state.items() if key != name}
 

@@ -1,5 +1,6 @@
 """Weights that a person brings: read without running code, unwrapped, and fitted to the network by name."""
 
+import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -87,10 +88,11 @@ def read(path: Path, where: str) -> dict[str, Tensor]:
         raise UserError(f"{about} there is no such file")
     content: Any
     try:
-        if _is_safetensors(path):
-            content = of_bytes(read_bytes(path, MOST_BYTES))
+        given = read_bytes(path, MOST_BYTES)
+        if _is_safetensors(given):
+            content = of_bytes(given)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(io.BytesIO(given), map_location="cpu", weights_only=True)
     except (UserError, MemoryError):
         raise
     # Broken files make both readers raise all sorts.
@@ -111,10 +113,8 @@ def read(path: Path, where: str) -> dict[str, Tensor]:
     return found
 
 
-def _is_safetensors(path: Path) -> bool:
-    with path.open("rb") as file:
-        start = file.read(9)
-    return len(start) == 9 and start[8:] == b"{" and not start.startswith(b"PK")
+def _is_safetensors(content: bytes) -> bool:
+    return content[8:9] == b"{" and not content.startswith(b"PK")
 
 
 def _unwrapped(content: Any, deeper: int = DEEPEST) -> dict[str, Tensor]:
