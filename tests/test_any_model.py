@@ -286,6 +286,22 @@ def test_too_few_references_are_told_beforehand(references, line, tmp_path, monk
         assert len(forecast.not_measured(params.model_copy(update=unused), images)) == 1
 
 
+@pytest.mark.parametrize(("kept", "is_missed"), [(3, True), (4, False)])
+def test_of_wrong_labels_the_auditor_knows_other_images_too(kept, is_missed, tmp_path):
+    """Must fail if those alone count that are held out of the request, of which a share at random has none."""
+    project(tmp_path, forget__classes=[], forget__fraction=0.1, forget__labels="wrong")
+    params = load_params(tmp_path / "params.yaml")
+    images = {
+        "forget": {"train": 50},
+        "retain": {"validation": kept},
+        "unseen": {"validation": 0, "test": 0},
+    }
+    assert (
+        any("plays without it" in line for line in forecast.not_measured(params, images))
+        is is_missed
+    )
+
+
 def test_speed_is_measured_on_the_network_that_will_be_trained(make_network, cpu, monkeypatch):
     """Must fail if warming up is timed, or the batch is not counted."""
     monkeypatch.setattr(forecast, "TIMED_SECONDS", 0.2)

@@ -186,10 +186,13 @@ def not_measured(params: Params, images: dict[str, dict[str, int]]) -> list[str]
                 f"membership_tpr.{name}: {rate:.0%} of false positives takes {least} such test images, there "
                 f"are {unseen['test']}"
             )
-    if opponent(params) == "members" and min(forget, unseen["validation"]) < LEAST_ROWS:
+    known = unseen["validation"]
+    if params.forget.labels == "wrong":  # then it knows others too (`members.Known`)
+        known += images["retain"]["validation"]
+    if opponent(params) == "members" and min(forget, known) < LEAST_ROWS:
         lines.append(
             f"the game's auditor: it takes {LEAST_ROWS} forget images trained on and {LEAST_ROWS} like them to "
-            f"validate, there are {forget} and {unseen['validation']}: the game plays without it"
+            f"validate, there are {forget} and {known}: the game plays without it"
         )
     return lines
 
