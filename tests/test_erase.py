@@ -10,6 +10,7 @@ import pytest
 import yaml
 from tiny_project import ROOT, run
 
+from unlearning.base import resume
 from unlearning.base.errors import UserError
 from unlearning.base.files import NOTE, read_table
 from unlearning.base.stage import alone
@@ -587,15 +588,35 @@ def test_whose_a_linked_cache_is_stands_in_its_place(tmp_path):
     assert not place.clear and str(tmp_path / "shared/files") in place.todo
 
 
-def test_nothing_is_removed_under_a_running_stage(clone):
-    """Must fail if a training that runs loses its data, and then writes what it made of it."""
+@pytest.mark.parametrize(
+    ("lock", "said"),
+    [
+        ("retrain.lock", r"^retrain is already running"),
+        (f"retrain-0123456789abcdef/{resume.LOCK}", r"^an experiment's retrain is already running"),
+    ],
+)
+def test_nothing_is_removed_under_a_running_stage(lock, said, clone):
+    """Must fail if a training that runs, here or in an experiment's copy, loses data or states, and goes on to
+    write what it made of them."""
     before = digests(clone / "data")
-    with (
-        alone("retrain", clone / "scratch/retrain.lock"),
-        pytest.raises(UserError, match="already running"),
-    ):
+    with alone("retrain", clone / "scratch" / lock), pytest.raises(UserError, match=said):
         places.visit(clone, clear=True)
     assert digests(clone / "data") == before
+
+
+def test_states_go_and_the_locks_beside_them_stay(small):
+    """Must fail if a lock counts as made of the images, or is removed: two could then hold the same one."""
+    folders = [small / f"scratch/retrain-{key}" for key in ("ended", "killed")]
+    for folder in folders:
+        with alone("retrain", folder / resume.LOCK):
+            (folder / "1-1.safetensors").touch()
+    (folders[0] / "1-1.safetensors").unlink()
+    visited = places._of_workspace(small, of_workspace(small))
+    (scratch,) = (place for place in visited if place.name == "scratch")
+    assert scratch.find() == 1 and scratch.clear
+    scratch.clear()
+    assert scratch.find() == 0
+    assert [[file.name for file in folder.iterdir()] for folder in folders] == [[resume.LOCK]] * 2
 
 
 def test_models_of_earlier_requests_saw_the_images_of_the_last(tmp_path):

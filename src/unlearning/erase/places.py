@@ -36,7 +36,8 @@ PICTURES = (
 )  # fmt: skip
 # What commands and stages leave beside the pipeline's outputs, none of it needed.
 BESIDE = (SCRATCH.name, "review", "dvc_plots")
-LOCK_FILE = ".lock"
+# Of a stage, and of an experiment's (`resume.LOCK`, which to import would take PyTorch): none is removed.
+LOCK_FILE, LOCK = ".lock", "lock"
 # Of copies that are kept: unlearned and retrained models saw them, and are what is certified.
 WITHDRAW = (
     "set forget.equal_pixels to withdraw, or ask for them by forget.files, and run `dvc repro`"
@@ -96,9 +97,9 @@ def visit(
 
 @contextmanager
 def undisturbed(root: Path, remotes: Collection[str]) -> Iterator[None]:
-    """Keep every stage out while the block runs.
+    """Keep every stage out while the block runs, those of experiments too that keep their states here.
 
-    Raises: UserError if a stage runs, there is no such remote, or the run keeps images of the request: the
+    Raises: UserError if one runs, there is no such remote, or the run keeps images of the request: the
     model that is certified was trained on them.
     """
     wanted = of_workspace(root)
@@ -108,7 +109,11 @@ def undisturbed(root: Path, remotes: Collection[str]) -> Iterator[None]:
         raise UserError(f"images to keep show images of the request (data/copies.csv): {WITHDRAW}")
     with ExitStack() as locks:
         for name in yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]:
-            locks.enter_context(alone(name, root / SCRATCH / f"{name}.lock"))
+            locks.enter_context(alone(name, root / SCRATCH / f"{name}{LOCK_FILE}"))
+        # An experiment runs in a copy of the project, and keeps its states here.
+        for lock in sorted((root / SCRATCH).glob(f"*/{LOCK}")):
+            stage = lock.parent.name.rpartition("-")[0]
+            locks.enter_context(alone(f"an experiment's {stage}", lock))
         yield
 
 
@@ -391,7 +396,7 @@ def _files(path: Path) -> list[Path]:
             for file in path.rglob("*")
             if (file.is_file() or file.is_symlink())
             and file.suffix != LOCK_FILE
-            and file.name != NOTE
+            and file.name not in (LOCK, NOTE)
         )
     return _existing([path])
 
