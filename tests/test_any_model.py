@@ -320,14 +320,21 @@ def test_speed_is_measured_on_the_network_that_will_be_trained(make_network, cpu
         ({}, {}, []),
         ({"weights": "a.pth"}, {}, ["own split", "recipe of `original`"]),
         ({"weights": "a.pth"}, {"seeds": [], "weights": ["b.pth"]}, ["own split"]),
-        ({"start": "pretrained"}, {}, ["never saw it"]),
+        ({"start": "pretrained"}, {}, ["as the original did: if these have seen the class"]),
+        (
+            {"start": "pretrained", "weights": "a.pth"},
+            {},
+            ["own split", "recipe of `original`", "begin with given weights: if these"],
+        ),
+        ({"start": "pretrained"}, {"seeds": []}, []),
         ({"start": "pretrained"}, {"seeds": [], "weights": ["b.pth"]}, []),
         ({}, {"seeds": [1, 0]}, ["original's own"]),
         ({"weights": "a.pth"}, {"seeds": [1, 0]}, ["own split", "follow the recipe"]),
     ],
 )
 def test_what_makes_references_unlike_is_said(model, retrain_section, words, tmp_path):
-    """Must fail if a difference of recipes, or a backbone that saw the class, is read as memory."""
+    """Must fail if a difference of recipes, or a backbone that saw the class, is read as memory; if retrained
+    models are spoken of where there are none, or a given original is said to have begun as they did."""
     changes = {f"model__{key}": value for key, value in model.items()}
     changes |= {f"retrain__{key}": value for key, value in retrain_section.items()}
     project(tmp_path, **changes)

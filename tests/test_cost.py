@@ -50,9 +50,11 @@ def test_the_game_takes_its_share_within_bounds(make_game, make_original, share,
 def test_a_game_dearer_than_retraining_is_named_before_it_starts(
     make_game, make_original, knobs, sizes, share
 ):
-    """Must fail if the warning stays away at 100 % of a retraining, comes below, or forgets the least steps."""
+    """Must fail if the warning stays away at 100 % of a retraining, comes below, forgets the least steps, or
+    advises to take a retrained model, of which there may be none."""
     line = cost.remark(make_game(**knobs), sizes, make_original(epochs=5))
     if share is None:
         assert line is None
     else:
         assert line.startswith(f"warning: this game costs {share} of one retraining")
+        assert line.endswith("leaves nothing to prove")

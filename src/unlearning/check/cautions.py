@@ -16,16 +16,17 @@ def cautions(params: Params, request: Request, *, split_given: bool) -> list[str
             "The given model's own split is not known (folders train, val and test, or a table with split): "
             "what is held out here may be what it was trained on, and then no figure of memory means anything."
         )
-    if given and not params.retrain.weights and params.retrain.seeds:
+    if given and params.retrain.seeds:
         found.append(
             "The retrained models follow the recipe of `original`, not the given model's own: where the two "
             "recipes differ, that reads as a difference that forgetting made. The control trained by the same "
             "recipe on all images shows how much that is."
         )
-    if model.start and not params.retrain.weights:
+    if model.start and params.retrain.seeds:
+        alike = "" if given else ", as the original did"
         found.append(
-            "The retrained models begin with given weights, as the original did: if these have seen the class, "
-            "no retrained model is one that never saw it."
+            f"The retrained models begin with given weights{alike}: if these have seen the class, no retrained "
+            "model is one that never saw it."
         )
     if not given and params.original.seed in params.retrain.seeds:
         found.append(

@@ -68,5 +68,5 @@ def remark(game: GameParams, sizes: Sizes, recipe: Recipe) -> str | None:
         return None
     return (
         f"warning: this game costs {played / retrained:.0%} of one retraining without the forget images: "
-        "retraining is cheaper and leaves nothing to prove; take a model of models/retrained"
+        "retraining is cheaper and leaves nothing to prove"
     )
