@@ -411,6 +411,18 @@ def test_a_set_that_is_not_there_is_refused_with_the_way_to_fetch_it(tmp_path):
     assert re.search(r"files of cifar10 are not there, .* set data\.download to true", said)
 
 
+@pytest.mark.parametrize("output", ["data/images", "data/observed/sets", "models"])
+def test_a_set_that_a_run_would_delete_is_refused(output, tmp_path, monkeypatch):
+    """Must fail if a data set is looked for in a folder that DVC empties, or one beside it is refused."""
+    monkeypatch.chdir(tmp_path)
+    params = data_params(source="cifar10", path=output)
+    assert "is emptied by runs" in refusal(params)
+    with pytest.raises(UserError, match="is emptied by runs"):
+        listing.root_of(params)
+    assert "are not there" in refusal(data_params(source="cifar10", path="data"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_given_split_goes_through_the_stages(tmp_path, monkeypatch):
     """Must fail if the column is lost between packing and splitting."""
     split_tree(tmp_path / "photos")

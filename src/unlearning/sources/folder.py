@@ -39,7 +39,7 @@ CLUTTER = frozenset(
 
 
 def root_of(params: DataParams) -> Path:
-    """Return the folder whose subfolders are the classes: the drawn one, or the person's own.
+    """Return the folder whose subfolders are the classes, the drawn one or the person's own, or of a data set.
 
     Raises: UserError if `data.path` belongs to the other source, or would be overwritten.
     """
@@ -56,7 +56,10 @@ def root_of(params: DataParams) -> Path:
     except (ValueError, RuntimeError, OSError) as error:  # a NUL, links in a ring, a name too long
         _refuse(params, f"that is no path: {error}")
     for output in OUTPUTS:
-        if root.is_relative_to(output.resolve()) or output.resolve().is_relative_to(root):
+        is_below = root.is_relative_to(output.resolve())
+        # Of a data set in its own format nothing but its own files is read, wherever their folder stands.
+        is_above = params.source == "folder" and output.resolve().is_relative_to(root)
+        if is_below or is_above:
             _refuse(params, f"{output} is emptied by runs: keep your images in a folder apart")
     return given
 

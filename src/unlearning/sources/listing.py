@@ -16,8 +16,6 @@ def root_of(params: DataParams) -> Path:
     """Return the folder that a source's paths start from. Raises: UserError for an impossible `data.path`."""
     if params.source == "table":
         return table.file_of(params).parent
-    if params.source in library.SETS:
-        return Path(params.path)
     return folder.root_of(params)
 
 
@@ -31,6 +29,7 @@ def list_images(params: DataParams) -> list[Listed]:
     elif params.source == "table":
         found = table.list_images(params)
     elif params.source in library.SETS:
+        root_of(params)  # which may be refused, before anything is fetched
         found = library.list_images(params)
     else:
         found = folder.list_images(params, folder.root_of(params))
