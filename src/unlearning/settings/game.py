@@ -11,6 +11,7 @@ from unlearning.settings.types import (
     Positive,
     Section,
     Seed,
+    Share,
     ShareOrAuto,
 )
 
@@ -24,7 +25,7 @@ class GameParams(Section):
     seed: Seed
     lr: Positive
     cost: ShareOrAuto
-    noise: Annotated[Number, Field(ge=0, le=1)]
+    noise: Share
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
     weight_decay: NonNegative

@@ -2,16 +2,16 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from unlearning.settings.types import Name, Number, Positive, Section, Text
+from unlearning.settings.types import Name, Positive, Section, Share, Text
 
 
 def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-PerChannel = Annotated[tuple[Number, ...], BeforeValidator(_tuple)]
+Spread = Annotated[Positive, Field(le=1)]
 
 
 class ModelParams(Section):
@@ -20,16 +20,16 @@ class ModelParams(Section):
     `name`: one of torchvision's classifiers, or `timm/` and one of timm's. `weights`: a file of a classifier
     that is trained already, with `classes` in the order of its outputs (none: in order of their names).
     `start`: a file that training starts from, or `pretrained` for the library's own weights; beside `weights`
-    that of the retrained models. `mean`, `std`: of each channel, in [0, 1]; None: as the library says, or
-    ImageNet's.
+    that of the retrained models. `mean`, `std`: of each channel, whose values lie in [0, 1]; None: as the
+    library says, or ImageNet's.
     """
 
     key: ClassVar[str] = "model"
 
     name: Text
     stem: Literal["standard", "small"]
-    mean: PerChannel | None
-    std: Annotated[tuple[Positive, ...], BeforeValidator(_tuple)] | None
+    mean: Annotated[tuple[Share, ...], BeforeValidator(_tuple)] | None
+    std: Annotated[tuple[Spread, ...], BeforeValidator(_tuple)] | None
     weights: Text | None
     classes: list[Name]
     start: Text | None
