@@ -1,4 +1,4 @@
-"""The words that may stand in metrics/ in place of a figure or beside it; of the game: `methods/shared/words`.
+"""The audit's words in metrics/, in place of a figure or beside it; `methods/shared` and `models` have others.
 
 Few and short, so that `dvc metrics diff` stays a table and a program compares them exactly. What a person
 reads is composed from them and the figures by `report/sentences.py`.

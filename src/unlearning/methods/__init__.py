@@ -6,7 +6,7 @@ Each has
 - `unlearn(original, data, params, run)`: the unlearned model, in eval mode on the CPU. What it is given is left
   untouched; what else it makes (curve, discriminator, counts) it leaves in `run` (`shared/game.py`).
 
-Nothing of a method is imported here, so that its name can be checked without PyTorch.
+Nothing of a method is imported here: who reads `shared/words.py` or `shared/cost.py` needs no PyTorch.
 """
 
 import importlib
@@ -14,5 +14,5 @@ from types import ModuleType
 
 
 def load(name: str) -> ModuleType:
-    """Return the method's module. Raises: ModuleNotFoundError for a name of no file."""
+    """Return the method's module."""
     return importlib.import_module(f"{__name__}.{name}")

@@ -120,7 +120,7 @@ def alone(metrics: Metrics) -> bool:
 
 
 def control(metrics: Metrics, name: str) -> str:
-    """Return the verdict on a control, a model that must be caught: "original" or "head_edited"."""
+    """Return the verdict on a control by its name: "original", "head_edited" or "same_recipe"."""
     forget, retain = (
         metrics.number("audit_figures", f"{role}_accuracy", name) for role in ("forget", "retain")
     )
