@@ -50,23 +50,17 @@ def export(model: Path, out: Path, params: ModelParams) -> str:
         expected = classifier(images)[:, order]
         for tensor in (classifier.head.weight, classifier.head.bias):
             tensor.copy_(tensor[order])
-        with atomic(out) as temporary:
-            # The format is told by the suffix.
-            part = temporary.with_name(f"{temporary.name}{out.suffix}")
-            try:
-                if out.suffix in programs:
-                    answer = programs[out.suffix](classifier, part)
-                else:
-                    answer = _state_dict(classifier, part, params)
-                found = answer(images)
-                away = float((found - expected).abs().max() / expected.abs().max())
-                if not away <= TOLERANCE:
-                    raise UserError(
-                        f"{out}: what was written answers otherwise, {away:.1e} away: not kept"
-                    )
-                part.replace(temporary)
-            finally:
-                part.unlink(missing_ok=True)
+        with atomic(out) as temporary:  # which keeps the suffix
+            if out.suffix in programs:
+                answer = programs[out.suffix](classifier, temporary)
+            else:
+                answer = _state_dict(classifier, temporary, params)
+            found = answer(images)
+            away = float((found - expected).abs().max() / expected.abs().max())
+            if not away <= TOLERANCE:
+                raise UserError(
+                    f"{out}: what was written answers otherwise, {away:.1e} away: not kept"
+                )
     return f"{out}: {len(labelling.classes)} classes, the same answers to {away:.0e}"
 
 
