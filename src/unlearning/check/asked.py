@@ -106,8 +106,8 @@ def names_in(forget: ForgetParams) -> list[str]:
 
 def without_earlier(counts: Counts, wanted: Request) -> Counts:
     """Return the counts without classes that an earlier request has taken out; of single images it was few."""
-    gone = {name for each in wanted.earlier for name in each.classes}
-    return {name: given for name, given in counts.items() if name not in gone}
+    met = wanted.classes_met
+    return {name: given for name, given in counts.items() if name not in met}
 
 
 def _rows(params: Params) -> list[str]:

@@ -52,8 +52,7 @@ def require(params: Params) -> Possible:
     processes = params.distributed.processes
     if params.device != "cpu" and processes != "auto" and processes > 1:
         _require_a_gpu_each(processes)
-    met = {name for each in wanted.request.earlier for name in each.classes}
-    _require_models(params, tuple(sorted({*counts, *met})), images)
+    _require_models(params, tuple(sorted({*counts, *wanted.request.classes_met})), images)
     return Possible(images, counts, wanted, sizes)
 
 

@@ -122,7 +122,7 @@ def load(folder: Path | str) -> Dataset:
         samples,
         split if known else split[:0],
         # A class that was met before keeps its output, also where its images were deleted since.
-        known=[name for each in asked.earlier for name in each.classes],
+        known=asked.classes_met,
         roles=split["role"].to_numpy(dtype=str),
         request=asked,
         earlier=split["request"].to_numpy(dtype=int) if "request" in split else None,

@@ -66,6 +66,16 @@ class Request:
     held: Held | None = None
     given: bool = False
 
+    @property
+    def classes_met(self) -> frozenset[str]:
+        """Return the names of the classes that earlier requests took out."""
+        return frozenset(name for each in self.earlier for name in each.classes)
+
+    @property
+    def classes_gone(self) -> frozenset[str]:
+        """Return the names of the classes that it and earlier requests take out."""
+        return self.classes_met.union(self.classes)
+
     def began_with_given(self, weights: str | None) -> bool:
         """Return whether the first model of all was trained elsewhere, by a recipe of its own.
 
@@ -79,7 +89,7 @@ class Request:
 
     def retired(self, classes: Sequence[str]) -> list[int]:
         """Return the places of the classes whose outputs say nothing afterwards: earlier requests' too."""
-        gone = {name for each in (self, *self.earlier) for name in each.classes}
+        gone = self.classes_gone
         return [label for label, name in enumerate(classes) if name in gone]
 
 
@@ -117,13 +127,12 @@ def check(class_counts: Mapping[str, int], request: Request) -> None:
             )
         if named.count(name) > 1:
             raise UserError(f"params.yaml: forget.classes names {name!r} twice: name it once")
-        if any(name in each.classes for each in request.earlier):
+        if name in request.classes_met:
             raise UserError(
                 f"params.yaml: forget.classes names {name!r}, which a request of forget.previous took out: "
                 "there is nothing left to forget"
             )
-    gone = {name for each in (request, *request.earlier) for name in each.classes}
-    kept = [name for name in names if name not in gone]
+    kept = sorted(class_counts.keys() - request.classes_gone)
     if len(kept) < 2:
         raise UserError(
             f"params.yaml: forget.classes leaves {choices(kept) or 'no class'} of "

@@ -140,8 +140,7 @@ def _require_possible(table: pd.DataFrame, request: Request) -> None:
                 "copies of all (data/copies.csv): take these out of data.path, or add images"
             )
     kept = table[table["role"].eq("retain")]
-    gone = {name for each in (request, *request.earlier) for name in each.classes}
-    for name in sorted(set(table["class"]) - gone):
+    for name in sorted(set(table["class"]) - request.classes_gone):
         left = set(kept[kept["class"].eq(name)]["subset"])
         if lacking := [each for each in ("train", "test") if each not in left]:
             many = int((table["class"].eq(name) & table["role"].eq("withdrawn")).sum())

@@ -57,7 +57,7 @@ def of_workspace(root: Path) -> Wanted:
     if covered.empty:
         raise UserError("no request was met here: run `dvc repro` first")
     return Wanted(
-        classes=frozenset(name for each in met for name in each.classes),
+        classes=asked.classes_gone,
         pixels=frozenset(covered["pixels"])
         | {pixels for each in met if each.images for pixels in each.images.pixels},
         files=frozenset(covered["sha256"])

@@ -96,8 +96,7 @@ class Evidence:
     @property
     def outputs(self) -> int:
         """Return how many classes the network answers with: those, too, whose images were deleted since."""
-        earlier = {name for each in self.request.earlier for name in each.classes}
-        return len(earlier.union(self.classes))
+        return len(self.request.classes_met.union(self.classes))
 
     @property
     def forgotten(self) -> list[str]:
