@@ -54,13 +54,13 @@ def root_of(params: DataParams) -> Path:
         given = as_on_disk(Path(params.path))
         root = given.resolve()
     except (ValueError, RuntimeError, OSError) as error:  # a NUL, links in a ring, a name too long
-        _refuse(params, f"that is no path: {error}")
+        refuse(params, f"that is no path: {error}")
     for output in OUTPUTS:
         is_below = root.is_relative_to(output.resolve())
         # Of a data set in its own format nothing but its own files is read, wherever their folder stands.
         is_above = params.source == "folder" and output.resolve().is_relative_to(root)
         if is_below or is_above:
-            _refuse(params, f"{output} is emptied by runs: keep your images in a folder apart")
+            refuse(params, f"{output} is emptied by runs: keep your images in a folder apart")
     return given
 
 
@@ -85,12 +85,12 @@ def list_images(params: DataParams, root: Path) -> list[Listed]:
     try:
         if not root.is_dir():
             fault = "that is a file" if root.exists() else "there is no such folder"
-            _refuse(params, f"{fault}: give the folder that holds one folder per class")
+            refuse(params, f"{fault}: give the folder that holds one folder per class")
         parts = {part: _folders(part) for part in _parts(params, root)}
         names = sorted({name for spelled in parts.values() for name in spelled})
         folders = [name for name in names if _is_content(name) or name in params.classes]
         if not folders:
-            _refuse(params, "it holds no folder: the images of each class stand in their own")
+            refuse(params, "it holds no folder: the images of each class stand in their own")
         listed: list[Listed] = []
         for name, class_name in select(params.classes, folders).items():
             before = len(listed)
@@ -98,7 +98,7 @@ def list_images(params: DataParams, root: Path) -> list[Listed]:
                 folder, *others = spelled.get(name, [name])
                 if others:
                     # As escapes: what is shown of both looks the same.
-                    _refuse(
+                    refuse(
                         params,
                         f"its folders {folder!a} and {others[0]!a} have one name, {name!r}, in "
                         "two Unicode forms: put their files into one folder",
@@ -109,9 +109,9 @@ def list_images(params: DataParams, root: Path) -> list[Listed]:
                     Listed(file.relative_to(root).as_posix(), class_name, subset) for file in files
                 ]
             if len(listed) == before:
-                _refuse(params, f"its folder {folder!r} holds no file: fill it or leave it out")
+                refuse(params, f"its folder {folder!r} holds no file: fill it or leave it out")
     except OSError as error:
-        _refuse(params, f"{error.filename!r} cannot be read: {error.strerror}")
+        refuse(params, f"{error.filename!r} cannot be read: {error.strerror}")
     return sorted(listed, key=lambda image: (image.class_name, image.path))
 
 
@@ -205,5 +205,6 @@ def _raise(error: OSError) -> NoReturn:
     raise error
 
 
-def _refuse(params: DataParams, why: str) -> NoReturn:
+def refuse(params: DataParams, why: str) -> NoReturn:
+    """Raise the UserError that says what is wrong with `data.path`."""
     raise UserError(f"params.yaml: data.path is {params.path!r}, but {why}")

@@ -7,7 +7,6 @@ selects and renames them as it does folders. The split's words are train, val, v
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from unlearning.base.errors import UserError, choices, nearest
 from unlearning.base.files import read_cells
 from unlearning.base.reading import as_on_disk, composed
 from unlearning.settings.data import DataParams
-from unlearning.sources.folder import OUTPUTS, select
+from unlearning.sources.folder import OUTPUTS, refuse, select
 from unlearning.sources.listed import Listed
 from unlearning.sources.words import SUBSET_OF
 
@@ -33,11 +32,11 @@ def file_of(params: DataParams) -> Path:
     try:
         file = as_on_disk(Path(params.path))
         if not file.is_file():
-            _refuse(params, "there is no such file: give a table of images, .csv or .parquet")
+            refuse(params, "there is no such file: give a table of images, .csv or .parquet")
     except (ValueError, OSError) as error:
-        _refuse(params, f"that is no path: {error}")
+        refuse(params, f"that is no path: {error}")
     if file.resolve() in {each.resolve() for each in OWN_TABLES}:
-        _refuse(
+        refuse(
             params,
             "that is written by runs: copy it, with the images' places, to a name of your own",
         )
@@ -54,18 +53,18 @@ def list_images(params: DataParams) -> list[Listed]:
     table = _read(params, file)
     for column in COLUMNS:
         if column not in table:
-            _refuse(params, f"its columns are {choices(list(table))}: it needs path and label")
+            refuse(params, f"its columns are {choices(list(table))}: it needs path and label")
     if table.empty:
-        _refuse(params, "it has no row: give a line for each image")
+        refuse(params, "it has no row: give a line for each image")
     labels = [composed(label).strip() for label in table["label"]]
     paths = table["path"].tolist()
     splits = table[SPLIT].tolist() if SPLIT in table else [""] * len(paths)
     for line, cells in enumerate(zip(paths, labels, splits, strict=True), start=1):
         if not cells[0] or not cells[1] or (SPLIT in table and not cells[2]):
-            _refuse(params, f"row {line} has an empty cell under path, label or split")
+            refuse(params, f"row {line} has an empty cell under path, label or split")
     wrong = [word for word in splits if word and word.strip().lower() not in SUBSET_OF]
     if wrong:
-        _refuse(params, f"its split holds {wrong[0]!r}: the words are {choices(list(SUBSET_OF))}")
+        refuse(params, f"its split holds {wrong[0]!r}: the words are {choices(list(SUBSET_OF))}")
     subsets = [SUBSET_OF.get(word.strip().lower(), "") for word in splits]
 
     chosen = select(params.classes, sorted(set(labels)))
@@ -77,17 +76,17 @@ def list_images(params: DataParams) -> list[Listed]:
         place = _place(path)
         if place in subset_of:
             where = "two splits" if subset_of[place] != subset else "two rows"
-            _refuse(params, f"{path!r} stands in {where}: each image stands once")
+            refuse(params, f"{path!r} stands in {where}: each image stands once")
         subset_of[place] = subset
         found.append(Listed(place, chosen[label], subset))
     below = file.parent.absolute()
     for output in (str(each.absolute()) + os.sep for each in OUTPUTS):
         lost = next((each.path for each in found if _at(below, each.path).startswith(output)), None)
         if lost:
-            _refuse(params, f"{lost!r} lies in a folder that runs empty: keep your images apart")
+            refuse(params, f"{lost!r} lies in a folder that runs empty: keep your images apart")
     missing = next((image.path for image in found if not (file.parent / image.path).exists()), None)
     if missing:
-        _refuse(params, f"its path {missing!r} leads nowhere from {str(file.parent)!r}")
+        refuse(params, f"its path {missing!r} leads nowhere from {str(file.parent)!r}")
     return found
 
 
@@ -135,12 +134,8 @@ def _read(params: DataParams, file: Path) -> pd.DataFrame:
             return table.where(table.notna(), "").map(str)
         return read_cells(file)
     except ImportError:
-        _refuse(params, "to read Parquet takes pyarrow: pip install pyarrow, or give a CSV file")
+        refuse(params, "to read Parquet takes pyarrow: pip install pyarrow, or give a CSV file")
     # Broken files make both readers raise all sorts.
     except Exception as error:
         why = (str(error) or type(error).__name__).splitlines()[0]
-        _refuse(params, f"it is no table that can be read: {why}")
-
-
-def _refuse(params: DataParams, why: str) -> NoReturn:
-    raise UserError(f"params.yaml: data.path is {params.path!r}, but {why}")
+        refuse(params, f"it is no table that can be read: {why}")
