@@ -477,10 +477,10 @@ def test_pictures_show_both_sides(repository, monkeypatch):
     commit(repository, "other figures", js_to_retrained=0.1)
     seen = {}
     bars, panels = pictures.figures.bars, pictures.figures.panels
-    monkeypatch.setitem(
-        pictures.CLASSES,
-        "destinations",
-        (lambda *given: seen.update(destinations=given) or bars(*given), "share"),
+    monkeypatch.setattr(
+        pictures.figures,
+        "bars",
+        lambda *given: seen.update(destinations=given) or bars(*given),
     )
     monkeypatch.setattr(
         pictures.figures,
@@ -507,10 +507,8 @@ def test_damaged_classes_are_drawn_and_what_was_not_measured_is_not(repository, 
     (repository / "plots/per_class.csv").write_text("\n".join(lines))
     seen = {}
     dots = pictures.figures.dots
-    monkeypatch.setitem(
-        pictures.CLASSES,
-        "per_class",
-        (lambda *given: seen.update(given=given) or dots(*given), "x"),
+    monkeypatch.setattr(
+        pictures.figures, "dots", lambda *given: seen.update(given=given) or dots(*given)
     )
     pictures.draw(repository, changes.find(repository, "main"), repository)
     _, series, shown = seen["given"]

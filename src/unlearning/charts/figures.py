@@ -52,6 +52,16 @@ def lowest_first(accuracies: Mapping[str, int | float]) -> list[str]:
     return order[:MOST_CLASSES]
 
 
+def destinations(shares: Mapping[str, Mapping[str, int | float]]) -> Figure:
+    """Draw which classes the forget images are given, by version of the model."""
+    return bars("share of forget images", shares, most_named(shares))
+
+
+def per_class(accuracies: Mapping[str, Mapping[str, int | float]], judged: str) -> Figure:
+    """Draw the test accuracy on each class by version of the model, lowest of the `judged` one first."""
+    return dots("test accuracy", accuracies, lowest_first(accuracies[judged]))
+
+
 @in_our_style
 def bars(
     label: str, series: Mapping[str, Mapping[str, int | float]], classes: Sequence[str]

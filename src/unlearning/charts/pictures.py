@@ -24,13 +24,12 @@ def score_histogram(path: Path | str, scores: Mapping[str, np.ndarray]) -> None:
 
 def destinations(path: Path | str, shares: Mapping[str, Mapping[str, float]]) -> None:
     """Draw which classes the forget images are given, by version of the model."""
-    save.png(figures.bars("share of forget images", shares, figures.most_named(shares)), path)
+    save.png(figures.destinations(shares), path)
 
 
 def per_class_accuracy(path: Path | str, accuracies: Mapping[str, Mapping[str, float]]) -> None:
     """Draw the test accuracy on each kept class, lowest of the unlearned model first, by version."""
-    shown = figures.lowest_first(accuracies[UNLEARNED])
-    save.png(figures.dots("test accuracy", accuracies, shown), path)
+    save.png(figures.per_class(accuracies, judged=UNLEARNED), path)
 
 
 def examples(

@@ -123,14 +123,17 @@ def draw(evidence: Evidence) -> dict[str, Markup]:
     confused = series["retain_confusion"]
     if not evidence.of_images:  # of single images these were trained on: no test images
         confused = pd.concat([confused, series["forget_confusion"]])
-    share, matrix = "share of forget images", "in per cent of each actual class"
+    matrix = "in per cent of each actual class"
     confidence, entropy = "confidence (probability of the predicted class)", "entropy (nats)"
     drawn = {
         "destinations": (
-            figures.bars(share, _by_version(metrics, "destinations"), destinations(metrics)),
-            share,
+            figures.destinations(_by_version(metrics, "destinations")),
+            "share of forget images",
         ),
-        "per_class": (_per_class(metrics), "test accuracy"),
+        "per_class": (
+            figures.per_class(_by_version(metrics, "per_class"), judged="unlearned"),
+            "test accuracy",
+        ),
         "confidence": (figures.histogram(confidence, histograms, "confidence"), confidence),
         "entropy": (figures.histogram(entropy, histograms, "entropy"), entropy),
         "confusion": (
@@ -168,11 +171,6 @@ def _by_version(metrics: Metrics, table: str) -> dict[str, dict[str, float]]:
         version: {name: metrics.number(table, name, version) for name in rows}
         for version in versions
     }
-
-
-def _per_class(metrics: Metrics) -> Figure:
-    accuracies = _by_version(metrics, "per_class")
-    return figures.dots("test accuracy", accuracies, figures.lowest_first(accuracies["unlearned"]))
 
 
 def _training(series: Mapping[str, pd.DataFrame]) -> Figure | None:

@@ -1,7 +1,6 @@
 """Pictures of what a branch changes: base and branch in one frame, from series in Git."""
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -14,28 +13,16 @@ from unlearning.review.git import committed
 CURVE = "plots/adversarial_train.csv"
 MOST_PANELS = 24
 LARGEST = 1e12  # figure of a stranger's that is drawn
-# Of tables with a row per class: how they are drawn, and what the figures say.
-CLASSES: dict[str, tuple[Callable[..., figures.Figure], str]] = {
-    "destinations": (figures.bars, "share of forget images"),
-    "per_class": (figures.dots, "test accuracy"),
-}
 
 
 def draw(root: Path, changes: Changes, folder: Path) -> list[Path]:
     """Write the pictures that the workspace has figures for, and return their paths."""
-    drawn = []
-    for name, (shape, label) in CLASSES.items():
-        series = _by_side(root, changes.base, f"plots/{name}.csv")
-        if not series:
-            continue
-        shown = (
-            figures.most_named(series)
-            if name == "destinations"
-            else figures.lowest_first(series["branch"])
-        )
-        if shown:
-            drawn.append(folder / f"{name}.png")
-            save.png(shape(label, series, shown), drawn[-1])
+    drawn: dict[str, figures.Figure] = {}
+    shares = _by_side(root, changes.base, "plots/destinations.csv")
+    if shares and figures.most_named(shares):
+        drawn["destinations"] = figures.destinations(shares)
+    if accuracies := _by_side(root, changes.base, "plots/per_class.csv"):
+        drawn["per_class"] = figures.per_class(accuracies, judged="branch")
     curves = {
         side: table.apply(_finite).dropna(axis="columns")
         for side, table in _sides(root, changes.base, CURVE).items()
@@ -45,7 +32,6 @@ def draw(root: Path, changes: Changes, folder: Path) -> list[Path]:
     quantities = [name for name in curves.get("branch", pd.DataFrame()) if name != "epoch"]
     quantities = quantities[:MOST_PANELS]
     if quantities:
-        drawn.append(folder / "curves.png")
         lines = {
             quantity: {
                 side: (curve["epoch"].tolist(), curve[quantity].tolist())
@@ -54,8 +40,10 @@ def draw(root: Path, changes: Changes, folder: Path) -> list[Path]:
             }
             for quantity in quantities
         }
-        save.png(figures.panels(lines, xlabel="epoch"), drawn[-1])
-    return drawn
+        drawn["curves"] = figures.panels(lines, xlabel="epoch")
+    for name, figure in drawn.items():
+        save.png(figure, folder / f"{name}.png")
+    return [folder / f"{name}.png" for name in drawn]
 
 
 def _by_side(root: Path, commit: str, name: str) -> dict[str, dict[str, float]]:
