@@ -32,8 +32,6 @@ from unlearning.models.train import train
 from unlearning.settings.game import GameParams
 from unlearning.settings.original import OriginalParams
 
-# In the repositories that tests make each command of DVC would start a process that reports it to DVC's makers.
-os.environ["DVC_NO_ANALYTICS"] = "1"
 COLOURS = {
     "cat": (220, 40, 40),
     "dog": (40, 220, 40),
