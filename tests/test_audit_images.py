@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -37,9 +38,9 @@ MEASURES = membership._measures(10)
 
 
 def likelihood_ratio(odds, is_member):
-    return membership._against_references(odds, is_member, MEASURES)[
-        "membership_auc.likelihood_ratio"
-    ]
+    split = partial(membership._split, np.zeros(len(is_member), dtype=int), is_member)
+    found = membership._against_references(odds, split, MEASURES)
+    return found["membership_auc.likelihood_ratio"]
 
 
 MEMBERS, KEPT, TEST = 12, 12, 24  # of each class
@@ -83,7 +84,7 @@ def model(sample: Sample, seed: int, remembers: bool) -> Observation:
 def observed_of(references: int = 3, unlearned: bool = False, original: bool = True) -> Observed:
     sample = sample_of()
     subjects = {
-        UNLEARNED: model(sample, 1, remembers=unlearned),
+        UNLEARNED: model(sample, 4, remembers=unlearned),
         ORIGINAL: model(sample, 2, remembers=original),
     }
     retrained = {str(seed): model(sample, 10 + seed, remembers=False) for seed in range(references)}

@@ -86,6 +86,26 @@ def test_auc_agrees_with_scikit_learn_ties_included():
     assert membership.auc(np.ones(3), np.ones(4)) == 0.5
 
 
+def test_members_are_compared_with_others_of_their_own_class_alone():
+    """Must fail if an image is held against another class's: an uneven mix alone would look like memory."""
+    random = np.random.default_rng(6)
+    labels = np.repeat([3, 1, 3, 1, 7], [50, 20, 20, 70, 5])
+    is_member = np.arange(165) < 70
+    scores = random.integers(0, 9, 165) / 4 + 5.0 * (labels == 3)
+    pairs = [(labels == label) & (is_member == side) for label in (1, 3) for side in (True, False)]
+    of_class = [membership.auc(scores[a], scores[b]) for a, b in (pairs[:2], pairs[2:])]
+    members, others = membership._split(labels, is_member, scores)
+    expected = np.average(of_class, weights=[20 * 70, 50 * 20])
+    assert membership.auc_within_classes(members, others) == pytest.approx(expected)
+    assert membership.auc(scores[is_member], scores[~is_member]) > 0.7
+    one = membership._split(np.full(165, 4), is_member, scores)
+    assert membership.auc_within_classes(*one) == membership.auc(
+        scores[is_member], scores[~is_member]
+    )
+    apart = membership._split(is_member.astype(int), is_member, scores)
+    assert membership.auc_within_classes(*apart) == 0.5
+
+
 @pytest.mark.parametrize("rate", [0.01, 0.05, 0.2])
 def test_true_positive_rate_agrees_with_scikit_learns_roc_curve(rate):
     """Must fail if the share of false positives may be exceeded, or the threshold is one image off."""

@@ -415,6 +415,16 @@ def test_retain_images_members_and_unseen_images_take_turns(data, make_game):
     assert all((step.besides < 5).any() and (step.besides >= 5).any() for step in steps[24:])
 
 
+@pytest.mark.parametrize(("members", "unseen"), [(4, 4), (6, 20), (40, 5)])
+def test_a_step_leaves_half_of_few_for_the_auditor_to_be_fitted_to(
+    members, unseen, data, make_game
+):
+    """Must fail if a step shows all members there are: of six in a batch of 24 the auditor was never fitted."""
+    for step in adversarial.play(data, make_game(batch_size=24), 0, 24, members, unseen)[12:]:
+        assert 1 <= (step.besides < members).sum() <= min(6, members // 2)
+        assert 1 <= (step.besides >= members).sum() <= min(3, unseen // 2)
+
+
 def test_each_epoch_of_the_plan_passes_once_over_the_forget_images(make_data, make_game):
     """Must fail if a held-out image is trained on, a forget image is lost, or a batch has no variance."""
     data = make_data({"cat": 4, "dog": 3, "elephant": 5, "horse": 4})

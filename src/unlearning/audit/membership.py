@@ -2,7 +2,9 @@
 
 An attack gives each image a score that is higher for a likelier member, by the model's outputs or by the
 features of its two deepest layers. Members are the forget images of the training subset. Non-members are test
-images: of the forget classes, or of a request for single images those of the same classes.
+images: of the forget classes, or of a request for single images those of the same classes. The area under the
+ROC curve compares images of one class alone: members may be of other classes than most of the others are, and
+which class an image shows is nothing that was memorised of it.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -31,6 +33,9 @@ from unlearning.observe.record import Observation, Observed, Sample, spread_even
 Probs = Float[np.ndarray, "N C"]
 Labels = Int[np.ndarray, " N"]
 PerImage = Float[np.ndarray, " N"]
+# An image's score; a key by which images are ordered by class, and in it by score; bounds of the class's keys.
+Scored = Float[np.ndarray, "_ 4"]
+SCORE, KEY, FIRST, NEXT = range(4)
 Measures = Mapping[str, Callable[..., Measured]]
 
 # Attacks on outputs. What is fitted knows by itself which side members are on: below 0.5 it has failed. Of the
@@ -58,6 +63,7 @@ def figures(observed: Observed) -> dict[str, Figure]:
     members, unseen = sample.members, sample.unseen
     images = np.concatenate([members, unseen])
     is_member = np.repeat([1, 0], [len(members), len(unseen)])
+    split = partial(_split, sample.labels[images], is_member == 1)
     values = {"membership_svc": models.map(lambda view: _svc(view, sample))}
     by_references = {}
     measures = _measures(len(unseen))
@@ -69,7 +75,7 @@ def figures(observed: Observed) -> dict[str, Figure]:
     else:
         if sample.of_images:
             odds = models.map(lambda view: log_odds(view.probs[images], sample.labels[images]))
-            by_references = _against_references(odds, is_member == 1, measures)
+            by_references = _against_references(odds, split, measures)
         scores = models.map(
             lambda view: {
                 **attack_scores(view.probs[images], sample.labels[images], is_member),
@@ -77,9 +83,7 @@ def figures(observed: Observed) -> dict[str, Figure]:
             }
         )
         for attack in (*ATTACKS, *DEEP):
-            groups = scores.map(itemgetter(attack)).map(
-                lambda found: (found[is_member == 1], found[is_member == 0])
-            )
+            groups = scores.map(itemgetter(attack)).map(split)
             values |= {
                 f"{name}.{attack}": groups.map(lambda pair, of=measure: of(*pair))  # type: ignore[misc]
                 for name, measure in measures.items()
@@ -91,22 +95,30 @@ def figures(observed: Observed) -> dict[str, Figure]:
 def _measures(non_members: int) -> Measures:
     """Return what is measured of an attack's scores of members and of so many non-members."""
 
-    def found(share: float, least: int, members: np.ndarray, others: np.ndarray) -> Measured:
+    def found(share: float, least: int, members: Scored, others: Scored) -> Measured:
         if len(others) < least:
             return needs(least)
         of_share = partial(true_positive_rate, false_positive_rate=share)
-        return estimate(of_share, members, others)
+        return estimate(of_share, members[:, SCORE], others[:, SCORE])
 
     rates = FALSE_POSITIVE_RATES | {
         name: each for name, each in WITH_MANY_IMAGES.items() if non_members >= each[1]
     }
-    return {"membership_auc": partial(estimate, auc)} | {
+    return {"membership_auc": partial(estimate, auc_within_classes)} | {
         f"membership_tpr.{name}": partial(found, *each) for name, each in rates.items()
     }
 
 
+def _split(labels: Labels, is_member: np.ndarray, scores: PerImage) -> tuple[Scored, Scored]:
+    """Return what is known of each member and of each other: `SCORE`, `KEY`, `FIRST`, `NEXT`."""
+    count = len(scores)
+    key = labels * count + rankdata(scores, "dense") - 1
+    known = np.column_stack([scores, key, labels * count, (labels + 1) * count])
+    return known[is_member], known[~is_member]
+
+
 def _against_references(
-    odds: Panel[np.ndarray], is_member: np.ndarray, measures: Measures
+    odds: Panel[np.ndarray], split: Callable[[PerImage], tuple[Scored, Scored]], measures: Measures
 ) -> dict[str, Figure]:
     """Return what an attacker finds who knows what models that never saw an image say of it.
 
@@ -118,8 +130,8 @@ def _against_references(
 
     @cache
     def attacked(model: str, others: tuple[str, ...]) -> dict[str, Measured]:
-        scores = of_model[model] - np.mean([of_model[each] for each in others], axis=0)
-        return {name: of(scores[is_member], scores[~is_member]) for name, of in measures.items()}
+        groups = split(of_model[model] - np.mean([of_model[each] for each in others], axis=0))
+        return {name: of(*groups) for name, of in measures.items()}
 
     def measured(name: str) -> Figure:
         def among(model: str, references: Collection[str]) -> Measured:
@@ -275,6 +287,20 @@ def auc(positives: Float[np.ndarray, " P"], negatives: Float[np.ndarray, " Q"]) 
         np.searchsorted(ordered, positives, side).sum() for side in ("left", "right")
     )
     return float((beaten + not_above) / 2 / (len(positives) * len(negatives)))
+
+
+def auc_within_classes(members: Scored, others: Scored) -> float:
+    """Return the AUC over the pairs of a member and another of one class; 0.5 if there is no such pair.
+
+    Of a single class it is `auc`.
+    """
+    ordered = np.sort(others[:, KEY])
+    first, below, after = (
+        np.searchsorted(ordered, members[:, column]) for column in (FIRST, KEY, NEXT)
+    )
+    not_above = np.searchsorted(ordered, members[:, KEY], "right")
+    pairs = (after - first).sum()
+    return float((below + not_above - 2 * first).sum() / 2 / pairs) if pairs else 0.5
 
 
 def true_positive_rate(

@@ -28,6 +28,11 @@ def cautions(params: Params, request: Request, *, split_given: bool) -> list[str
             f"The retrained models begin with given weights{alike}: if these have seen the class, no retrained "
             "model is one that never saw it."
         )
+    if params.retrain.weights:
+        found.append(
+            "The retrained models were given: that they follow the original's recipe, and never saw the forget "
+            "images nor what is held out here, is not known to this run."
+        )
     if not given and params.original.seed in params.retrain.seeds:
         found.append(
             f"Seed {params.original.seed} of `retrain.seeds` is the original's own: that model begins with "

@@ -81,8 +81,9 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     generator = copy.deepcopy(run.players.generator).to(hardware.device)
     learned = learn(generator, generator.parts_above(LAYERS[1]))
     known = Known.of(data, run.seed)
+    shown = _besides(params.batch_size, known.members, known.unseen)
     looked_at = len(known.images) if params.adversary == "members" else 0
-    count = length(generator, params, run.budget, looked_at)
+    count = length(generator, params.batch_size, shown, run.budget, looked_at)
     steps = play(data, params, run.seed, count, known.members, known.unseen)
     adversaries = Adversaries(original, data, known, params, run, count // 2)
 
@@ -99,16 +100,23 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     return unlearned
 
 
-def length(generator: Classifier, params: GameParams, budget: int | float, looked_at: int) -> int:
+def length(
+    generator: Classifier,
+    batch_size: int,
+    besides: tuple[int, int],
+    budget: int | float,
+    looked_at: int,
+) -> int:
     """Return how many steps the budget of floating-point operations pays for, 24 at least.
 
-    `looked_at`: the images that an auditor looks at once.
+    `besides`: the members and unseen images that a step of the second half shows. `looked_at`: the images that
+    an auditor looks at once.
     """
     trained = training_flops(generator)
     asked = forward_flops(generator)
-    of_members, of_unseen = _besides(params.batch_size)
-    # The second half shows these besides, and asks the original about as many retain images as members.
-    shown = params.batch_size + (of_members + of_unseen) / 2
+    of_members, of_unseen = besides
+    # The second half also asks the original about as many retain images as members.
+    shown = batch_size + (of_members + of_unseen) / 2
     of_step = shown * trained + of_members / 2 * asked
     return affordable(budget - looked_at * asked, of_step)
 
@@ -122,7 +130,7 @@ def play(
     """
     draws = torch.Generator().manual_seed(seed)
     retain = retain_batches(data, params, draws)
-    of_members, of_unseen = _besides(params.batch_size)
+    of_members, of_unseen = _besides(params.batch_size, members, unseen)
     member_batches = endless_batches(torch.arange(members), of_members, draws)
     unseen_batches = endless_batches(members + torch.arange(unseen), of_unseen, draws)
     first = [Step(batch, NOBODY) for batch in islice(retain, -(-steps // 2))]
@@ -132,6 +140,12 @@ def play(
     ]
 
 
-def _besides(batch_size: int) -> tuple[int, int]:
-    """Return how many members and unseen images a step of the second half shows."""
-    return max(1, batch_size // MEMBERS_SHARE), max(1, batch_size // UNSEEN_SHARE)
+def _besides(batch_size: int, members: int, unseen: int) -> tuple[int, int]:
+    """Return how many members and unseen images a step of the second half shows.
+
+    Of few at most half: an auditor is fitted to those that the step does not show.
+    """
+    return (
+        max(1, min(batch_size // MEMBERS_SHARE, members // 2)),
+        max(1, min(batch_size // UNSEEN_SHARE, unseen // 2)),
+    )

@@ -70,7 +70,8 @@ def about(
             f"{said}, but of {tried[best]:.0%} with another normalisation, {best}: "
             f"model.mean: {list(mean)}, model.std: {list(std)}"
         )
-    if right < 2 / len(data.classes):
+    chance = 1 / len(data.classes)
+    if right < chance + min(chance, GAIN):
         return Doubt.GUESS, (
             f"{said}, little more than a guess: are these the images and the classes that it was trained on?"
         )

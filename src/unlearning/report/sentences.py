@@ -65,8 +65,8 @@ COMPARISONS = {
         "that took part in the game"
     ),
     Comparison.ARTICLE_SHORT: (
-        "they disagree in part: the article's score reads as success; by accuracy it is one, but figures that "
-        "took no part in the game lie outside what retraining does"
+        "they disagree in part: the article's score reads as success, but figures that took no part in the "
+        "game speak against it"
     ),
     Comparison.ARTICLE_STRICT: (
         "they disagree: the article's score does not read as success, though no decisive figure tells the "

@@ -1,7 +1,7 @@
 """The size that suits the images of a source, where params.yaml leaves it to them (`data.image_size: auto`).
 
-Pictures are not made larger than they are, and not larger than the article's 128 pixels: a training costs four
-times as much at twice the size.
+Pictures are made about as large as they are, and not larger than the article's 128 pixels: a training costs
+four times as much at twice the size.
 """
 
 from collections.abc import Sequence
