@@ -123,6 +123,19 @@ def test_a_class_whose_images_were_deleted_keeps_its_output(tmp_path, monkeypatc
     assert f"with {len(labelling.classes)} outputs" in Path("report/model_card.md").read_text()
 
 
+def test_params_keep_every_comment_request_after_request(tmp_path):
+    """Must fail if a comment stands below a list or mapping of params.yaml: it is lost or ends up inside."""
+    path = tmp_path / "params.yaml"
+    text = (ROOT / "params.yaml").read_text()
+    path.write_text(text.replace("  where: {}\n", "  where:\n    photographer: Ada\n"))
+    for number in (1, 2):
+        about = Path(f"requests/{number:03}.json")
+        ledger._begin_with(path, about, {"weights": "x.safetensors", "classes": ["a", "b"]}, 32)
+    lines = {line for line in path.read_text().splitlines() if "#" in line}
+    assert lines == {line for line in text.splitlines() if "#" in line}
+    assert "  previous:\n  - requests/001.json\n  - requests/002.json\n" in path.read_text()
+
+
 def test_the_ledger_names_what_was_covered(tmp_path):
     """Must fail if the images withdrawn with a class are left out, or the ones before are kept twice.
 

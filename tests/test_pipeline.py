@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
+from itertools import pairwise
 from pathlib import Path, PurePath
 
 import pytest
@@ -21,6 +22,7 @@ from unlearning.settings.game import GameParams
 from unlearning.settings.gate import GateParams
 from unlearning.settings.load import load
 from unlearning.settings.machine import MachineParams
+from unlearning.settings.model import ModelParams
 from unlearning.settings.original import OriginalParams
 from unlearning.settings.report import ReportParams
 from unlearning.settings.retrain import RetrainParams
@@ -31,8 +33,8 @@ ROOT = Path(__file__).parent.parent
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES = GRAPH["stages"]
 SECTIONS = (
-    DataParams, DistributedParams, ForgetParams, GameParams, GateParams, MachineParams, OriginalParams,
-    ReportParams, RetrainParams, SplitParams,
+    DataParams, DistributedParams, ForgetParams, GameParams, GateParams, MachineParams, ModelParams,
+    OriginalParams, ReportParams, RetrainParams, SplitParams,
 )  # fmt: skip
 
 
@@ -278,11 +280,16 @@ def test_the_committed_params_are_valid_and_every_key_is_commented():
     """Must fail if params.yaml lacks a key, has one too many, or a value stands without a comment."""
     params = load_params(ROOT / "params.yaml")
     assert isinstance(params, Params)
-    lines = (ROOT / "params.yaml").read_text().splitlines()
-    for number, line in enumerate(lines):
+    said = ""
+    for above, line in pairwise((ROOT / "params.yaml").read_text().splitlines()):
+        is_below_comment = above.strip().startswith("#")
+        if line.strip().startswith("#"):
+            said = f"{said}\n{line}" if is_below_comment else line
         key = re.match(r"( *)([a-z_0-9]+): *(.*)$", line)
         if key and key.group(3) and key.group(2) != "seed":
-            assert lines[number - 1].strip().startswith("#"), f"{line!r} has no comment above it"
+            # Those of lists and mappings stand together, above the first, and name each.
+            is_named = f"\n  # {key.group(2)}: " in f"\n{said}"
+            assert is_below_comment or is_named, f"{line!r} has no comment above it"
 
 
 def test_params_are_plain_scalars_that_dvc_does_not_rewrite():
@@ -316,6 +323,40 @@ def test_setting_one_value_changes_one_line(tmp_path, override, line):
     assert set(after.splitlines()) - set(before.splitlines()) == {line}
     assert len(after.splitlines()) == len(before.splitlines())
     load_params(tmp_path / "params.yaml")
+
+
+def collections() -> Iterator[tuple[str, str]]:
+    """Yield each key of params.yaml that holds a list or a mapping, or may, with "array" or "object"."""
+    for schema in SECTIONS:
+        for name, shape in schema.model_json_schema()["properties"].items():
+            for kind in shape.get("anyOf", [shape]):
+                if kind.get("type") in ("array", "object"):
+                    yield f"{schema.key}.{name}", kind["type"]
+
+
+COLLECTIONS = dict(collections())
+
+
+@pytest.mark.parametrize("key", COLLECTIONS)
+def test_filling_and_emptying_a_list_or_a_mapping_keeps_every_comment(tmp_path, key):
+    """Must fail if a comment stands below one: DVC's YAML library ties it to the last item.
+
+    With that item, from the second change on, the comment is gone.
+    """
+    changes = {
+        "array": (f"{key}=[a]", f"{key}=[b,c]", f"{key}=[]"),
+        "object": (f"+{key}.a=b", f"~{key}.a"),
+    }
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text())
+    before = comments(path)
+    for override in changes[COLLECTIONS[key]]:
+        apply_overrides(path, [override])
+        assert comments(path) == before, override
+
+
+def comments(path: Path) -> list[str]:
+    return [line for line in path.read_text().splitlines() if line.lstrip().startswith("#")]
 
 
 @pytest.mark.parametrize("schema", SECTIONS, ids=lambda each: each.__name__)
