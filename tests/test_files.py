@@ -87,4 +87,13 @@ def test_a_merge_conflict_is_named_with_file_and_line(tmp_path):
     (tmp_path / "t.csv").write_text('"id","path"\n0,"x"\n' + CONFLICT.format('1,"y"'))
     with pytest.raises(UserError, match=r"t\.csv:3: a merge conflict"):
         read_table(tmp_path / "t.csv")
+    for line, series in (
+        (2, "class,share\n" + CONFLICT.format("cat,0.1")),
+        (1, CONFLICT.format("class,share") + "cat,0.1\n"),
+    ):
+        (tmp_path / "s.csv").write_text(series)
+        with pytest.raises(UserError, match=rf"s\.csv:{line}: a merge conflict"):
+            read_table(tmp_path / "s.csv")
+    (tmp_path / "s.csv").write_text("class,share\n=======,0.1\n")
+    assert read_table(tmp_path / "s.csv")["class"].tolist() == ["======="]
     refuse_conflict("a: 1\n=======\n# >>>>>>> no\n- '<<<<<<< x'\n", "params.yaml")

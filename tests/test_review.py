@@ -378,6 +378,16 @@ def test_a_branch_that_cannot_be_checked_is_reviewed_and_does_not_pass(repositor
     assert rows(words)["Divergence from retrained"][:2] == ["0.13", "–"]
 
 
+def test_a_merge_conflict_in_the_figures_is_named(repository):
+    """Must fail if its own lines are passed over, and of both sides the last one is shown."""
+    path = repository / "plots/audit_figures.csv"
+    header, first, *others = path.read_text().splitlines()
+    sides = ["<<<<<<< HEAD", first, "=======", first.replace("0.13", "0.1"), ">>>>>>> other"]
+    path.write_text("\n".join([header, *sides, *others]))
+    _, figures = changes.find(repository, "main").figures
+    assert str(figures).startswith("plots/audit_figures.csv:2: a merge conflict is left here")
+
+
 def test_a_first_run_has_no_figures_to_compare_with(tmp_path, repository):
     """Must fail if a base without metrics ends the review."""
     run(repository, "git", "switch", "--quiet", "--orphan", "fresh")

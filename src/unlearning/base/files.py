@@ -165,12 +165,19 @@ def read_table(path: Path | str, columns: Sequence[str] = ()) -> pd.DataFrame:
     try:
         table = read_cells(path, types)
     except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
-        refuse_conflict(Path(path).read_text(encoding="utf-8", errors="replace"), path)
+        _refuse_conflict_in(path)
         raise UserError(f"{path} is not a table of this project: {error}") from None
+    # Without `id` the lines around a conflict are rows like others.
+    if table.iloc[:, 0].eq("=======").any():
+        _refuse_conflict_in(path)
     for column in columns:
         if column not in table:
             raise UserError(f"{path} lacks the column {column!r}: run `dvc repro`")
     return table
+
+
+def _refuse_conflict_in(path: Path | str) -> None:
+    refuse_conflict(Path(path).read_text(encoding="utf-8", errors="replace"), path)
 
 
 def read_cells(file: Path | str | StringIO, types: Any = str) -> pd.DataFrame:

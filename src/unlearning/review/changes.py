@@ -144,7 +144,9 @@ def _metrics(root: Path, commit: str) -> dict[str, Changed]:
 def _table(read: Read) -> Figures:
     """Return one side's table of the audit's figures, by name. Raises: UserError where it has no such table."""
     try:
-        rows = csv.DictReader(read(TABLE).decode().splitlines())
+        text = read(TABLE).decode()
+        refuse_conflict(text, TABLE)
+        rows = csv.DictReader(text.splitlines())
         if missing := set(COLUMNS) - set(rows.fieldnames or ()):
             raise UserError(f"{TABLE} lacks the column {min(missing)!r}: run `dvc repro`")
         # A row that ends early has None in place of text.
