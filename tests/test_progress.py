@@ -1,7 +1,7 @@
 """A person is told how far the work is, in plain lines where there is no terminal."""
 
 from unlearning.base import progress
-from unlearning.base.progress import Curve, bar, meter, silent
+from unlearning.base.progress import Curve, Done, bar, meter, silent
 
 
 def test_a_curve_says_each_epoch_and_keeps_it_with_all_digits(capsys):
@@ -50,6 +50,14 @@ def test_what_begins_late_has_no_rate_yet(capsys, monkeypatch):
         "228/1,000 images, 2 a second, about 6 min left",
         "228/1,000 images in 64 s",
     ]
+
+
+def test_what_goes_on_counts_from_where_it_was(monkeypatch):
+    """Must fail if the bar of a run that goes on with the second of three says that two are all."""
+    heard: list[Done] = []
+    monkeypatch.setattr(progress, "_listener", heard.append)
+    assert list(bar([2, 3], 3, "rounds", earlier=1)) == [2, 3]
+    assert heard == [Done(1, earlier=True), Done(1, earlier=False), Done(1, earlier=False)]
 
 
 def test_what_is_soon_over_is_not_told(capsys, monkeypatch):

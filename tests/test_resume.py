@@ -14,11 +14,11 @@ import torch
 from conftest import play, tiny_network
 from test_methods import NAMES
 
-from unlearning.base import cores, resume, tensors
+from unlearning.base import cores, progress, resume, tensors
 from unlearning.base.errors import UserError
 from unlearning.base.fingerprint import sha256
 from unlearning.base.hardware import Hardware
-from unlearning.base.progress import silent
+from unlearning.base.progress import Done, silent
 from unlearning.base.resume import Checkpoint, scratch_folder
 from unlearning.base.stage import alone
 from unlearning.base.world import World
@@ -134,9 +134,12 @@ def test_of_short_epochs_not_each_is_kept(tmp_path, monkeypatch):
 @pytest.mark.parametrize("recipe", NAMES)
 @pytest.mark.parametrize("dropout", [None, 0.5])
 def test_a_killed_game_ends_with_the_same_networks_and_curve(
-    recipe, dropout, data, make_game, make_network, cpu, rows, tmp_path
+    recipe, dropout, data, make_game, make_network, cpu, rows, tmp_path, monkeypatch
 ):
-    """Must fail if a player, its moments, its rate, the drawn mixtures or dropout's draws are not taken up."""
+    """Must fail if a player, its moments, its rate, the drawn mixtures or dropout's draws are not taken up.
+
+    Or if rounds, which the curve gives in parts of an epoch, are called epochs, or those before are not told.
+    """
     params = make_game(epochs=3, batch_size=4, lr=0.001)
     generator, original = (make_network(seed, dropout=dropout) for seed in (1, 0))
     players = Players(generator, original, new_discriminator(4, seed=2))
@@ -146,11 +149,16 @@ def test_a_killed_game_ends_with_the_same_networks_and_curve(
     with pytest.raises(KilledError):
         play(recipe, players, data, params, cpu, KilledAt(in_the_last_epoch), checkpoint)
     report = type(rows)()
+    heard: list[str | Done] = []
+    monkeypatch.setattr(progress, "_listener", heard.append)
     resumed = play(recipe, players, data, params, cpu, report, checkpoint)
     assert same_tensors(resumed.generator, whole.generator)
     assert same_tensors(resumed.discriminator, whole.discriminator)
     assert report.rows == rows.rows
     assert resumed.epochs == whole.epochs
+    unit, kept = "epoch" if recipe == "article" else "round", in_the_last_epoch - 1
+    assert heard[0] == f"going on after {unit} {kept}, which an earlier run finished"
+    assert heard[1:] == [Done(kept, earlier=True), Done(1, earlier=False)]
     assert resumed.image_passes == whole.image_passes
     assert resumed.flops == whole.flops
 

@@ -202,7 +202,7 @@ def note(clone: Path, tally: Tally) -> str:
         # What docs/guarantees.md tells a person to do, and `make repro` does.
         (clone / ".dvc" / "tmp" / "rwlock").unlink()
         tally.torn += 1
-    tally.resumes += said.count("going on after epoch")
+    tally.resumes += said.count("going on after ")
     # In its first milliseconds Python itself answers Ctrl-C with a traceback.
     if "Traceback" in said and "KeyboardInterrupt" not in said:
         tally.complaints.append(said)

@@ -90,9 +90,14 @@ class Curve:
         return lambda **values: self(**tags, **values)
 
 
-def bar(items: Iterable[Item], total: int, unit: str) -> Iterator[Item]:
-    """Yield the items, and tell how many are done, as `meter` does."""
+def bar(items: Iterable[Item], total: int, unit: str, earlier: int = 0) -> Iterator[Item]:
+    """Yield the items, and tell how many are done, as `meter` does.
+
+    `earlier`: how many of the total an earlier run did.
+    """
     with meter(total, unit) as advance:
+        if earlier:
+            advance(earlier, earlier=True)
         for item in items:
             yield item
             advance(1)

@@ -107,11 +107,11 @@ class Checkpoint:
         self._took = self._kept_at - began
 
     def restore(
-        self, parts: Parts, generator: torch.Generator | None = None
+        self, parts: Parts, generator: torch.Generator | None = None, unit: str = "epoch"
     ) -> tuple[int, list[Row]]:
         """Put the parts back to the last epoch kept; return its number and the rows up to it.
 
-        (0, []) and nothing changed if there is no state to go on from.
+        (0, []) and nothing changed if there is no state to go on from. `unit`: what an epoch is called.
         Raises: UserError if the state is none of this training.
         """
         if self._path is None or not self._path.exists():
@@ -121,7 +121,7 @@ class Checkpoint:
             text, tensors = read_tensors(self._path, "state", of_bytes, size)
             state = State.model_validate(json.loads(text))
         except (ValueError, RecursionError) as error:
-            say(f"{self._path} cannot be read ({error}): starting from the first epoch")
+            say(f"{self._path} cannot be read ({error}): starting from the first {unit}")
             return 0, []
         try:
             unpacked = _unpack(state.parts, tensors)
@@ -135,7 +135,7 @@ class Checkpoint:
                 f"{self._path} does not fit this training ({error}): remove it and run the same "
                 "command again"
             ) from None
-        say(f"going on after epoch {state.epoch}, which an earlier run finished")
+        say(f"going on after {unit} {state.epoch}, which an earlier run finished")
         return state.epoch, state.rows
 
 

@@ -62,9 +62,9 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
         "discriminator_optimizer": discriminator_optimizer,
         "discriminator_schedule": discriminator_schedule,
     }
-    finished = run.restore(parts)
+    finished = run.restore(parts, unit="epoch")
 
-    rounds = bar(epochs[finished:], len(epochs[finished:]), "epochs of the game")
+    rounds = bar(epochs[finished:], len(epochs), "epochs of the game", finished)
     for epoch, pairs in enumerate(rounds, start=finished + 1):
         monitor = Monitor(len(data.classes))
         for forget, retain in pairs:

@@ -78,12 +78,14 @@ class Run:
         """Begin with the discriminator as it is."""
         self.discriminator = copy.deepcopy(self.players.discriminator).eval()
 
-    def restore(self, parts: Parts, generator: torch.Generator | None = None) -> int:
-        """Put the parts back to the last epoch kept, report the rows up to it, return its number.
+    def restore(
+        self, parts: Parts, generator: torch.Generator | None = None, unit: str = "round"
+    ) -> int:
+        """Put the parts back to the last round kept, report the rows up to it, return its number.
 
-        What dropout draws in the next one is seeded, as `save` does after each.
+        What dropout draws in the next one is seeded, as `save` does after each. `unit`: what a round is called.
         """
-        finished, self.rows = self.checkpoint.restore({**parts, "work": self.work}, generator)
+        finished, self.rows = self.checkpoint.restore({**parts, "work": self.work}, generator, unit)
         for row in self.rows:
             self.report(**row)
         seed_epoch(self.seed, finished + 1)
@@ -94,10 +96,10 @@ class Run:
         self.rows.append(row)
         self.report(**row)
 
-    def save(self, epoch: int, parts: Parts, generator: torch.Generator | None = None) -> None:
-        """Keep the state after so many epochs."""
-        self.checkpoint.save(epoch, self.rows, {**parts, "work": self.work}, generator)
-        seed_epoch(self.seed, epoch + 1)
+    def save(self, number: int, parts: Parts, generator: torch.Generator | None = None) -> None:
+        """Keep the state after so many rounds."""
+        self.checkpoint.save(number, self.rows, {**parts, "work": self.work}, generator)
+        seed_epoch(self.seed, number + 1)
 
 
 def adam(player: nn.Module, params: GameParams) -> torch.optim.Adam:

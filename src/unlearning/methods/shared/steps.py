@@ -117,7 +117,7 @@ def train(
     passed = list(accumulate((len(step.retain) for step in steps), initial=0))
     plan = [steps[start:end] for start, end in pairwise(ends)]
     for number, chunk in enumerate(
-        bar(plan[finished:], len(plan[finished:]), "rounds of the game"), start=finished + 1
+        bar(plan[finished:], ROUNDS, "rounds of the game", finished), start=finished + 1
     ):
         monitor = Monitor(len(data.classes))
         for step in chunk:
