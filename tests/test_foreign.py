@@ -391,6 +391,28 @@ def test_weights_under_another_librarys_names_go_back(suffix, tmp_path, model, s
     assert all(torch.equal(back[name], expected[name]) for name in expected)
 
 
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".onnx"])
+def test_a_model_whose_given_weights_are_gone_goes_out_under_its_own_names(
+    suffix, tmp_path, model, state
+):
+    """Must fail if an erasure, which removes what an earlier request left, takes `export` with it.
+
+    Or if nothing says that names are others than they came with, or the outputs' order is lost, too.
+    """
+    given = ["horse", "cat", "dog", "elephant"]
+    weights.save(model, LABELLING, tmp_path / "unlearned.safetensors")
+    out = tmp_path / f"out{suffix}"
+    mine = params(weights="requests/001.safetensors", classes=given)
+    said = export(tmp_path / "unlearned.safetensors", out, mine)
+    is_program = suffix == ".onnx"  # which has no names to lose
+    assert ("own names, since requests/001.safetensors" in said) != is_program
+    if not is_program:
+        back = load_file(out) if suffix == ".safetensors" else torch.load(out)
+        assert back.keys() == state.keys()
+        order = [LABELLING.classes.index(name) for name in given]
+        assert back["fc.bias"].equal(model.head.bias[order])
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".pt2", ".onnx"])
 def test_every_form_has_its_outputs_in_the_order_they_came(suffix, tmp_path, model, state):
     """Must fail if a program answers in the order of the names of the classes."""

@@ -221,6 +221,10 @@ def test_names_and_order_of_given_weights_outlast_the_request(
     assert bias.tolist() == [unlearned.head.bias[data.classes.index(name)] for name in given]
     taken = foreign.load_classifier("requests/001.safetensors", "x", model, data.labelling)
     assert taken.head.bias.equal(unlearned.head.bias)
+    Path("requests/001.safetensors").unlink()  # as an erasure of the next request does
+    shown = CliRunner().invoke(cli.app, ["export", "back.safetensors"])
+    assert shown.exit_code == 0 and "own names" in shown.output, shown.exception
+    assert set(load_file("back.safetensors")) == set(original.network.state_dict())
     for name in ("metrics", "plots"):
         shutil.copytree(ROOT / name, tmp_path / name)
     assert workspace.limits(tmp_path)

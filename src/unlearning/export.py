@@ -28,8 +28,9 @@ def export(model: Path, out: Path, params: ModelParams) -> str:
 
     Its outputs stand in the order of `model.classes`, or of the classes' names where that is empty.
     `.safetensors`, `.pt`, `.pth`: the state dict of the network, with the names of `model.weights` where that
-    was given. `.pt2` (torch.export) and `.onnx`: a program from images, N x 3 x H x W in [0, 1], to logits,
-    for any N.
+    was given. Its own names, and a word of it, where that file is not there: an erasure removes what an earlier
+    request left, and a person's is theirs to withdraw. `.pt2` (torch.export) and `.onnx`: a program from
+    images, N x 3 x H x W in [0, 1], to logits, for any N.
 
     Raises: UserError if the suffix is none of these, `model.classes` or `model.weights` are another model's, a
     library is missing, or what was written answers otherwise.
@@ -43,6 +44,8 @@ def export(model: Path, out: Path, params: ModelParams) -> str:
         raise UserError(f"the file is {str(out)!r}, but its suffix must be one of {suffixes}")
     classifier, labelling = load_classifier(model)
     order = _order(labelling.classes, params.classes)
+    given = Path(params.weights) if params.weights and out.suffix in STATE_DICTS else None
+    is_missing = given is not None and not given.exists()
     generator = torch.Generator().manual_seed(SEED)
     size = labelling.image_size
     images = torch.rand(IMAGES, 3, size, size, generator=generator)
@@ -54,14 +57,17 @@ def export(model: Path, out: Path, params: ModelParams) -> str:
             if out.suffix in programs:
                 answer = programs[out.suffix](classifier, temporary)
             else:
-                answer = _state_dict(classifier, temporary, params)
+                answer = _state_dict(classifier, temporary, None if is_missing else given)
             found = answer(images)
             away = float((found - expected).abs().max() / expected.abs().max())
             if not away <= TOLERANCE:
                 raise UserError(
                     f"{out}: what was written answers otherwise, {away:.1e} away: not kept"
                 )
-    return f"{out}: {len(labelling.classes)} classes, the same answers to {away:.0e}"
+    said = f"{out}: {len(labelling.classes)} classes, the same answers to {away:.0e}"
+    if is_missing:
+        said += f"; under the network's own names, since {given} (model.weights) is not there"
+    return said
 
 
 def _order(classes: Sequence[str], given: Sequence[str]) -> list[int]:
@@ -74,10 +80,10 @@ def _order(classes: Sequence[str], given: Sequence[str]) -> list[int]:
     return [classes.index(name) for name in given or classes]
 
 
-def _state_dict(model: Classifier, file: Path, params: ModelParams) -> Callable[[Tensor], Tensor]:
+def _state_dict(model: Classifier, file: Path, like: Path | None) -> Callable[[Tensor], Tensor]:
     state = {name: tensor.contiguous() for name, tensor in model.network.state_dict().items()}
-    if params.weights:
-        given = foreign.read(Path(params.weights), "model.weights")
+    if like:
+        given = foreign.read(like, "model.weights")
         prefix = foreign.prefix(given, state)
         names = {name: prefix + name for name in state if prefix + name in given}
         if not names:
@@ -88,8 +94,8 @@ def _state_dict(model: Classifier, file: Path, params: ModelParams) -> Callable[
             )
             if [state[name].shape for name in ours] != [given[name].shape for name in theirs]:
                 raise UserError(
-                    f"params.yaml: model.weights is {params.weights!r}, but that is another network's: export "
-                    "with the params.yaml of the model's run"
+                    f"params.yaml: model.weights is {str(like)!r}, but that is another network's: "
+                    "export with the params.yaml of the model's run"
                 )
             names = dict(zip(ours, ours if file.suffix == ".safetensors" else theirs, strict=True))
         kept = {names[name]: tensor for name, tensor in state.items() if name in names}

@@ -51,7 +51,10 @@ def close(root: Path) -> tuple[Path, Path]:
     workspace.require_finished_run(root, places.erased(root), with_source=False)
     met = resolved(root)
     (root / FOLDER).mkdir(exist_ok=True)
-    export.export(root / UNLEARNED_FILE, root / model, _given(root, params.model))
+    # Names and order that the weights came with; where these are gone, the names are the network's own.
+    given = str(root / params.model.weights) if params.model.weights else None
+    like = params.model.model_copy(update={"weights": given})
+    export.export(root / UNLEARNED_FILE, root / model, like)
     request.write(met, root / about)
     _, labelling = weights.load_classifier(root / UNLEARNED_FILE)
     # Its outputs by name: the images of a class that was forgotten may be deleted now.
@@ -91,15 +94,6 @@ def resolved(root: Path) -> Request:
         held=held,
         given=asked.began_with_given(load(ModelParams, root / PARAMS_FILE).weights),
     )
-
-
-def _given(root: Path, params: ModelParams) -> ModelParams:
-    """Return under which names and in which order the weights came, for `export`.
-
-    A file that was withdrawn since leaves the network's own names: the order stands in params.yaml.
-    """
-    file = root / params.weights if params.weights else None
-    return params.model_copy(update={"weights": str(file) if file and file.is_file() else None})
 
 
 def _begin_with(path: Path, about: Path, model: dict[str, Any], image_size: int) -> None:
