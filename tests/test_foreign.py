@@ -314,6 +314,21 @@ def test_another_normalisation_is_proposed(data, trained, cpu):
     assert torch.equal(other.mean, trained.mean + 5)
 
 
+@pytest.mark.parametrize(("wrong", "word"), [(2, Doubt.NONE), (9, Doubt.GUESS)])
+def test_of_two_classes_nine_of_ten_right_are_no_guess(
+    wrong, word, make_data, trained, cpu, monkeypatch
+):
+    """Must fail if twice chance is asked for, which no model of two classes has."""
+    data = make_data({"cat": 10, "elephant": 10})
+    images = data.select(subset="train")
+    labels = data.labels[images]
+    answers = torch.nn.functional.one_hot(labels, 2).float()
+    answers[:wrong] = 1 - answers[:wrong]
+    monkeypatch.setattr(doubts, "predict_logits", lambda *_: answers)
+    monkeypatch.setattr(doubts, "best_order", lambda *_: np.arange(2))
+    assert doubts.about(trained, data, images, (), cpu)[0] == word
+
+
 def test_training_begins_with_given_weights_but_for_the_last_layer(data, tmp_path, state):
     """Must fail if the head of a model of 1000 classes is wanted, or the seed decides below it."""
     other = dict(state) | {"fc.weight": torch.ones(1000, 512), "fc.bias": torch.ones(1000)}
