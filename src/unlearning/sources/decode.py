@@ -13,8 +13,8 @@ antialiasing. We differ where torchvision loses the picture, or time:
 """
 
 import logging
+import os
 import stat
-import struct
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -49,6 +49,7 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 PNG_START = b"\x89PNG\r\n\x1a\n"
+MAX_PNG_BYTES = 2**28  # of one that is copied without its metadata
 SRGB = ImageCms.createProfile("sRGB")
 
 # Pillow logs what it finds odd in TIFF files; without a handler that goes to the terminal.
@@ -157,24 +158,33 @@ def _followed(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def without_ancillary_chunks(path: Path) -> BytesIO:
-    """Return a PNG with nothing in it but its pixels. Raises: ValueError of any other file.
+    """Return a PNG with nothing in it but its pixels.
 
     No text, date or broken profile may cost a picture: Pillow refuses the whole file for one of them.
+    Raises: ValueError of any other file, or if what is kept exceeds `MAX_PNG_BYTES`.
     Source: PNG specification, 5.4: a chunk whose name begins with a small letter may be left out.
     """
+    kept, left = BytesIO(), MAX_PNG_BYTES
     with path.open("rb") as file:
         # Before the rest is read: a film of gigabytes may stand among the pictures.
         if file.read(len(PNG_START)) != PNG_START:
             raise ValueError("no PNG")
-        content = file.read()
-    kept, place = [PNG_START], 0
-    while place + 12 <= len(content):
-        (length,) = struct.unpack(">I", content[place : place + 4])
-        name = content[place + 4 : place + 8]
-        if name[:1].isupper() or name == b"tRNS":
-            kept.append(content[place : place + 12 + length])
-        place += 12 + length
-    return BytesIO(b"".join(kept))
+        kept.write(PNG_START)
+        while len(head := file.read(8)) == 8:
+            length, name = int.from_bytes(head[:4], "big"), head[4:]
+            # The rest is no PNG, and may be gigabytes of zeros that take no place on the disk.
+            if not name.isalpha():
+                break
+            if name[:1].isupper() or name == b"tRNS":
+                left -= 12 + length
+                if left < 0:
+                    raise ValueError("a PNG too large to be read without its metadata")
+                kept.write(head)
+                kept.write(file.read(length + 4))
+            else:
+                file.seek(length + 4, os.SEEK_CUR)
+    kept.seek(0)
+    return kept
 
 
 def _one_line(error: Exception) -> str:
