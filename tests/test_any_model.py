@@ -9,10 +9,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from test_copies import project
 from test_settings import VALID
 from test_words import assert_words_alone
+from tiny_project import ROOT
 
 from stages import (
     adversarial_train,
@@ -33,6 +35,7 @@ from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table
 from unlearning.check import cautions, forecast, possible
 from unlearning.data.request import Request
+from unlearning.erase import places
 from unlearning.models import weights
 from unlearning.settings.whole import load_params
 
@@ -216,6 +219,41 @@ def test_given_weights_that_do_not_fit_are_refused_before_anything_is_touched(
     ):
         check_request.main()
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"model__weights": "models/original.safetensors"}, "model.weights"),
+        ({"model__start": "scratch/mine.pth"}, "model.start"),
+        (
+            {"retrain__weights": ["a.pth", "data/../models/retrained/1.pth"], "retrain__seeds": []},
+            "retrain.weights",
+        ),
+        ({"forget__files": "data/copies.csv", "forget__classes": []}, "forget.files"),
+    ],
+)
+def test_a_given_file_that_stands_where_a_run_writes_is_refused(given, key, tmp_path, monkeypatch):
+    """Must fail if it is read first and deleted by DVC afterwards, perhaps the only one there is."""
+    photographs(tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    project(tmp_path, **given)
+    with pytest.raises(UserError, match=rf"^params\.yaml: {key} is .* is deleted by runs"):
+        check_request.main()
+
+
+def test_what_runs_delete_are_the_outputs_of_the_graph():
+    """Must fail if a stage writes what a given file is not kept apart from."""
+    graph = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
+    kinds = ("outs", "metrics", "plots")
+    outs = {
+        next(iter(out)) if isinstance(out, dict) else out
+        for stage in graph
+        for kind in kinds
+        for out in stage.get(kind, [])
+    }
+    own = {out if out.startswith(("data/", "models/")) else out.split("/")[0] for out in outs}
+    assert own | {"scratch", *places.BESIDE} == set(possible.DELETED)
 
 
 def test_changed_weights_make_the_original_again(tmp_path, monkeypatch):

@@ -34,6 +34,14 @@ def read_text(path: Path, most_bytes: int) -> str:
     return read_bytes(path, most_bytes).decode("utf-8-sig")
 
 
+def lies_in(path: Path, place: Path) -> bool:
+    """Return whether a path leads to a file or folder, or to something below it; no path leads nowhere."""
+    try:
+        return path.resolve().is_relative_to(place.resolve())
+    except (ValueError, RuntimeError, OSError):  # a NUL, links in a ring, a name too long
+        return False
+
+
 def composed(name: str) -> str:
     """Return a name in Unicode's composed form (NFC), in which all names of this project are compared.
 

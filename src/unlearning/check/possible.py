@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unlearning.base.errors import UserError
 from unlearning.base.fingerprint import sha256
+from unlearning.base.reading import lies_in
 from unlearning.check import asked
 from unlearning.check.asked import Asked
 from unlearning.data import request, split
@@ -16,6 +17,14 @@ from unlearning.sources.listed import Listed
 from unlearning.sources.listing import Counts
 
 PLAIN = "resnet18"  # the article's: of any size, and known to suit
+# What runs write, DVC deletes before a stage runs, and `unlearning erase` clears, whoever put it there.
+DELETED = (
+    "data/animals", "data/audit_examples.csv", "data/copies.csv", "data/images", "data/observed",
+    "data/request.json", "data/samples.csv", "data/skipped.csv", "data/source.json", "data/split.csv",
+    "data/subsets.csv", "data/weights.json", "models/controls", "models/discriminator.safetensors",
+    "models/init", "models/original.safetensors", "models/retrained", "models/unlearned.safetensors",
+    "metrics", "plots", "report", "scratch", "review", "dvc_plots",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,7 @@ class Possible:
 def require(params: Params) -> Possible:
     """Return what params.yaml asks for. Raises: UserError with the first mistake."""
     _require_ledger(params)
+    _require_apart(params)
     images = listing.list_images(params.data)
     counts, wanted = listing.counts(images), asked.of(params, images)
     request.check({name: sum(given.values()) for name, given in counts.items()}, wanted.request)
@@ -72,6 +82,22 @@ def _require_ledger(params: Params) -> None:
         )
 
 
+def _require_apart(params: Params) -> None:
+    """Refuse given files that stand where they would be deleted, perhaps the only ones that a person has."""
+    forget = params.forget
+    named = [
+        *[(key, file) for key, files in _weights(params).items() for file in files],
+        *([("forget.files", forget.files)] if forget.files else []),
+    ]
+    for key, file in named:
+        for output in DELETED:
+            if lies_in(Path(file), Path(output)):
+                raise UserError(
+                    f"params.yaml: {key} is {file!r}, but what stands in {output} is deleted by runs or by "
+                    "`unlearning erase`: copy the file to a place of your own, and name that"
+                )
+
+
 def _trained_on(params: Params, counts: Counts, wanted: Asked) -> cost.Sizes:
     left = asked.without_earlier(counts, wanted.request)
     shares, trained = wanted.shares, split.training_images(left, params.split)
@@ -83,14 +109,18 @@ def _trained_on(params: Params, counts: Counts, wanted: Asked) -> cost.Sizes:
 
 def weights_of(params: Params) -> dict[str, list[str]]:
     """Return the SHA-256 of each file of weights that params.yaml names, by the key that does."""
-    named = {
+    return {
+        key: [sha256(Path(file)) if Path(file).is_file() else file for file in files]
+        for key, files in _weights(params).items()
+    }
+
+
+def _weights(params: Params) -> dict[str, list[str]]:
+    """Return the files of weights that params.yaml names, by the key that does."""
+    return {
         "model.weights": [params.model.weights] if params.model.weights else [],
         "model.start": [params.model.start] if params.model.start else [],
         "retrain.weights": params.retrain.weights,
-    }
-    return {
-        key: [sha256(Path(file)) if Path(file).is_file() else file for file in files]
-        for key, files in named.items()
     }
 
 
