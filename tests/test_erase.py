@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from test_settings import write_params
 from tiny_project import ROOT, run
 
 from unlearning.base import resume
@@ -567,6 +568,26 @@ def test_a_link_to_a_folder_is_a_persons(small):
     (link,) = (place for place in visited if place.name == "review")
     assert link.find() == 1 and "it is a link" in link.todo
     assert (small / "elsewhere/file").exists() and not (small / "scratch").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"data__source": "folder", "data__path": "review/photos"}, "data.path"),
+        ({"data__source": "table", "data__path": "images.csv"}, "data.path"),
+        ({"model__weights": "scratch/mine.pth"}, "model.weights"),
+        ({"retrain__weights": ["dvc_plots/1.pth"], "retrain__seeds": []}, "retrain.weights"),
+    ],
+)
+def test_what_a_person_gave_is_not_removed_wherever_it_stands(small, given, key, monkeypatch):
+    """Must fail if photographs or weights go with the rest of a folder that is removed whole."""
+    write_params(small, **given)
+    rows = SAMPLES.replace("a/0.png", "review/a/0.png")
+    (small / "data/samples.csv").write_text(rows)
+    monkeypatch.setattr(Cache, "__init__", lambda *_: None)
+    monkeypatch.setattr(Cache, "require", lambda *_: None)
+    with pytest.raises(UserError, match=rf"^params\.yaml: {key} leads to .* is removed"):
+        places.visit(small, clear=True)
 
 
 def test_of_experiments_workspaces_alone_count(small):

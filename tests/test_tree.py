@@ -225,9 +225,15 @@ def test_a_path_that_belongs_to_the_other_source_is_refused(tmp_path, monkeypatc
         images_by_class(data_params(source="synthetic", path="photos"))
 
 
-@pytest.mark.parametrize("path", ["data/animals", "data", ".", "data/animals/cat", "data/../data"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("data/animals", "data", ".", "data/animals/cat", "data/../data"),
+        *("review/photos", "dvc_plots", "scratch/photos"),
+    ],
+)
 def test_a_folder_that_a_run_would_empty_is_refused(tmp_path, monkeypatch, path):
-    """Must fail if a person's images may lie where the drawn ones are replaced."""
+    """Must fail if a person's images may lie where the drawn ones are replaced, or `erase` removes all."""
     monkeypatch.chdir(tmp_path)
     touch(tmp_path, "data/animals/cat/1.jpg", "data/animals/dog/1.jpg")
     with pytest.raises(UserError, match="emptied by runs"):

@@ -17,6 +17,7 @@ import yaml
 
 from unlearning.base.errors import UserError, choices
 from unlearning.base.files import NOTE, read_metrics
+from unlearning.base.reading import lies_in
 from unlearning.base.shards import Shards
 from unlearning.base.stage import SCRATCH, alone
 from unlearning.data import request
@@ -26,6 +27,7 @@ from unlearning.review import git
 from unlearning.settings.data import DataParams
 from unlearning.settings.load import PARAMS_FILE, load
 from unlearning.settings.model import ModelParams
+from unlearning.settings.retrain import RetrainParams
 from unlearning.sources import library, listing
 
 PACKED, DRAWN = "data/images", "data/animals"
@@ -100,11 +102,12 @@ def undisturbed(root: Path, remotes: Collection[str]) -> Iterator[None]:
     """Keep every stage out while the block runs, those of experiments too that keep their states here.
 
     Raises: UserError if one runs, there is no such remote, or the run keeps images of the request: the
-    model that is certified was trained on them.
+    model that is certified was trained on them. Or if photographs or given weights stand where all is removed.
     """
     wanted = of_workspace(root)
     Cache(root).require(remotes)
     samples, split = tables(root)
+    _require_apart(root, samples["path"])
     if RETAIN in wanted.roles(samples, split):
         raise UserError(f"images to keep show images of the request (data/copies.csv): {WITHDRAW}")
     with ExitStack() as locks:
@@ -115,6 +118,32 @@ def undisturbed(root: Path, remotes: Collection[str]) -> Iterator[None]:
             stage = lock.parent.name.rpartition("-")[0]
             locks.enter_context(alone(f"an experiment's {stage}", lock))
         yield
+
+
+def _require_apart(root: Path, paths: Iterable[str]) -> None:
+    """Refuse where what a person gave, which is never removed, stands in a folder that is removed whole."""
+    file = root / PARAMS_FILE
+    data, model, retrain = (
+        load(DataParams, file),
+        load(ModelParams, file),
+        load(RetrainParams, file),
+    )
+    given: list[tuple[str, str | None]] = [
+        ("data.path", data.path),
+        ("model.weights", model.weights),
+        ("model.start", model.start),
+        *[("retrain.weights", weights) for weights in retrain.weights],
+    ]
+    if data.source == "table":
+        below = Path(data.path).parent
+        given += [("data.path", str(below / path)) for path in paths]
+    for name in BESIDE:
+        removed = (root / name).resolve()
+        for key, path in given:
+            if path and lies_in(root / path, removed):
+                raise UserError(
+                    f"params.yaml: {key} leads to {path!r}, but all in {name} is removed: move it away first"
+                )
 
 
 def erased(root: Path) -> set[str]:

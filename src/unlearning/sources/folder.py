@@ -21,9 +21,15 @@ from unlearning.sources.words import SUBSET_OF
 
 DRAWING = "src/unlearning/sources/drawn"
 DRAWN = Path("data/animals")
-# What a run writes, and DVC deletes before: nobody's images may lie there.
+# What a run writes, and DVC or `erase` deletes: nobody's images may lie there.
 OUTPUTS = tuple(
-    map(Path, ("data/animals", "data/images", "data/observed", "models", "report", "scratch"))
+    map(
+        Path,
+        (
+            *("data/animals", "data/images", "data/observed", "models", "report"),
+            *("scratch", "review", "dvc_plots"),
+        ),
+    )
 )
 LONGEST_NAME = 255  # of a class
 # Left behind by systems, in lower case; hidden files and folders are left out anyway.
