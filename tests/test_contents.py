@@ -1,5 +1,6 @@
 """What lies in a folder of images is seen however it got there, and only what changed is read again."""
 
+import json
 import os
 import shutil
 import socket
@@ -124,6 +125,24 @@ def test_a_file_that_was_just_written_is_not_remembered(photos, monkeypatch):
     read = reads(monkeypatch)
     seen(photos)
     assert len(read) == 4
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_file_that_could_not_be_read_is_read_again(photos, monkeypatch, kept):
+    """Must fail if an error of a share or of rights is remembered as what the file holds.
+
+    Or if it is believed where an earlier version has kept it.
+    """
+    whole = seen(photos)
+    remembered = contents.MEMORY.read_text()
+    contents.MEMORY.unlink()
+    with monkeypatch.context() as while_away:
+        while_away.setattr(contents, "sha256", lambda _: (_ for _ in ()).throw(OSError(5, "")))
+        assert seen(photos) != whole
+    if kept:
+        entries = {path: [*entry[:-1], "EIO"] for path, entry in json.loads(remembered).items()}
+        contents.MEMORY.write_text(json.dumps(entries))
+    assert seen(photos) == whole
 
 
 @pytest.mark.parametrize("memory", [b"", b"[]", b"{", b"\xff", b'{"a": 1}', b"[1"])

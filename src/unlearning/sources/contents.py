@@ -27,6 +27,7 @@ from unlearning.sources.listed import Listed
 MEMORY = Path("scratch/contents.json")
 # A file that changed so shortly before it was read may change again within one tick of its times.
 SETTLED = 3 * 10**9  # nanoseconds
+LENGTH = 64  # of a SHA-256 as hex; no error's name is as long
 Stamp = list[int]
 
 
@@ -68,7 +69,7 @@ def digest(paths: Sequence[str], root: Path, memory: Path) -> str:
     hashes = {
         path: entry[-1]
         for path, stamp in stamps.items()
-        if (entry := known.get(f"{root}/{path}")) and entry[:-1] == stamp
+        if (entry := known.get(f"{root}/{path}")) and entry[:-1] == stamp and _is_hash(entry[-1])
     }
     hashes |= {path: stamp for path, stamp in stamps.items() if isinstance(stamp, str)}
     unknown = [path for path in paths if path not in hashes]
@@ -104,6 +105,11 @@ def _sha256(path: Path) -> str:
         return sha256(path)
     except OSError as error:
         return _reason(error)
+
+
+def _is_hash(found: Any) -> bool:
+    """Return whether a file was read: why one was not may pass, as a share comes back, and its times stay."""
+    return isinstance(found, str) and len(found) == LENGTH
 
 
 def _reason(error: OSError) -> str:
