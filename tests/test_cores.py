@@ -84,6 +84,18 @@ def test_a_bug_in_a_worker_is_raised_here():
         list(cores.each(fail_at_seven, range(20), chunk=2))
 
 
+def killed_at_seven(number: int) -> int:
+    if number == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_worker_that_is_killed_is_one_line():
+    """Must fail if a machine short of memory ends the stage in a traceback."""
+    with pytest.raises(UserError, match="killed, for want of memory perhaps"):
+        list(cores.each(killed_at_seven, range(20), chunk=2))
+
+
 @pytest.fixture
 def whole_machine() -> Iterator[set[int]]:
     """Give this process all cores, which tests at once have not."""

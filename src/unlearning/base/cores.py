@@ -9,6 +9,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
@@ -59,6 +60,7 @@ def each(
 
     What fits in one chunk, or has one core, is done here. Workers are forked from a server that has only
     imported the module of `work`, not from this process: a fork copies the locks that other threads hold.
+    Raises: a job's exception; UserError if a worker is killed.
     """
     starts = range(0, len(jobs), chunk)
     workers = min(available(), len(starts))
@@ -75,6 +77,11 @@ def each(
                     yield from under_way.popleft().result()
             while under_way:
                 yield from under_way.popleft().result()
+        except BrokenProcessPool:
+            raise UserError(
+                "a process of this stage was killed, for want of memory perhaps: run the same command again, "
+                "on fewer cores by `taskset -c 0`"
+            ) from None
         finally:
             for future in under_way:
                 future.cancel()
