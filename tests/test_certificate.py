@@ -595,6 +595,24 @@ def test_an_erasing_that_broke_off_is_finished_by_the_next_try(run, monkeypatch)
     assert done.exit_code == 0, done.output
 
 
+def test_the_tables_that_an_erasing_keeps_are_checked(run, content, cpu):
+    """Must fail if what is kept to check a certificate by may be changed or deleted unseen."""
+    visited = erased_places.visit(run, clear=True)
+    after = content.model_copy(update={"places": workspace.listed(visited)})
+    assert differences(after, run, cpu) == []
+    samples = run / "data/samples.csv"
+    table = read_table(samples)
+    table.loc[table["class"].eq("elephant"), "sha256"] = "0" * 64
+    samples.unlink()
+    write_table(samples, table)
+    found = differences(after, run, cpu)
+    assert found[0].startswith("files.data/samples.csv: ")
+    assert found[1].startswith("forgotten.images[")
+    (run / "data/request.json").unlink()
+    assert "files.data/request.json" in " ".join(differences(after, run, cpu))
+    assert differences(after, run, cpu, without_data=True) == []
+
+
 def test_photographs_and_given_weights_that_dvc_add_keeps_are_removed(run):
     """Must fail if they stay in the cache, or another photograph goes.
 

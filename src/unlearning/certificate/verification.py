@@ -42,12 +42,32 @@ def verify(
 ) -> Verification:
     """Compare a certificate with the workspace in `root`; `without_data`: leave out what needs the images.
 
-    They are left out too where the certificate says that they were erased, and so is the original then.
-    Time, commit and environment of the certificate are notes: they may differ in an honest workspace.
+    Where the certificate says that the images were erased, accuracies and the images' own files are left out,
+    and so is the original; the tables were kept to check by. Time, commit and environment of the certificate
+    are notes: they may differ in an honest workspace.
     """
     content = certificate.content
-    erased = {each.place for each in content.places if each.found and each.left == 0}
-    without_data = without_data or places.PACKED in erased
+    tables, images = not without_data, not without_data and places.PACKED not in _erased(content)
+    differences = _signature_differences(certificate, public_key)
+    differences += _differences(content, root, machine, tables=tables, images=images)
+    notes = _notes(certificate, machine, public_key)
+    if not tables:
+        notes.append("not checked without data: forgotten images, accuracies, files in data/")
+    elif not images:
+        notes.append(f"not checked without images: accuracies, files in {places.PACKED}/")
+    if erased := _erased(content):
+        notes.append(f"erased when it was issued: {choices(sorted(erased))}")
+    return Verification(differences, notes)
+
+
+def _erased(content: Content) -> set[str]:
+    return {each.place for each in content.places if each.found and each.left == 0}
+
+
+def _differences(
+    content: Content, root: Path, machine: Hardware, *, tables: bool, images: bool
+) -> list[str]:
+    """Return what differs in each section. Without `images` the tables in data/ can still be checked."""
     sections: dict[str, Callable[[], Any]] = {
         "models": lambda: workspace.weights(root),
         "audit": lambda: workspace.audit(root),
@@ -55,29 +75,28 @@ def verify(
         "params": lambda: workspace.params(root),
         "files": lambda: workspace.file_hashes(root),
     }
-    if not without_data:
+    if tables:
         sections["forgotten"] = lambda: workspace.forgotten(root)
+    if images:
         sections["accuracies"] = lambda: workspace.accuracies(root, machine)
-    differences = _signature_differences(certificate, public_key)
+    differences: list[str] = []
     for name, recompute in sections.items():
         try:
             says, has = _plain(name, getattr(content, name)), _plain(name, recompute())
         except UserError as error:
             differences.append(f"{name} cannot be recomputed: {error}")
             continue
-        if without_data and name == "files":
-            says, has = (_without_data(files) for files in (says, has))
+        if name == "files" and not images:
+            gone = f"{places.PACKED}/" if tables else "data/"
+            says, has = (_without(gone, files) for files in (says, has))
         if name == "models":
             says = {
                 model: each
                 for model, each in says.items()
-                if f"models/{model}.safetensors" not in erased
+                if f"models/{model}.safetensors" not in _erased(content)
             }
         differences += list(_compare((name,), says, has, content))
-    notes = _notes(certificate, machine, public_key, without_data)
-    if erased:
-        notes.append(f"erased when it was issued: {choices(sorted(erased))}")
-    return Verification(differences, notes)
+    return differences
 
 
 def begun(draft: Path, root: Path, machine: Hardware) -> Content:
@@ -88,8 +107,7 @@ def begun(draft: Path, root: Path, machine: Hardware) -> Content:
     content = envelope.read(draft).content
     found = workspace.listed(places.visit(root, ask_remotes=False), before=content.places)
     content = content.model_copy(update={"places": found})
-    certificate = Certificate(content=content, signature=None)
-    if differences := verify(certificate, root, machine, without_data=True).differences:
+    if differences := _differences(content, root, machine, tables=True, images=False):
         raise UserError(f"{draft} is of another run, delete it: {differences[0]}")
     return content
 
@@ -152,8 +170,8 @@ def _plain(name: str, section: Any) -> Any:
     return json.loads(json.dumps(section))
 
 
-def _without_data(files: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in files.items() if not name.startswith("data/")}
+def _without(folder: str, files: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in files.items() if not name.startswith(folder)}
 
 
 def _named(path: Keys) -> str:
@@ -183,7 +201,6 @@ def _notes(
     certificate: Certificate,
     machine: Hardware,
     public_key: Ed25519PublicKey | None,
-    without_data: bool,
 ) -> list[str]:
     content = certificate.content
     notes = [f"issued at {content.issued_at} for commit {content.commit}"]
@@ -197,6 +214,4 @@ def _notes(
         notes.append("not signed: whoever can write the file could have changed it")
     elif public_key is None:
         notes.append("signature not checked: give the signer's key by --public-key")
-    if without_data:
-        notes.append("not checked without data: forgotten images, accuracies, files in data/")
     return notes
