@@ -482,6 +482,19 @@ def test_a_comment_has_room_for_many_classes():
     assert shown.count("per_class") + int(more) == 2000
 
 
+def test_a_thousand_parameters_that_changed_leave_room_for_the_figures():
+    """Must fail if a branch that names a thousand classes makes the text longer than GitHub takes."""
+    params = {f"data.classes[{n}]": (None, "long" * 20) for n in range(1000)}
+    figures = {f"per_class.{'long' * 20}{n}": (0.1234, 0.4321) for n in range(2000)}
+    found = Changes(
+        "1", "2", params, {"metrics/audit.json": figures}, ({}, {}), [], Gate([], set(), [])
+    )
+    shown = text.markdown(found)
+    assert len(shown) < 65_536
+    (more,) = re.findall(r"and (\d+) more: `dvc params diff`", shown)
+    assert shown.count("data.classes[") + int(more) == 1000
+
+
 def test_pictures_show_both_sides(repository, monkeypatch):
     """Must fail if the base's figures or its series are not drawn."""
     commit(repository, "other figures", js_to_retrained=0.1)

@@ -29,7 +29,7 @@ OF_IMAGES = {
 }
 COST = ("adversarial_train", "cost_ratio", "cost against one retraining")
 # Characters. A comment on GitHub holds 65,536; the rest of the text needs far less than what is left.
-LONGEST_TABLE, LONGEST_CELL, LONGEST_SENTENCE = 45_000, 90, 400
+LONGEST_TABLE, LONGEST_PARAMS, LONGEST_CELL, LONGEST_SENTENCE = 40_000, 8_000, 90, 400
 NOTHING: Pair = (None, None)
 
 
@@ -107,7 +107,15 @@ def _params(changed: Changed) -> str:
     if not changed:
         return "None changed."
     rows = [(_code(key), _cell(old), _cell(new)) for key, (old, new) in changed.items()]
-    return _table(("parameter", "base", "branch"), rows)
+    fitting = _fitting(rows, LONGEST_PARAMS)
+    more = f"\n\nand {len(rows) - fitting} more: `dvc params diff`" * (fitting < len(rows))
+    return _table(("parameter", "base", "branch"), rows[:fitting]) + more
+
+
+def _fitting(rows: Sequence[Sequence[str]], longest: int) -> int:
+    """Return how many rows a table of so many characters holds, from the first."""
+    lengths = accumulate(sum(map(len, row)) + 3 * len(row) for row in rows)
+    return sum(length <= longest for length in lengths)
 
 
 def _headlines(changes: Changes) -> str:
@@ -156,8 +164,7 @@ def _everything(metrics: dict[str, Changed]) -> list[str]:
     ]
     if not rows:
         return ["No figure changed."]
-    lengths = accumulate(sum(map(len, row)) + 3 * len(row) for row in rows)
-    fitting = sum(length <= LONGEST_TABLE for length in lengths)
+    fitting = _fitting(rows, LONGEST_TABLE)
     more = f"\n\nand {len(rows) - fitting} more: `dvc metrics diff`" * (fitting < len(rows))
     return [
         f"<details><summary>All {len(rows)} figures that changed</summary>",
