@@ -221,6 +221,15 @@ def test_the_summary_of_a_run_without_retraining_says_so(run, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    "options", [["--erase"], ["--key", "no.pem"], ["--remote", "far"], ["--out", "c.json"]]
+)
+def test_options_of_writing_a_certificate_do_not_go_with_verify(run, options):
+    """Must fail if one is ignored: a person would think that something was erased, or checked by that key."""
+    line = refused(run("certificate", *options, "verify", "certificate.json"))
+    assert "none goes with verify" in line
+
+
 def test_a_summary_before_any_run_is_refused(run, tmp_path):
     """Must fail if FileNotFoundError escapes."""
     said = refused(run("summary", "--root", tmp_path))

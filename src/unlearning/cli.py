@@ -227,6 +227,10 @@ def certificate_command(
     """Write what was forgotten, by which run, and what the audit found: evidence, not legal advice."""
     if context.invoked_subcommand is None:
         _certify(out, key, erase, remote or [])
+    elif out != Path("certificate.json") or key or erase or remote:
+        raise errors.UserError(
+            f"--out, --key, --erase and --remote are for writing: none goes with {context.invoked_subcommand}"
+        )
 
 
 def _certify(out: Path, key: Path | None, erase: bool, remotes: list[str]) -> None:
