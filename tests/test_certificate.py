@@ -595,6 +595,33 @@ def test_an_erasing_that_broke_off_is_finished_by_the_next_try(run, monkeypatch)
     assert done.exit_code == 0, done.output
 
 
+@pytest.mark.usefixtures("restored_torch")
+def test_no_draft_is_signed_that_this_key_has_not_signed(run, content, key, monkeypatch):
+    """Must fail if figures that nobody can compute again are believed, or those of another commit.
+
+    Or if images, which can be read again, are not compared.
+    """
+    monkeypatch.chdir(run)
+    write_keys(run, key)
+    draft = Path("certificate.json.draft")
+    retain = ("accuracies", "models", "unlearned", "retain")
+    for path, value, with_key, fault in (
+        (retain, 0.99, True, "the content was changed afterwards"),
+        (("commit",), "d" * 40, False, "was begun at commit ddd"),
+        (("forgotten", "images"), [], False, "is of another run, delete it: forgotten.images"),
+    ):
+        certificate = record.Certificate(
+            content=changed(content, path, value),
+            signature=signature.sign(content, key) if with_key else None,
+        )
+        record.write(draft, certificate)
+        assert fault in erase(*(("--key", "key.pem") if with_key else ()))
+    assert "has none" in erase("--key", "key.pem")
+    assert (run / "models/original.safetensors").exists()
+    record.write(draft, record.Certificate(content=content, signature=signature.sign(content, key)))
+    assert ", signed;" in erase("--key", "key.pem")
+
+
 def test_the_tables_that_an_erasing_keeps_are_checked(run, content, cpu):
     """Must fail if what is kept to check a certificate by may be changed or deleted unseen."""
     visited = erased_places.visit(run, clear=True)

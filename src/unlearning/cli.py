@@ -248,12 +248,14 @@ def _certify(out: Path, key: Path | None, erase: bool, remotes: list[str]) -> No
     machine = hardware.choose()
     with places.undisturbed(Path(), remotes) if erase else nullcontext():
         if erase and draft.exists():
-            content = verification.begun(draft, Path(), machine)
+            public_key = private_key.public_key() if private_key else None
+            content = verification.begun(draft, Path(), machine, public_key)
         else:
             content = workspace.describe(Path(), machine)
     if erase:
         # What it is computed from is about to go: if this breaks off, the next try goes on from the draft.
-        record.write(draft, record.Certificate(content=content, signature=None))
+        begun = signature.sign(content, private_key) if private_key else None
+        record.write(draft, record.Certificate(content=content, signature=begun))
         visited = places.visit(Path(), clear=True, remotes=remotes)
         listed = workspace.listed(visited, before=content.places)
         content = content.model_copy(update={"places": listed})

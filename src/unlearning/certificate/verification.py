@@ -18,6 +18,7 @@ from unlearning.base.hardware import Hardware
 from unlearning.certificate import envelope, signature, workspace
 from unlearning.certificate.record import Certificate, Content, Sealed
 from unlearning.erase import places
+from unlearning.review.git import git
 
 # Of a recomputed accuracy: bf16, threads and versions move an image or two across a boundary.
 TOLERANCE = 0.01
@@ -99,12 +100,25 @@ def _differences(
     return differences
 
 
-def begun(draft: Path, root: Path, machine: Hardware) -> Content:
+def begun(
+    draft: Path, root: Path, machine: Hardware, public_key: Ed25519PublicKey | None
+) -> Content:
     """Return what an erasing that broke off had written down before it began, with what is left by now.
 
-    Raises: UserError if it is not what the rest of the workspace in `root` says.
+    Accuracies, time and environment cannot be had again: only the signature of the draft vouches for them.
+
+    Raises: UserError if it is not signed by `public_key`, where there is one, if it is of another commit or if
+    it is not what the rest of the workspace in `root` says.
     """
-    content = envelope.read(draft).content
+    certificate = envelope.read(draft)
+    if differences := _signature_differences(certificate, public_key):
+        raise UserError(
+            f"{draft}: {differences[0]}: give the key it was begun with, or go on without --key"
+        )
+    content = certificate.content
+    head = git(root, "rev-parse", "HEAD")
+    if content.commit != head:
+        raise UserError(f"{draft} was begun at commit {content.commit}, but HEAD is {head}")
     found = workspace.listed(places.visit(root, ask_remotes=False), before=content.places)
     content = content.model_copy(update={"places": found})
     if differences := _differences(content, root, machine, tables=True, images=False):
