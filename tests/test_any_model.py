@@ -357,7 +357,11 @@ def test_speed_is_measured_on_the_network_that_will_be_trained(make_network, cpu
     [
         ({}, {}, []),
         ({"weights": "a.pth"}, {}, ["own split", "recipe of `original`"]),
-        ({"weights": "a.pth"}, {"seeds": [], "weights": ["b.pth"]}, ["own split"]),
+        (
+            {"weights": "a.pth"},
+            {"seeds": [], "weights": ["b.pth"]},
+            ["own split", "retrained models were given"],
+        ),
         ({"start": "pretrained"}, {}, ["as the original did: if these have seen the class"]),
         (
             {"start": "pretrained", "weights": "a.pth"},
@@ -365,7 +369,11 @@ def test_speed_is_measured_on_the_network_that_will_be_trained(make_network, cpu
             ["own split", "recipe of `original`", "begin with given weights: if these"],
         ),
         ({"start": "pretrained"}, {"seeds": []}, []),
-        ({"start": "pretrained"}, {"seeds": [], "weights": ["b.pth"]}, []),
+        (
+            {"start": "pretrained"},
+            {"seeds": [], "weights": ["b.pth"]},
+            ["retrained models were given"],
+        ),
         ({}, {"seeds": [1, 0]}, ["original's own"]),
         ({"weights": "a.pth"}, {"seeds": [1, 0]}, ["own split", "follow the recipe"]),
     ],
