@@ -255,6 +255,8 @@ def test_a_large_file_that_is_no_picture_is_not_read(tmp_path, start):
 
     Or if zeros behind a PNG's signature, which take no place on the disk, are taken for chunks.
     """
+    (tmp_path / "small.mov").write_bytes(b"no picture")
+    refusal(tmp_path / "small.mov")  # Pillow loads its readers with the first file
     path = tmp_path / "film.mov"
     path.write_bytes(start)
     os.truncate(path, 2**26)
@@ -265,7 +267,7 @@ def test_a_large_file_that_is_no_picture_is_not_read(tmp_path, start):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 5e6
+    assert peak < 1e6
     assert time.perf_counter() - begin < 2
 
 
