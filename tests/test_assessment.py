@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from scipy.stats import t as student
 
-from unlearning.audit.assessment import Accuracies, assess, kept_against
+from unlearning.audit.assessment import Accuracies, assess, kept_against, loss_p_value
 from unlearning.audit.words import Verdict
 
 CHANCE = 1 / 9
@@ -150,7 +152,8 @@ def test_after_other_requests_what_is_kept_is_held_against_the_first_model(retai
 )
 def test_what_retrained_models_lose_as_well_is_no_damage(retain, retrained, word):
     """Must fail if a model retrained on fewer images is called damaged, or one must gain what others did."""
-    known = Accuracies(0.0, retain, 0.9, 0.9, kept_against(0.9, retrained), 40, 200, CHANCE)
+    against = kept_against(np.array([0.9]), np.array([retrained])).item()
+    known = Accuracies(0.0, retain, 0.9, 0.9, against, 40, 200, CHANCE)
     assert assess(known) == word
 
 
@@ -160,4 +163,67 @@ def test_what_retrained_models_lose_as_well_is_no_damage(retain, retrained, word
 )
 def test_a_poor_recipe_of_the_references_excuses_no_damage(retrained, same_recipe, against):
     """Must fail if a stranger's model of 0.95 may fall to what our recipe makes of its images."""
-    assert kept_against(0.95, retrained, same_recipe) == pytest.approx(against)
+    same_recipe = None if same_recipe is None else np.array([same_recipe])
+    found = kept_against(np.array([0.95]), np.array([retrained]), same_recipe)
+    assert found == pytest.approx([against])
+
+
+def test_what_is_held_against_a_model_is_said_of_each_image():
+    """Must fail if the lower of two is taken image by image: less than either model knows."""
+    before, retrained = np.array([1.0, 1.0, 0.0, 1.0]), np.array([0.5, 0.5, 1.0, 0.5])
+    assert kept_against(before, retrained).tolist() == [0.5, 0.5, 1.0, 0.5]
+    assert kept_against(before, retrained, np.array([1.0, 0.5, 1.0, 0.5])).tolist() == [
+        0.5,
+        1,
+        0,
+        1,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("p_value", "forget", "word"),
+    [
+        (0.049, 0.0, Verdict.DAMAGED),
+        (0.051, 0.0, Verdict.TOO_FEW_IMAGES),
+        (0.049, 0.5, Verdict.BOTH),
+        (0.051, 0.5, Verdict.STILL_KNOWN),
+    ],
+)
+def test_a_loss_that_may_be_chance_is_no_damage_and_no_success(p_value, forget, word):
+    """Must fail if one image in 45 damages a model, or if few images hide what it lost."""
+    known = Accuracies(forget, 0.85, 0.9, 0.9, 0.9, 40, 45, CHANCE, loss_p_value=p_value)
+    assert assess(known) == word
+    of_images = replace(known, back=forget)
+    assert assess(of_images, of_images=True) == word
+    assert assess(replace(known, forget=0.0, retain=0.88)) == Verdict.FORGOTTEN_AND_KEPT
+
+
+@pytest.mark.parametrize(
+    ("lost", "kept", "gained", "p_value"),
+    [
+        (0, 9, 0, 1.0),
+        (1, 0, 0, 0.5),
+        (5, 0, 0, 1 / 32),
+        (3, 42, 0, 0.125),  # by t alone 0.042
+        (2, 7, 2, 0.5),
+        # By hand: mean 0.1, variance (0.2 - 0.01) * 100 / 99, t = 0.1 / sqrt(0.0019191...) = 2.2827.
+        (15, 80, 5, student.sf(2.2827, 99)),
+    ],
+)
+def test_how_probable_a_loss_is_by_chance(lost, kept, gained, p_value):
+    """Must fail if the test is two-sided or unpaired, or t alone is believed where few images differ."""
+    differences = np.repeat([1.0, 0.0, -1.0], [lost, kept, gained])
+    assert loss_p_value(differences) == pytest.approx(p_value, rel=1e-3)
+
+
+@pytest.mark.parametrize("images", [20, 45, 200])
+def test_of_models_that_are_alike_one_in_twenty_is_called_damaged_at_most(images):
+    """Must fail if two points decide by themselves: of 45 images a quarter of all models lose these."""
+    draws = np.random.default_rng(0)
+    knows = draws.beta(8, 1, (400, images, 1))  # some images are hard for every model
+    models = (draws.random((400, images, 4)) < knows).astype(float)
+    lost = models[..., :3].mean(axis=2) - models[..., 3]
+    found = [loss_p_value(each) < 0.05 and each.mean() > 0.02 for each in lost]
+    assert np.mean(found) < 0.05
+    hurt = lost + models[..., 3] * (draws.random(lost.shape) < 0.3)
+    assert np.mean([loss_p_value(each) < 0.05 for each in hurt]) > (0.6 if images < 45 else 0.9)

@@ -51,6 +51,12 @@ def test_load_reads_what_the_stages_before_it_wrote(tmp_path, monkeypatch):
     assert data.image_size == 32
     assert data.labelling.classes == data.classes
     assert data.forget_labels == [1]
+    assert data.distinct(torch.arange(18)).tolist() == list(range(18))
+    copy = samples.assign(
+        pixels=samples["pixels"].replace(samples["pixels"][3], samples["pixels"][7])
+    )
+    write_table(tmp_path / "samples.csv", copy)
+    assert load(tmp_path).distinct(torch.tensor([9, 7, 3, 1])).tolist() == [9, 7, 1]
     for index, path in enumerate(data.paths):
         folder, name = path.split("/")
         assert data.classes[data.labels[index]] == folder

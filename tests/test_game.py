@@ -401,6 +401,18 @@ def test_of_many_forget_images_the_auditor_knows_some_of_every_class(make_data, 
     assert known.labels.equal(data.labels[known.images])
 
 
+def test_the_auditor_knows_a_picture_once(make_data):
+    """Must fail if one copy of a picture stands in the batch and another in what the auditor is fitted to."""
+    data = make_data(dict.fromkeys(("cat", "elephant"), 6), held_out=3)
+    pictures = np.arange(len(data.labels))
+    for subset, copies in (("train", 3), ("validation", 2)):
+        images = data.select(role="forget", subset=subset)
+        pictures[images[:copies]] = images[0]
+    before, known = Known.of(data, 0), Known.of(dataclasses.replace(data, pictures=pictures), 0)
+    assert (known.members, known.unseen) == (before.members - 2, before.unseen - 1)
+    assert len(np.unique(pictures[known.images])) == len(known.images)
+
+
 def test_retain_images_members_and_unseen_images_take_turns(data, make_game):
     """Must fail if an image comes again before all others had their turn, or places of the kinds mix."""
     steps = adversarial.play(data, make_game(batch_size=8), 0, 48, 5, 3)

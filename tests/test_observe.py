@@ -154,6 +154,14 @@ def test_a_withdrawn_image_is_not_audited(data):
     assert views.structural_similarity(left, 0) == pytest.approx(unchanged, abs=0.02)
 
 
+def with_copies(data, twins):
+    """Return the data with the second of each two the same picture as the first."""
+    pictures = np.arange(len(data.labels))
+    for first, second in twins:
+        pictures[second] = first
+    return dataclasses.replace(data, pictures=pictures)
+
+
 def test_a_probe_is_given_as_many_images_of_every_class(make_data, monkeypatch):
     """Must fail if the forget class, of which more images are looked at, is favoured."""
     monkeypatch.setattr(record, "PROBED_IMAGES", 4)
@@ -161,6 +169,20 @@ def test_a_probe_is_given_as_many_images_of_every_class(make_data, monkeypatch):
     labels = found.labels[found.probed_rows]
     assert np.bincount(labels).tolist() == [4, 3, 4]
     assert set(found.subsets[found.probed_rows]) == {"train"}
+    uneven = sample(make_data({"cat": 3, "dog": 2, "elephant": 9, "horse": 9}))
+    assert np.bincount(uneven.labels[uneven.probed_rows]).tolist() == [3, 2, 3, 4]
+
+
+def test_a_picture_that_is_listed_several_times_is_audited_once(make_data):
+    """Must fail if an attacker is fitted to one copy and asked about another."""
+    data = make_data({"cat": 3, "elephant": 3}, held_out=2)
+    assert sample(data).indices.tolist() == sample(with_copies(data, [])).indices.tolist()
+    twins = [
+        data.select(role=role, subset=subset)[:2].tolist()
+        for role, subset in (("forget", "train"), ("forget", "test"), ("retain", "train"))
+    ]
+    left_out = set(sample(data).indices) - set(sample(with_copies(data, twins)).indices)
+    assert left_out == {second for _, second in twins}
 
 
 def test_rows_pick_by_role_and_subset(data):

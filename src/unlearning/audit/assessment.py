@@ -6,7 +6,9 @@ asked of: so small losses do not add up, and what the last game happened to gain
 models have less than that, below theirs: a tenth of the training images gone costs accuracy by itself, and a
 model retrained without them is not a damaged one. Where the original has a recipe of its own, only what the
 retrained models have less than the same recipe makes of all images: their recipe's own loss excuses nothing.
-Before either counts, the images must be able to tell:
+Damaged: more than 0.02 is lost, and more than such images lose by chance, by a paired test at 5 %. What lies
+between is neither.
+Before anything counts, the images must be able to tell:
 
 - the original knows the kept classes: its retain accuracy beats always naming the largest of them, by an
   exact binomial test at 5 %;
@@ -15,16 +17,20 @@ Before either counts, the images must be able to tell:
   that bound is near 3/n; of a class that the original knows without fault it takes 5 images.
 
 Source: Clopper & Pearson 1934, "The Use of Confidence or Fiducial Limits Illustrated in the Case of the
-Binomial", one-sided bounds; Hanley & Lippman-Hand 1983, "If Nothing Goes Wrong, Is Everything All Right?", 3/n.
+Binomial", one-sided bounds; Hanley & Lippman-Hand 1983, "If Nothing Goes Wrong, Is Everything All Right?", 3/n;
+McNemar 1947, "Note on the Sampling Error of the Difference between Correlated Proportions", the same images.
 """
 
 from dataclasses import dataclass
 
-from scipy.stats import binomtest
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import binomtest, ttest_1samp
 
 from unlearning.audit.words import FORGOTTEN_BELOW, Verdict, is_kept
 
 CONFIDENCE = 0.95
+PerImage = Float[np.ndarray, " N"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Accuracies:
 
     `kept_against`: the retain accuracy against which a loss counts. `chance`: that of always naming the kept
     class with the most test images. `back`: of a request for single images, the accuracy on the class that is
-    known best of those forgotten by earlier ones.
+    known best of those forgotten by earlier ones. `loss_p_value`: how probable a loss like this is by chance.
     """
 
     forget: float
@@ -45,26 +51,46 @@ class Accuracies:
     retain_images: int
     chance: float
     back: float = 0.0
+    loss_p_value: float = 0.0
 
     @property
     def is_kept(self) -> bool:
         """Return whether the kept classes are known as before, or nearly."""
         return is_kept(self.retain, self.kept_against)
 
+    @property
+    def is_damaged(self) -> bool:
+        """Return whether more was lost than what counts as kept, and not by the chance of the images."""
+        return not self.is_kept and self.loss_p_value < 1 - CONFIDENCE
+
 
 def kept_against(
-    before: float, retrained: float | None = None, same_recipe: float | None = None
-) -> float:
-    """Return the retain accuracy before any request, less what this one costs retrained models as well.
+    before: PerImage, retrained: PerImage | None = None, same_recipe: PerImage | None = None
+) -> PerImage:
+    """Return what is held against a model on each retain test image: right before any request, in [0, 1].
 
-    `retrained`: their mean, if there are any; `same_recipe`: what their recipe makes of all images, where the
-    original has another one.
+    Less what this request costs retrained models as well. `retrained`: the share of them that are right, if
+    there are any; `same_recipe`: whether what their recipe makes of all images is, where the original has
+    another one. Where only the accuracy on its class is known of an image, that stands for it.
     """
     if retrained is None:
         return before
     if same_recipe is None:
-        return min(before, retrained)
-    return before - max(0.0, same_recipe - retrained)
+        return retrained if retrained.mean() < before.mean() else before
+    cost = same_recipe - retrained
+    return before - cost if cost.mean() > 0 else before
+
+
+def loss_p_value(lost: PerImage) -> float:
+    """Return how probable it is by chance that images as many lose as much or more, in (0, 1].
+
+    `lost`: what is held against a model on each image, less 1 where it is right. By the one-sided paired
+    t-test, and never less than the sign test has of images that are all lost: t is too sure where few differ.
+    """
+    surest = 0.5 ** int(np.count_nonzero(lost > 0))
+    if np.ptp(lost) < 1e-9:  # no spread, no t
+        return surest if lost[0] > 0 else 1.0
+    return max(float(ttest_1samp(lost, 0.0, alternative="greater").pvalue), surest)
 
 
 def assess(found: Accuracies, *, of_images: bool = False) -> Verdict:
@@ -77,8 +103,10 @@ def assess(found: Accuracies, *, of_images: bool = False) -> Verdict:
         if not _beats(found.chance, found.original_retain, found.retain_images):
             return _no_better(found)
         if found.back > FORGOTTEN_BELOW:
-            return Verdict.STILL_KNOWN if found.is_kept else Verdict.BOTH
-        return Verdict.KEPT if found.is_kept else Verdict.DAMAGED
+            return Verdict.BOTH if found.is_damaged else Verdict.STILL_KNOWN
+        if found.is_damaged:
+            return Verdict.DAMAGED
+        return Verdict.KEPT if found.is_kept else Verdict.TOO_FEW_IMAGES
     if found.original_forget <= FORGOTTEN_BELOW:
         # Had the original known it without fault, could so many images have shown its loss?
         enough = _loss_shows(1.0, 0.0, found.forget_images)
@@ -87,12 +115,11 @@ def assess(found: Accuracies, *, of_images: bool = False) -> Verdict:
         return _no_better(found)
     forgot = found.forget <= FORGOTTEN_BELOW
     if not forgot:
-        return Verdict.STILL_KNOWN if found.is_kept else Verdict.BOTH
-    if not found.is_kept:
+        return Verdict.BOTH if found.is_damaged else Verdict.STILL_KNOWN
+    if found.is_damaged:
         return Verdict.DAMAGED
-    if not _loss_shows(found.original_forget, found.forget, found.forget_images):
-        return Verdict.TOO_FEW_IMAGES
-    return Verdict.FORGOTTEN_AND_KEPT
+    shows = _loss_shows(found.original_forget, found.forget, found.forget_images)
+    return Verdict.FORGOTTEN_AND_KEPT if found.is_kept and shows else Verdict.TOO_FEW_IMAGES
 
 
 def _no_better(found: Accuracies) -> Verdict:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import softmax
 
-from unlearning.audit.assessment import Accuracies, assess, kept_against
+from unlearning.audit.assessment import Accuracies, PerImage, assess, kept_against, loss_p_value
 from unlearning.audit.words import Unmeasured, score_band
 from unlearning.models.panel import ORIGINAL, SAME_RECIPE, UNLEARNED, Panel
 from unlearning.observe.record import EXTRACTOR, Observation, Observed, Sample
@@ -95,9 +95,10 @@ def retain_figures(observed: Observed) -> dict[str, Any]:
     """Return the figures on retain test images, original and retrained beside the unlearned model (A17).
 
     `chance` is the accuracy of always naming the class with the most test images, `kept_against` what the
-    unlearned model's is held against. `largest_class_loss`: by how much the kept class that lost most is below
-    the original (A26); negative if all gained. `before_first_request`: where others came before, the accuracy
-    that the first of them found, by what was noted then of each class that is still kept.
+    unlearned model's is held against, `loss_p_value` how probable its loss is by chance. `largest_class_loss`:
+    by how much the kept class that lost most is below the original (A26); negative if all gained.
+    `before_first_request`: where others came before, the accuracy that the first of them found, by what was
+    noted then of each class that is still kept.
     """
     sample = observed.sample
     rows = sample.rows("retain", "test")
@@ -108,7 +109,8 @@ def retain_figures(observed: Observed) -> dict[str, Any]:
     return {
         "images": len(rows),
         "chance": chance(labels),
-        "kept_against": held_against(observed),
+        "kept_against": float(held_against(observed).mean()),
+        "loss_p_value": loss_p_value(_lost(observed, UNLEARNED)),
         "train_accuracy": observed.models.subjects[UNLEARNED].train_accuracy["retain"],
         "test_accuracy": found.subjects[UNLEARNED],
         "largest_class_loss": max(
@@ -118,7 +120,7 @@ def retain_figures(observed: Observed) -> dict[str, Any]:
         **(
             {}
             if sample.retain_before is None
-            else {"before_first_request": {"test_accuracy": sample.retain_before}}
+            else {"before_first_request": {"test_accuracy": float(sample.retain_before.mean())}}
         ),
         "retrained": against(test=list(found.references.values())),
     }
@@ -134,31 +136,40 @@ def accuracies(observed: Observed, subject: str) -> Accuracies:
         retain=retain[subject],
         original_forget=accuracy(subjects[ORIGINAL].logits[forget], sample.labels[forget]),
         original_retain=retain[ORIGINAL],
-        kept_against=held_against(observed),
+        kept_against=float(held_against(observed).mean()),
         forget_images=len(forget),
         retain_images=len(kept),
         chance=chance(kept),
         back=_back(subjects[subject], sample),
+        loss_p_value=loss_p_value(_lost(observed, subject)),
     )
 
 
 def retain_accuracies(observed: Observed) -> Panel[float]:
     """Return the accuracies on retain test images."""
-    rows = observed.sample.rows("retain", "test")
-    return observed.models.map(
-        lambda view: accuracy(view.logits[rows], observed.sample.labels[rows])
-    )
+    return _right(observed).map(lambda right: float(right.mean()))
 
 
-def held_against(observed: Observed) -> float:
-    """Return the retain accuracy against which a loss counts: see `assessment`."""
-    retain, before = retain_accuracies(observed), observed.sample.retain_before
-    retrained = list(retain.references.values())
+def held_against(observed: Observed) -> PerImage:
+    """Return what a loss is counted against, of each retain test image: see `assessment`."""
+    right, before = _right(observed), observed.sample.retain_before
+    retrained = list(right.references.values())
     return kept_against(
-        retain.subjects[ORIGINAL] if before is None else before,
-        float(np.mean(retrained)) if retrained else None,
-        retain.subjects.get(SAME_RECIPE),
+        right.subjects[ORIGINAL] if before is None else before,
+        np.mean(retrained, axis=0) if retrained else None,
+        right.subjects.get(SAME_RECIPE),
     )
+
+
+def _lost(observed: Observed, subject: str) -> PerImage:
+    return held_against(observed) - _right(observed).subjects[subject]
+
+
+def _right(observed: Observed) -> Panel[PerImage]:
+    """Return of each retain test image whether a model is right, 1 or 0."""
+    rows = observed.sample.rows("retain", "test")
+    labels = observed.sample.labels[rows]
+    return observed.models.map(lambda view: (view.logits[rows].argmax(axis=1) == labels) * 1.0)
 
 
 def chance(labels: Labels) -> float:

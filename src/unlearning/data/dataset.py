@@ -41,7 +41,7 @@ class Dataset:
     """All images of a run. `images`: N x H x W x 3 uint8, memory-mapped; the other fields follow its order.
 
     `earlier`: the number of the earlier request that covers an image, 0 for none; None if there was no such
-    one.
+    one. `pictures`: equal numbers for equal pixels; None if all differ.
     """
 
     images: Images
@@ -53,6 +53,7 @@ class Dataset:
     request: Request
     depth: str = ""
     earlier: np.ndarray | None = None
+    pictures: Int[np.ndarray, " N"] | None = None
 
     def select(
         self, *, role: str | tuple[str, ...] | None = None, subset: str | None = None
@@ -91,6 +92,16 @@ class Dataset:
             count = min(len(of_class), int(most[label]))
             kept.append(of_class[torch.arange(count) * len(of_class) // max(count, 1)])
         return torch.cat(kept).sort().values
+
+    def distinct(self, indices: Int[Tensor, " K"]) -> Int[Tensor, "_"]:
+        """Return the first of each picture among these, in order.
+
+        An attacker who is fitted to one copy and asked about another knows the answer without any memory.
+        """
+        if self.pictures is None:
+            return indices
+        first = np.unique(self.pictures[indices.numpy()], return_index=True)[1]
+        return indices[np.sort(first)]
 
     @property
     def labelling(self) -> Labelling:
@@ -181,6 +192,7 @@ def _together(
         paths=tuple(samples["path"]),
         subsets=split["subset"].to_numpy(dtype=str),
         depth=_depth(samples, folder),
+        pictures=pd.factorize(samples["pixels"])[0] if "pixels" in samples else None,
         **fields,
     )
 

@@ -79,12 +79,12 @@ class Sample:
         return self.members if self.of_images else self.rows("forget", "test")
 
     @property
-    def retain_before(self) -> float | None:
-        """Return the retain test accuracy before the first request, None unless it is known of each class."""
+    def retain_before(self) -> Float[np.ndarray, " K"] | None:
+        """Return its class's accuracy before the first request of each retain test image, if known of all."""
         kept = [self.classes[label] for label in self.labels[self.rows("retain", "test")]]
         if not set(kept) <= set(self.before):
             return None
-        return float(np.mean([self.before[name] for name in kept]))
+        return np.array([self.before[name] for name in kept])
 
     def rows(self, role: str | None, subset: str) -> np.ndarray:
         """Return the positions of this role's images (None: forget or retain) in this subset, in order."""
@@ -97,10 +97,19 @@ class Sample:
 
     @property
     def probed_rows(self) -> np.ndarray:
-        """Return the positions of up to 50 training images of every class, in order."""
+        """Return the positions of up to 50 training images of every class, in order.
+
+        Of a class to forget no more than the kept ones have in the median: among fewer of each other class its
+        own would be the nearest.
+        """
         train = self.rows(None, "train")
-        by_class = [train[self.labels[train] == label] for label in np.unique(self.labels)]
-        chosen = [rows[spread_evenly(len(rows), PROBED_IMAGES)] for rows in by_class]
+        of = {label: train[self.labels[train] == label] for label in np.unique(self.labels[train])}
+        kept = [len(rows) for label, rows in of.items() if label not in self.forget_labels]
+        most = dict.fromkeys(self.forget_labels, min(PROBED_IMAGES, int(np.median(kept))))
+        chosen = [
+            rows[spread_evenly(len(rows), most.get(label, PROBED_IMAGES))]
+            for label, rows in of.items()
+        ]
         return np.sort(np.concatenate(chosen))
 
 

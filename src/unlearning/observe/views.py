@@ -24,18 +24,17 @@ SSIM_PAIRS = 64
 def sample(data: Dataset) -> Sample:
     """Return the audited images: test images, up to 200 training images to forget per class, 50 to retain.
 
-    All test images. Of very many, test or training, 10,000 of a role, evenly spread, with one training image at
-    least of each class that has any; in the data set's order; none that was withdrawn. Of earlier requests test
-    images of their classes, and up to 200 training images of a request for single ones.
+    All test images, each picture once, however often it is listed. Of very many, test or training, 10,000 of a
+    role, evenly spread, with one training image at least of each class that has any; in the data set's order;
+    none that was withdrawn. Of earlier requests test images of their classes, and up to 200 training images of
+    a request for single ones.
     """
     audited = ("forget", "retain")
-    unseen = _some(data.unseen("test"), MOST_IMAGES)
-    chosen = [
-        unseen,
-        *(_some(data.select(role=role, subset="test"), MOST_IMAGES) for role in audited),
-    ]
+    unseen = _some(data.distinct(data.unseen("test")), MOST_IMAGES)
+    tests = (data.distinct(data.select(role=role, subset="test")) for role in audited)
+    chosen = [unseen, *(_some(each, MOST_IMAGES) for each in tests)]
     for role, most in (("forget", FORGET_TRAINING_IMAGES), ("retain", RETAIN_TRAINING_IMAGES)):
-        train = data.select(role=role, subset="train")
+        train = data.distinct(data.select(role=role, subset="train"))
         by_class = [train[data.labels[train] == label] for label in range(len(data.classes))]
         chosen.append(_of_each(by_class, most))
     earlier = np.zeros(len(data.labels), dtype=int) if data.earlier is None else data.earlier
@@ -43,7 +42,7 @@ def sample(data: Dataset) -> Sample:
         is_tested = (earlier == number) & (data.subsets == ("test" if request.classes else "train"))
         if request.classes:  # not what was withdrawn with them from other classes
             is_tested &= np.isin(data.labels.numpy(), request.labels(data.classes))
-        tested = torch.from_numpy(np.flatnonzero(is_tested))
+        tested = data.distinct(torch.from_numpy(np.flatnonzero(is_tested)))
         chosen.append(_some(tested, FORGET_TRAINING_IMAGES))
     indices = torch.cat(chosen).unique().numpy()  # in order
     # Of single images: beside an even share of all classes they would weigh theirs more.

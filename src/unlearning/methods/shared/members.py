@@ -47,15 +47,16 @@ class Known:
     def of(cls, data: Dataset, seed: int) -> "Known":
         """Return training images to forget and validation images like them, at most as many as the bank holds.
 
+        Each picture once: a row fitted to would tell of its copy in the batch, and not of memory.
         Of wrong labels few are held out, and how well known these few happen to be would decide what members
         become like. So other validation images stand beside them, under labels of the request, wrong for them.
         """
-        members = _some(data.select(role="forget", subset="train"), seed)
-        unseen = _some(data.unseen("validation"), seed)
+        members = _some(data.distinct(data.select(role="forget", subset="train")), seed)
+        unseen = _some(data.distinct(data.unseen("validation")), seed)
         labels = data.labels[unseen]
         if data.request.images and data.request.images.wrong_labels:
             draws = torch.Generator().manual_seed(seed)
-            others = data.select(role="retain", subset="validation")
+            others = data.distinct(data.select(role="retain", subset="validation"))
             others = others[torch.randperm(len(others), generator=draws)[: MOST_ROWS - len(unseen)]]
             asked = data.labels[members]
             asked = asked[torch.randint(len(asked), others.shape, generator=draws)]
