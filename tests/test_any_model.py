@@ -317,11 +317,17 @@ def test_too_few_references_are_told_beforehand(references, line, tmp_path, monk
     """Must fail if a person learns after an hour that there will be no verdict, or misses an unused auditor."""
     project(tmp_path, retrain__seeds=references)
     params = load_params(tmp_path / "params.yaml")
-    images = {"forget": {"train": 200}, "unseen": {"validation": 3, "test": 200}}
+    images = {
+        "forget": {"train": 200},
+        "retain": {"test": 400},
+        "unseen": {"validation": 3, "test": 200},
+    }
     found = forecast.not_measured(params, images)
     assert [line in found[0], "plays without it" in found[1], len(found)] == [True, True, 2]
     for unused in ({"adversary": "none"}, {"recipe": "article"}):
         assert len(forecast.not_measured(params.model_copy(update=unused), images)) == 1
+    images["retain"]["test"] = 399
+    assert any("on 399 test images" in line for line in forecast.not_measured(params, images))
 
 
 @pytest.mark.parametrize(("kept", "is_missed"), [(3, True), (4, False)])
@@ -331,7 +337,7 @@ def test_of_wrong_labels_the_auditor_knows_other_images_too(kept, is_missed, tmp
     params = load_params(tmp_path / "params.yaml")
     images = {
         "forget": {"train": 50},
-        "retain": {"validation": kept},
+        "retain": {"validation": kept, "test": 400},
         "unseen": {"validation": 0, "test": 0},
     }
     assert (
