@@ -290,16 +290,18 @@ def test_a_session_reads_each_input_once(project, cpu, monkeypatch):
 
 
 def test_what_nobody_took_up_for_a_week_is_removed(project, cpu):
-    """Must fail if checkpoints pile up, or those of yesterday are lost."""
+    """Must fail if checkpoints pile up, those of yesterday are lost, or an old folder of a person's goes."""
     week = resume.KEPT_DAYS * 24 * 3600
-    for name, age in (("train-old", week + 60), ("train-new", week - 60)):
+    old, new = (f"train-{resume._key(name)}" for name in ("old", "new"))
+    yours = {"my-photos", "run-2024"}
+    for name, age in ((old, week + 60), (new, week - 60), *((name, week + 60) for name in yours)):
         folder = project / "scratch" / name
         folder.mkdir(parents=True)
         os.utime(folder, (time.time() - age,) * 2)
     with resume.session("train", cpu) as session:
         pass
     left = {folder.name for folder in (project / "scratch").iterdir()}
-    assert left == {"train-new", session.folder.name}
+    assert left == {new, session.folder.name} | yours
 
 
 def test_what_another_process_removes_first_is_passed_over(project, cpu, monkeypatch):

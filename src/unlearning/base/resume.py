@@ -35,6 +35,7 @@ from unlearning.base.stage import SCRATCH, alone, is_first
 from unlearning.base.tensors import read_tensors, versioned
 
 KEPT_DAYS = 7  # of what a killed run left and no later one took up
+KEY_LENGTH = 16
 LOCK = "lock"
 LOOKED_AT_EVERY = 1.0  # seconds, whether another experiment is over
 KEEPING = 0.05  # most share of the time that goes into keeping states, of a hundred megabytes each
@@ -200,7 +201,7 @@ def session(stage: str, hardware: Hardware, leave_out: tuple[str, ...] = ()) -> 
 
 
 def _key(made_of: str) -> str:
-    return hashlib.sha256(made_of.encode()).hexdigest()[:16]
+    return hashlib.sha256(made_of.encode()).hexdigest()[:KEY_LENGTH]
 
 
 @contextmanager
@@ -241,7 +242,7 @@ def scratch_folder(root: Path) -> Path:
 
 def _remove_old(scratch: Path) -> None:
     oldest = time.time() - KEPT_DAYS * 24 * 3600
-    for folder in scratch.glob("*-*/"):
+    for folder in scratch.glob(f"*-{'[0-9a-f]' * KEY_LENGTH}/"):  # what else is there is a person's
         with suppress(FileNotFoundError):  # another process removes it at the same time
             if folder.stat().st_mtime < oldest:
                 shutil.rmtree(folder, ignore_errors=True)
