@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -464,14 +465,18 @@ def write_keys(folder: Path, key: Ed25519PrivateKey) -> None:
 
 
 def test_keys_of_another_kind_are_refused(tmp_path, key):
-    """Must fail if one half is taken for the other, or an exception of the library escapes."""
+    """Must fail if one half is taken for the other, a library's exception escapes, or a pipe is opened."""
     write_keys(tmp_path, key)
+    os.mkfifo(tmp_path / "pipe.pem")
+    (tmp_path / "endless.pem").symlink_to("/dev/zero")
     (tmp_path / "text.pem").write_text("no key")
     for name, fault in (
         ("public", "not an Ed25519 private key"),
         ("text", "not an Ed25519 private key"),
         ("protected", "password"),
         ("missing", "No such file"),
+        ("pipe", "a named pipe"),
+        ("endless", "larger than 65,536 bytes"),
     ):
         with pytest.raises(UserError, match=fault):
             signature.read_private_key(tmp_path / f"{name}.pem")

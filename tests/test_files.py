@@ -1,5 +1,6 @@
 """Files appear whole or not at all, and what is written comes back as it was."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ from unlearning.base.files import (
     write_series,
     write_table,
 )
-from unlearning.base.reading import refuse_conflict
+from unlearning.base.reading import read_bytes, refuse_conflict
 from unlearning.settings.load import parse
 
 
@@ -71,6 +72,20 @@ def test_a_table_comes_back_as_it_was(tmp_path):
     table = pd.DataFrame({"id": range(len(odd)), "class": pd.Series(odd, dtype="str")})
     write_table(tmp_path / "table.csv", table)
     pd.testing.assert_frame_equal(read_table(tmp_path / "table.csv"), table)
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path):
+    """Must fail if one is opened, which may never return, or what `<(command)` hands over is refused."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(UserError, match=f"{name} cannot be read: it is a named pipe"):
+            read_bytes(tmp_path / name, 9)
+    reading, writing = os.pipe()
+    os.write(writing, b"text")
+    os.close(writing)
+    assert read_bytes(Path(f"/dev/fd/{reading}"), 9) == b"text"
+    os.close(reading)
 
 
 CONFLICT = "<<<<<<< HEAD\n{0}\n=======\n{0}\n>>>>>>> theirs\n"

@@ -10,10 +10,12 @@ from unlearning.base.errors import UserError
 def read_bytes(path: Path, most_bytes: int) -> bytes:
     """Return what a file holds.
 
-    Raises: FileNotFoundError; UserError if it is larger (a device such as /dev/zero never ends), or no
-    file that can be read.
+    Raises: FileNotFoundError; UserError if it is larger (a device such as /dev/zero never ends), a named pipe
+    (which may be waited for without end), or no file that can be read. The pipe of `<(command)` has no name.
     """
     try:
+        if Path(os.path.realpath(path)).is_fifo():
+            raise UserError(f"{path} cannot be read: it is a named pipe, no file")
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size  # 0 for a device
             content = b"" if size > most_bytes else file.read(most_bytes + 1)

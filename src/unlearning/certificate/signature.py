@@ -11,7 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from unlearning.base.errors import UserError
+from unlearning.base.reading import read_bytes
 from unlearning.certificate.record import Content, Signature, canonical
+
+MOST_BYTES = 2**16  # of a key; it has some hundred
 
 
 def read_private_key(path: Path) -> Ed25519PrivateKey:
@@ -57,8 +60,8 @@ def fits(content: Content, signature: Signature, key: Ed25519PublicKey) -> bool:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
+        return read_bytes(path, MOST_BYTES)
+    except FileNotFoundError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
 
 
