@@ -1,5 +1,6 @@
 """Requests for single images: which are covered, what becomes of the others, whom they are compared with."""
 
+import difflib
 import html
 import shutil
 from dataclasses import replace
@@ -19,6 +20,7 @@ from test_sources import picture
 from test_split import assign, distinct, samples, shares, splits
 
 from stages import check_request, prepare_data
+from unlearning.base import errors
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table
 from unlearning.check import asked, forecast, possible
@@ -322,13 +324,59 @@ def test_a_list_is_read_with_comments_and_as_a_csv(tmp_path):
     """Must fail if a comment is a name, or the CSV's column is not found."""
     (tmp_path / "list.txt").write_text("# person 7\na0.png\n\n b1.png \n")
     params = project(tmp_path, forget__files=str(tmp_path / "list.txt"))
-    assert asked_of(params).request == Request(images=Images(names=("a0.png", "b1.png")))
+    assert asked_of(params).request == Request(images=Images(names=("a0.png", " b1.png ")))
+    assert asked_of(params).shares == {"a": 0.25, "b": 0.25, "c": 0.0}
     (tmp_path / "list.csv").write_text("who,path\n7,a0.png\n7,c*.png\n")
     params = project(tmp_path, forget__files=str(tmp_path / "list.csv"), forget__labels="wrong")
     assert asked_of(params).request == Request(
         images=Images(names=("a0.png", "c*.png"), wrong_labels=True)
     )
     assert asked_of(params).shares == {"a": 0.25, "b": 0.0, "c": 1.0}
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".csv"])
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("a.png", 0),
+        (" ./a.png", 0),
+        ("a.png ", 1),
+        (" a.png", 2),
+        ("a\x85b.png", 3),
+        ("a\u2028b.png\r\n", 4),
+        ("5 ", 5),
+    ],
+)
+def test_spaces_and_odd_signs_of_a_name_count(tmp_path, suffix, line, found):
+    """Must fail if a name is trimmed to that of another image, which would be forgotten, or broken in two.
+
+    Or if a list loses what spaces around its names are no images'.
+    """
+    paths = pd.Series(["a.png", "a.png ", " a.png", "a\x85b.png", "a\u2028b.png", "c.png"])
+    head = "path\n" if suffix == ".csv" else ""
+    (tmp_path / f"list{suffix}").write_text(f"{head}{line}", encoding="utf-8", newline="")
+    params = project(tmp_path, forget__files=str(tmp_path / f"list{suffix}"))
+    named = roles.named(asked.names_in(params.forget), paths, pd.Series(range(len(paths))))
+    assert np.flatnonzero(named).tolist() == [found]
+
+
+def test_the_nearest_name_is_found_at_once_among_many(monkeypatch):
+    """Must fail if a wrong name in a list is compared with every image's, which takes a minute of a million.
+
+    Or if one wrong sign, wherever it stands, hides the name that was meant.
+    """
+    compared: list[int] = []
+
+    def counted(word, words, **options):
+        compared.append(len(words))
+        return difflib.get_close_matches(word, words, **options)
+
+    monkeypatch.setattr(errors, "get_close_matches", counted)
+    names = [f"{kind}/image_{number:05}.JPG" for kind in ("cat", "dog") for number in range(10_000)]
+    for word in ("dpg/image_04321.JPG", "dog/image_04321.jpeg", "Dog/Imag_04321.jpg"):
+        assert errors.nearest(word, names) == ", did you mean 'dog/image_04321.JPG'?"
+    assert errors.nearest("x", names) == ""
+    assert max(compared) <= 4 * errors.NEIGHBOURS
 
 
 @pytest.mark.parametrize(

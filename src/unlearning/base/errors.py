@@ -3,6 +3,7 @@
 import errno
 import re
 import sys
+from bisect import bisect
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import NoReturn
@@ -12,6 +13,7 @@ from typing import NoReturn
 ACTING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 LONGEST_LINE = 2000
 MOST_CHOICES = 20
+MOST_COMPARED, NEIGHBOURS = 2000, 100  # of the names that one might have meant
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # such an OSError often names no file
 
 
@@ -59,9 +61,23 @@ def run(main: Callable[[], None]) -> None:
 
 def nearest(word: str, known: list[str]) -> str:
     """Return ", did you mean 'x'?" for the nearest of `known`, or an empty string if none is near."""
-    lowered = {candidate.lower(): candidate for candidate in known}
+    lowered = {candidate.lower(): candidate for candidate in _alike(word.lower(), known)}
     matches = get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.5)
     return f", did you mean {lowered[matches[0]]!r}?" if matches else ""
+
+
+def _alike(word: str, known: Sequence[str]) -> Sequence[str]:
+    """Return those that begin or end as the word does, where comparing with all of them would take minutes."""
+    if len(known) <= MOST_COMPARED:
+        return known
+    found: set[str] = set()
+    for step in (1, -1):
+        turned = sorted((name[::step] for name in known), key=str.lower)
+        place = bisect(turned, word[::step], key=str.lower)
+        found.update(
+            name[::step] for name in turned[max(place - NEIGHBOURS, 0) : place + NEIGHBOURS]
+        )
+    return sorted(found)
 
 
 def choices(names: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """The request as params.yaml asks for it: lists of files read, columns of a table looked up."""
 
 import io
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from unlearning.sources.listing import Counts
 
 MOST_BYTES = 2**26  # of a list: a million names
 COLUMN = "path"
+LINE_END = re.compile(r"\r\n?|\n")
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,10 @@ def of(params: Params, images: Sequence[Listed]) -> Asked:
 
 
 def names_in(forget: ForgetParams) -> list[str]:
-    """Return the names in the file `forget.files`: a line each (# begins a comment), or a CSV's column path."""
+    """Return the names in the file `forget.files`: a line each (# begins a comment), or a CSV's column path.
+
+    With spaces around them, as they stand there: a file's name may begin or end so.
+    """
     path = Path(forget.files or "")
     try:
         text = read_text(path, MOST_BYTES)
@@ -97,8 +102,9 @@ def names_in(forget: ForgetParams) -> list[str]:
             _refuse(forget, f"its columns are {', '.join(cells)}: it needs {COLUMN}")
         lines = cells[COLUMN].tolist()
     else:
-        lines = [line for line in text.splitlines() if not line.startswith("#")]
-    names = [PurePath(line.strip()).as_posix() for line in lines if line.strip()]
+        # Not by splitlines, which breaks names too: at U+0085, U+2028 and others.
+        lines = [line for line in LINE_END.split(text) if not line.startswith("#")]
+    names = [PurePath(line).as_posix() for line in lines if line.strip()]
     if not names:
         _refuse(forget, "it names no image")
     return names

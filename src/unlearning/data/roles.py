@@ -53,8 +53,9 @@ def earlier(samples: pd.DataFrame, subset: Sequence[str], request: Request) -> n
 def named(names: Sequence[str], paths: pd.Series, ids: pd.Series | None = None) -> Mask:
     """Return which images are named: by path, file name, a glob of either, or id.
 
-    A glob with a slash is one of paths, in which * crosses folders, one without of file names. `ids` None: they
-    are not known yet, and digits pass. Raises: UserError for a name of no image.
+    A glob with a slash is one of paths, in which * crosses folders, one without of file names. Spaces around a
+    name count where an image has them. `ids` None: they are not known yet, and digits pass.
+    Raises: UserError for a name of no image.
     """
     whole = [composed(path) for path in paths]
     last = [PurePosixPath(path).name for path in whole]
@@ -63,6 +64,8 @@ def named(names: Sequence[str], paths: pd.Series, ids: pd.Series | None = None) 
     place_of_id = {} if ids is None else {str(each): place for place, each in enumerate(ids)}
     found = np.zeros(len(whole), dtype=bool)
     for name in map(composed, names):
+        if name not in places:
+            name = PurePosixPath(name.strip()).as_posix()
         if name in places:
             found[places[name]] = True
         elif name in place_of_id:
