@@ -37,6 +37,7 @@ from unlearning.certificate import envelope, record, signature, verification, wo
 from unlearning.data import request
 from unlearning.erase import places as erased_places
 from unlearning.erase.cached import Store
+from unlearning.erase.wanted import of_workspace
 
 DVC_YAML = """
 stages:
@@ -550,10 +551,10 @@ def test_what_would_stop_an_erasing_is_said_before_anything_is_computed(run, mon
         (run / "data/samples.csv").unlink()
         write_table(run / "data/samples.csv", samples)
         assert "set forget.equal_pixels to withdraw" in erase()
-    found = {each.place.name: each for each in erased_places.visit(run)}
+    found = {each.name: each for each in erased_places._of_workspace(run, of_workspace(run))}
     for name in ("models/unlearned.safetensors", "models/retrained"):
-        assert found[name].found and not found[name].place.clear
-        assert "withdraw" in found[name].place.todo
+        assert found[name].find() and not found[name].clear
+        assert "withdraw" in found[name].todo
     assert not list(run.glob("certificate*"))
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from unlearning.base.stage import alone
 from unlearning.data import request
 from unlearning.data.request import Images, Request
 from unlearning.erase import places
-from unlearning.erase.cached import HOLDERS, Cache, Held, Store
+from unlearning.erase.cached import DECIDING, HOLDERS, Cache, Held, Store, require_finished
 from unlearning.erase.wanted import Wanted, of_workspace
 from unlearning.settings.data import DataParams
 from unlearning.settings.load import load
@@ -144,6 +145,51 @@ def test_a_run_that_is_broken_is_not_taken_for_an_erased_one(clone):
     assert "not what dvc.lock says in adversarial_train" in run(
         clone, "unlearning", "next", fails=True
     )
+
+
+def test_a_split_that_broke_off_is_not_erased(clone):
+    """Must fail if `erase` goes by a table of another request than the model has forgotten."""
+    table = clone / "data/split.csv"
+    text = table.read_text().replace("retain", "forget", 1)
+    table.unlink()
+    table.write_text(text)
+    before = digests(clone / "data")
+    for options in ((), ("--yes",)):
+        shown = run(clone, "unlearning", "erase", *options, fails=True)
+        assert shown.startswith("error: data/split.csv is not what each stage read and wrote")
+    assert digests(clone / "data") == before
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({}, None),
+        ({"observe": None}, "dvc.lock knows no run of observe:"),
+        ({"game": {"data/split.csv": "of an earlier request"}}, "data/split.csv"),
+        ({"data/request.json": "of a later request"}, "data/request.json"),
+        ({"models/unlearned.safetensors": None}, "models/unlearned.safetensors"),
+        ({"observe": {"models/unlearned.safetensors": "of an earlier game"}}, "models/unlearned"),
+    ],
+)
+def test_a_run_is_finished_once_all_stages_saw_the_same(tmp_path, change, named):
+    """Must fail if a stage that never ran, or ran on other tables or another model, counts as run."""
+    saw = {name: name for name in DECIDING}
+    stages = {"game": saw, "observe": saw}
+    for stage, text in change.items():
+        if stage in stages:
+            stages[stage] = {**saw, **text} if text else None
+    for name in DECIDING:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        if text := change.get(name, name):
+            (tmp_path / name).write_text(text)
+    lock = {
+        stage: {"deps": [{"path": path, "md5": md5(text)} for path, text in each.items()]}
+        for stage, each in stages.items()
+        if each
+    }
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": lock}))
+    with pytest.raises(UserError, match=f"^{named}") if named else nullcontext():
+        require_finished(tmp_path, ["game", "observe"])
 
 
 def md5(text: str) -> str:
@@ -568,6 +614,25 @@ def test_a_link_to_a_folder_is_a_persons(small):
     (link,) = (place for place in visited if place.name == "review")
     assert link.find() == 1 and "it is a link" in link.todo
     assert (small / "elsewhere/file").exists() and not (small / "scratch").exists()
+
+
+def test_what_killed_runs_left_goes(small):
+    """Must fail if pictures or weights that a killed stage was writing stay, or another file goes with them."""
+    left = ["data/.animals.part/cow/1.jpg", "data/images/.00000.part.npy"]
+    left += ["plots/.examples.part.png", "models/retrained/.3.part.safetensors"]
+    yours = ["data/.mine.part.png", "photos/.animals.part/cow/1.jpg"]
+    for name in (*left, *yours):
+        (small / name).parent.mkdir(parents=True, exist_ok=True)
+        (small / name).touch()
+    (place,) = (
+        each
+        for each in places._of_workspace(small, of_workspace(small))
+        if each.name.startswith("what killed runs left")
+    )
+    assert place.find() == 4 and place.clear
+    place.clear()
+    assert place.find() == 0 and not (small / "data/.animals.part").exists()
+    assert all((small / name).exists() for name in yours)
 
 
 @pytest.mark.parametrize(

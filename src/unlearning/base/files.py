@@ -71,6 +71,13 @@ def whole_folder(path: Path | str) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def leftovers(path: Path) -> list[Path]:
+    """Return what killed processes left of writing a file or a folder, or files in that folder."""
+    own = path.with_name(f".{path.stem}.part{path.suffix}")
+    below = [] if path.is_symlink() else sorted(path.rglob(".*.part*"))
+    return [own, *below] if own.exists() else below
+
+
 def note(folder: Path | str, holds: str) -> None:
     """Say in a file what the folder is there to hold: DVC warns of an output that is an empty folder."""
     Path(folder, NOTE).write_text(f"{holds}\n", encoding="utf-8")

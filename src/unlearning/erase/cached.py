@@ -24,7 +24,7 @@ from dvc.repo import Repo
 
 from unlearning.base.errors import UserError, choices
 from unlearning.base.files import NOTE, read_table
-from unlearning.erase.wanted import COLUMNS, COVERED, RETAIN, SAMPLES, SPLIT, Wanted
+from unlearning.erase.wanted import COLUMNS, COVERED, REQUEST, RETAIN, SAMPLES, SPLIT, Wanted
 from unlearning.review import git
 
 FORGET = "forget"
@@ -48,6 +48,8 @@ HOLDERS = {
 }
 # What stages read that read no table: of the run that made it they are part.
 LINKS = ("data/observed", "models/original.safetensors")
+# What says which images are to go, and what must have forgotten them.
+DECIDING = (SAMPLES, SPLIT, REQUEST, "models/unlearned.safetensors")
 LOCK = "dvc.lock"
 ADDED = ".dvc"  # the end of what `dvc add` writes beside a file or folder
 MANIFEST = ".dir"  # the end of the hash of a folder
@@ -221,10 +223,10 @@ class Cache:
 
     def _runs(self, remotes: Collection[str]) -> Iterator[Run]:
         with suppress(FileNotFoundError):
-            yield _outputs(*_stages((self.root / LOCK).read_bytes()))
+            yield _outputs(*_stages((self.root / LOCK).read_bytes()).values())
         locks = {blob for blob, path in git.ever(self.root) if path.endswith(LOCK)}
         for _, text in git.contents(self.root, locks):
-            yield _outputs(*_stages(text))
+            yield _outputs(*_stages(text).values())
         for store in self.stores(remotes):
             for _, run in store.runs():
                 yield run
@@ -243,7 +245,7 @@ class Cache:
     def _finder(self, remotes: Collection[str], folder: Path) -> Find:
         """Return what finds an object in the cache, as a table of the workspace, or copies it to `folder`."""
         here = {
-            hashlib.md5((self.root / name).read_bytes()).hexdigest(): self.root / name
+            _md5(self.root / name): self.root / name
             for name in (SAMPLES, SPLIT)
             if (self.root / name).is_file()
         }
@@ -264,6 +266,25 @@ class Cache:
             return None
 
         return find
+
+
+def require_finished(root: Path, stages: Collection[str]) -> None:
+    """Refuse a run that broke off: its model has not forgotten yet what its tables name.
+
+    Raises: UserError unless all these stages ran, on the tables and with the model that lie in `root`.
+    """
+    lock = root / LOCK
+    ran = _stages(lock.read_bytes()) if lock.is_file() else {}
+    if missing := sorted(set(stages) - ran.keys()):
+        raise UserError(f"{LOCK} knows no run of {choices(missing)}: run `dvc repro` first")
+    for name in DECIDING:
+        file = root / name
+        known = {run[name] for run in map(_outputs, ran.values()) if name in run}
+        if not file.is_file() or known != {_md5(file)}:
+            raise UserError(
+                f"{name} is not what each stage read and wrote (dvc.lock): finish the run by `dvc repro`, or "
+                "bring its files back by `dvc checkout`"
+            )
 
 
 def _with_roles(
@@ -297,6 +318,11 @@ def _with_roles(
     for run in without_table:
         of_links = (known[run[path]] for path in LINKS if run.get(path) in known)
         yield run, next(of_links, None)
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _table(name: str, file: Path | None) -> pd.DataFrame | None:
@@ -344,13 +370,11 @@ def _parsed(text: bytes) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _stages(text: bytes) -> list[dict[str, Any]]:
+def _stages(text: bytes) -> dict[str, dict[str, Any]]:
     stages = _parsed(text).get("stages")
-    return (
-        [each for each in stages.values() if isinstance(each, dict)]
-        if isinstance(stages, dict)
-        else []
-    )
+    if not isinstance(stages, dict):
+        return {}
+    return {name: each for name, each in stages.items() if isinstance(each, dict)}
 
 
 def _outputs(*stages: dict[str, Any]) -> Run:

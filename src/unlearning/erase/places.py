@@ -16,12 +16,12 @@ import numpy as np
 import yaml
 
 from unlearning.base.errors import UserError, choices
-from unlearning.base.files import NOTE, read_metrics
+from unlearning.base.files import NOTE, leftovers, read_metrics
 from unlearning.base.reading import lies_in
 from unlearning.base.shards import Shards
 from unlearning.base.stage import SCRATCH, alone
 from unlearning.data import request
-from unlearning.erase.cached import HOLDERS, Cache, Held, Store
+from unlearning.erase.cached import HOLDERS, Cache, Held, Store, require_finished
 from unlearning.erase.wanted import REQUEST, RETAIN, SAMPLES, Wanted, of_workspace, tables
 from unlearning.review import git
 from unlearning.settings.data import DataParams
@@ -82,10 +82,11 @@ def visit(
     """Return what each place has, and after clearing, if `clear`, what is left.
 
     `remotes`: which may be cleared too. Without `ask_remotes` no connection is opened, and nobody can tell.
-    Raises: UserError if no request was met in `root`, it is no DVC repository or has no such remote; if it is
-    to be cleared, also as `undisturbed`.
+    Raises: UserError if no request was met in `root`, its run is not finished, it is no DVC repository or has
+    no such remote; if it is to be cleared, also as `undisturbed`.
     """
     with undisturbed(root, remotes) if clear else nullcontext():
+        require_finished(root, _stages(root))
         found = [(place, place.find()) for place in _places(root, remotes, ask_remotes)]
         if not clear:
             return [Found(place, count, count) for place, count in found]
@@ -111,13 +112,17 @@ def undisturbed(root: Path, remotes: Collection[str]) -> Iterator[None]:
     if RETAIN in wanted.roles(samples, split):
         raise UserError(f"images to keep show images of the request (data/copies.csv): {WITHDRAW}")
     with ExitStack() as locks:
-        for name in yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]:
+        for name in _stages(root):
             locks.enter_context(alone(name, root / SCRATCH / f"{name}{LOCK_FILE}"))
         # An experiment runs in a copy of the project, and keeps its states here.
         for lock in sorted((root / SCRATCH).glob(f"*/{LOCK}")):
             stage = lock.parent.name.rpartition("-")[0]
             locks.enter_context(alone(f"an experiment's {stage}", lock))
         yield
+
+
+def _stages(root: Path) -> list[str]:
+    return list(yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
 
 
 def _require_apart(root: Path, paths: Iterable[str]) -> None:
@@ -210,6 +215,14 @@ def _of_workspace(root: Path, wanted: Wanted) -> list[Place]:
         clear = None if todo else lambda: _remove(path)
         return Place(name, holds, lambda: len(_files(path)), clear, todo)
 
+    def killed() -> list[Path]:
+        written = [*(root / path for path in HOLDERS), *earlier_models(root)]
+        return [part for path in written for part in leftovers(path)]
+
+    def clear_killed() -> None:
+        for part in killed():
+            _remove(part)
+
     outputs = [
         made(root / path, WITHDRAW if of_roles == {RETAIN} else "")
         for path, of_roles in HOLDERS.items()
@@ -224,6 +237,12 @@ def _of_workspace(root: Path, wanted: Wanted) -> list[Place]:
         ),
         Place(DRAWN, Holds.PICTURES, lambda: len(_existing(drawn)), lambda: _unlink(drawn)),
         *outputs,
+        Place(
+            "what killed runs left (.*.part)",
+            Holds.ANY,
+            lambda: sum(len(_files(part)) for part in killed()),
+            clear_killed,
+        ),
         *[made(root / name) for name in BESIDE],
         *[made(path) for path in earlier_models(root)],
         *[_pointer(root, path) for path in earlier_models(root)],
