@@ -313,6 +313,7 @@ def fashion_mnist(root: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     folder.mkdir(parents=True)
     pictures = RANDOM.integers(0, 256, (12, 28, 28), dtype=np.uint8)
     labels = np.array([i % 2 for i in range(12)], dtype=np.uint8)
+    published = []
     for word, part in (("train", slice(0, 8)), ("t10k", slice(8, 12))):
         count = len(labels[part])
         for file, head, values in (
@@ -324,7 +325,10 @@ def fashion_mnist(root: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
             (f"{word}-labels-idx1-ubyte", struct.pack(">II", 2049, count), labels[part]),
         ):
             (folder / file).write_bytes(head + values.tobytes())
-            (folder / f"{file}.gz").write_bytes(gzip.compress(head + values.tobytes()))
+            archive = folder / f"{file}.gz"
+            archive.write_bytes(gzip.compress(head + values.tobytes()))
+            published.append((archive.name, md5(archive)))
+    monkeypatch.setattr(datasets.FashionMNIST, "resources", published)
     return np.repeat(pictures[..., None], 3, axis=3)
 
 
@@ -394,6 +398,34 @@ def test_a_set_is_read_in_its_own_format(source, tmp_path, monkeypatch):
     assert dict(zip(samples["path"], samples["subset"], strict=True))["test/00003"] == "test"
     before = contents.of(params)
     assert before["files"] == 12 and contents.of(params) == before
+    library._part.cache_clear()
+
+
+SOME_FILE = {
+    "cifar10": "cifar-10-batches-py/test",
+    "cifar100": "cifar-100-python/test",
+    "fashion_mnist": "FashionMNIST/raw/t10k-labels-idx1-ubyte",
+    "svhn": "test_32x32.mat",
+    "stl10": "stl10_binary/test_y.bin",
+}
+
+
+@pytest.mark.parametrize(
+    "file", [*SOME_FILE.items(), ("fashion_mnist", "FashionMNIST/raw/t10k-labels-idx1-ubyte.gz")]
+)
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_set_that_is_not_as_published_is_refused(file, is_there, tmp_path, monkeypatch):
+    """Must fail if a changed file is taken for the published one, by torchvision or where it checks nothing."""
+    library._part.cache_clear()
+    source, name = file
+    MAKERS[source](tmp_path / "root", monkeypatch)
+    place = tmp_path / "root" / name
+    changed = place.read_bytes()[:-1] + b"\7"
+    place.unlink()
+    if is_there:
+        place.write_bytes(changed)
+    said = refusal(data_params(source=source, path=str(tmp_path / "root")))
+    assert "are not there, or not as published" in said
     library._part.cache_clear()
 
 
