@@ -4,13 +4,17 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from test_settings import VALID
 from test_tree import data_params, touch
 
+from unlearning.base.files import atomic
 from unlearning.sources import contents
 from unlearning.sources.folder import DRAWING
 
@@ -151,6 +155,22 @@ def test_a_damaged_memory_costs_time_alone(photos, memory):
     first = seen(photos)
     contents.MEMORY.write_bytes(memory)
     assert seen(photos) == first
+
+
+def test_two_processes_that_look_at_once_both_end(photos, monkeypatch):
+    """Must fail if both write the memory under one temporary name: the second takes the first one's away."""
+    look = "contents.digest(['dog/c.jpg'], Path('photos'), contents.MEMORY)"
+    words = f"from pathlib import Path; from unlearning.sources import contents; {look}"
+
+    @contextmanager
+    def slowly(path: Path, **options: bool) -> Iterator[Path]:
+        with atomic(path, **options) as temporary:
+            yield temporary
+            subprocess.run([sys.executable, "-c", words], check=True)
+
+    monkeypatch.setattr(contents, "atomic", slowly)
+    seen(photos)
+    assert len(json.loads(contents.MEMORY.read_text())) == 4
 
 
 def test_what_is_no_file_is_not_opened(photos):

@@ -82,7 +82,7 @@ def digest(paths: Sequence[str], root: Path, memory: Path) -> str:
             for path, stamp in stamps.items()
             if isinstance(stamp, list) and max(stamp[1:3]) < now - SETTLED
         }
-        with atomic(memory) as temporary:
+        with atomic(memory, shared=True) as temporary:
             temporary.write_text(json.dumps(settled), encoding="ascii")
     # Escaped, so that a name that is no UTF-8 has bytes too.
     lines = (json.dumps([path, hashes[path]]) + "\n" for path in paths)
