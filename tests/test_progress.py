@@ -1,5 +1,10 @@
 """A person is told how far the work is, in plain lines where there is no terminal."""
 
+import io
+import json
+
+import pytest
+
 from unlearning.base import progress
 from unlearning.base.progress import Curve, Done, bar, meter, silent
 
@@ -92,3 +97,13 @@ def test_who_works_for_another_process_tells_it_all(capsys, monkeypatch):
         advance(6)
     assert heard == ["retrain: seed 2 epoch 1 loss 0.5", (4, True), (6, False)]
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_is_said_as_json_whatever_the_encoding(encoding, monkeypatch):
+    """Must fail if a sign that the encoding lacks ends the command, or is written as no JSON has it."""
+    name = "\u00e9 \U0001f600 \u4e2d \x9b \udcff \\"
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding=encoding))
+    progress.say(json.dumps(name, ensure_ascii=False))
+    assert json.loads(written.getvalue().decode(encoding)) == name

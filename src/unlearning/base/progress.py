@@ -3,6 +3,8 @@
 The library reports through these functions alone; nothing else prints.
 """
 
+import codecs
+import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +18,7 @@ from unlearning.base.errors import printable
 Item = TypeVar("Item")
 # Seconds.
 SAID_EVERY, LONG = 60.0, 5.0
+ESCAPED = "unlearning.escaped"  # to Python's codecs
 
 
 @runtime_checkable
@@ -65,8 +68,17 @@ def say(text: str) -> None:
         return
     encoding = sys.stdout.encoding or "utf-8"
     shown = "\n".join(printable(line) for line in text.split("\n"))
-    tqdm.write(shown.encode(encoding, "backslashreplace").decode(encoding), file=sys.stdout)
+    tqdm.write(shown.encode(encoding, ESCAPED).decode(encoding), file=sys.stdout)
     sys.stdout.flush()
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """Return signs that an encoding lacks as JSON writes them: what is said may be JSON."""
+    assert isinstance(error, UnicodeEncodeError)
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+codecs.register_error(ESCAPED, _escaped)
 
 
 class Curve:
