@@ -16,6 +16,7 @@ from conftest import resnet
 from safetensors.torch import load_file, save_file
 from test_architectures import params
 from torch import Tensor
+from torch.onnx._internal.exporter import _onnx_program as onnx_program
 
 from unlearning.base.errors import UserError
 from unlearning.data.dataset import Labelling
@@ -367,6 +368,15 @@ def test_an_exported_model_answers_as_the_model_does(suffix, tmp_path, model):
         torch.testing.assert_close(
             torch.export.load(out).module()(images), model(images), atol=1e-4, rtol=1e-4
         )
+
+
+def test_what_one_onnx_file_cannot_hold_is_refused(tmp_path, model, monkeypatch):
+    """Must fail if weights stay in a second, hidden file, by whose name alone the first can be read."""
+    monkeypatch.setattr(onnx_program, "_LARGE_MODEL_THRESHOLD", 0)
+    weights.save(model, LABELLING, tmp_path / "unlearned.safetensors")
+    with pytest.raises(UserError, match=r"not fit into one ONNX file: export \.pt2"):
+        export(tmp_path / "unlearned.safetensors", tmp_path / "out.onnx", params())
+    assert [file.name for file in tmp_path.iterdir()] == ["unlearned.safetensors"]
 
 
 def test_a_state_dict_goes_back_under_the_names_and_in_the_order_it_came(tmp_path, model, state):

@@ -33,7 +33,7 @@ def export(model: Path, out: Path, params: ModelParams) -> str:
     images, N x 3 x H x W in [0, 1], to logits, for any N.
 
     Raises: UserError if the suffix is none of these, `model.classes` or `model.weights` are another model's, a
-    library is missing, or what was written answers otherwise.
+    library is missing, one ONNX file cannot hold the weights, or what was written answers otherwise.
     """
     programs: dict[str, Callable[[Classifier, Path], Callable[[Tensor], Tensor]]] = {
         ".pt2": _program,
@@ -135,7 +135,14 @@ def _onnx(model: Classifier, file: Path) -> Callable[[Tensor], Tensor]:
         ) from None
     program = torch.onnx.export(_exported(model), dynamo=True)
     assert program is not None
-    program.save(file)
+    # Where PyTorch puts weights of more than 1.5 GiB; in `file` stands this name, which would not be its own.
+    beside = file.with_name(f"{file.name}.data")
+    try:
+        program.save(file)
+        if beside.exists():
+            raise UserError("the weights do not fit into one ONNX file: export .pt2 or .pth")
+    finally:
+        beside.unlink(missing_ok=True)
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda images: torch.from_numpy(session.run(None, {name: images.numpy()})[0])
