@@ -2,6 +2,9 @@
 
 import json
 import re
+import subprocess
+import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -11,6 +14,7 @@ import pytest
 from test_audit_result import views_of
 from test_limits import runs_of
 from test_predict import save_pictures
+from tiny_project import ROOT
 
 from unlearning import cli, predict
 from unlearning.audit import calibration
@@ -284,3 +288,17 @@ def test_runs_of_two_kinds_are_not_calibrated_together(run, tmp_path, monkeypatc
     for number in (1, 2, 3):
         write_observed(tmp_path / f"{number}/data/observed", 8, 5, single=number == 3)
     assert "runs of one kind" in refused(run("calibrate", *(tmp_path / str(n) for n in (1, 2, 3))))
+
+
+def test_ctrl_c_while_the_command_is_loaded_is_one_line(tmp_path):
+    """Must fail if it ends in a traceback through libraries, or the installed program loads another module."""
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    done = subprocess.run(
+        [sys.executable, "-m", "unlearning", "summary"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"unlearning": "unlearning.__main__:main"}

@@ -310,7 +310,3 @@ def verify_command(
 def main() -> None:
     """Run the command; a person's mistake ends in one line and exit code 2."""
     errors.run(app)
-
-
-if __name__ == "__main__":
-    main()
