@@ -22,7 +22,7 @@ $(INSTALLED): pyproject.toml requirements.lock
 # PATH: dvc runs `python -m stages.<name>`, which must be the environment's.
 # DVC killed at the wrong moment leaves its lock file empty and would refuse to work (treeverse/dvc#7615).
 repro: setup
-	@! git grep --line-number '^<<<<<<< ' -- params.yaml dvc.yaml dvc.lock metrics plots || \
+	@! git grep --line-number -e '^<<<<<<< ' -e '^>>>>>>> ' -- params.yaml dvc.yaml dvc.lock metrics plots || \
 		{ echo "a merge conflict is left there: keep one side first" >&2; exit 2; }
 	find .dvc -path '.dvc/tmp/rwlock' -empty -delete
 	$(BIN)/unlearning check

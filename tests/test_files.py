@@ -92,7 +92,16 @@ CONFLICT = "<<<<<<< HEAD\n{0}\n=======\n{0}\n>>>>>>> theirs\n"
 
 
 def test_a_merge_conflict_is_named_with_file_and_line(tmp_path):
-    """Must fail if the parser's own words stand there, or a line of "=======" alone is taken for a conflict."""
+    """Must fail if the parser's own words stand there, or a line of "=======" alone is taken for a conflict.
+
+    Or if of a conflict that was half resolved the mark that is left is none.
+    """
+    for mark in ("<<<<<<< HEAD", ">>>>>>> theirs"):
+        with pytest.raises(UserError, match=r"^params\.yaml:2: a merge conflict is left here"):
+            parse(f"a: 1\n{mark}\nb: 1\n", Path("params.yaml"))
+        (tmp_path / "m.json").write_text(f'{{\n"a": 1\n{mark}\n}}\n')
+        with pytest.raises(UserError, match=r"m\.json:3: a merge conflict"):
+            read_metrics(tmp_path / "m.json")
     text = "a: 1\n" + CONFLICT.format("lr: 1")
     with pytest.raises(UserError, match=r"^params\.yaml:2: a merge conflict is left here"):
         parse(text, Path("params.yaml"))

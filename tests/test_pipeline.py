@@ -272,19 +272,20 @@ def test_metrics_and_series_stand_in_git_and_everything_else_in_the_cache():
 
 
 @pytest.mark.parametrize("name", ["params.yaml", "dvc.lock", "metrics/audit.json", "plots/x.csv"])
-def test_make_repro_begins_nothing_where_a_merge_left_both_sides(tmp_path, name):
+@pytest.mark.parametrize("mark", ["<<<<<<< HEAD", ">>>>>>> theirs"])
+def test_make_repro_begins_nothing_where_a_merge_left_both_sides(tmp_path, name, mark):
     """Must fail if a room that Git keeps for a run is not searched: the run would stop in the middle."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     for file in ("params.yaml", "dvc.yaml", "dvc.lock", "metrics/audit.json", "plots/x.csv"):
         (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).write_text("<<<<<<< HEAD\n" if file == name else "\n")
+        (tmp_path / file).write_text(f"{mark}\n" if file == name else "\n")
     for command in ("git init --quiet", "git add ."):
         subprocess.run(command.split(), cwd=tmp_path, check=True)
     # Without an installation, of which this folder has none.
     begun = subprocess.run(
         ["make", "--old-file=setup", "repro"], cwd=tmp_path, text=True, capture_output=True
     )
-    assert begun.returncode and f"{name}:1:<<<<<<< HEAD\n" in begun.stdout
+    assert begun.returncode and f"{name}:1:{mark}\n" in begun.stdout
     assert "a merge conflict is left there" in begun.stderr
 
 

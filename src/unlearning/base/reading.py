@@ -6,6 +6,8 @@ from pathlib import Path
 
 from unlearning.base.errors import UserError
 
+CONFLICT = ("<<<<<<< ", ">>>>>>> ")  # not =======, which may be a class, and a heading
+
 
 def read_bytes(path: Path, most_bytes: int) -> bytes:
     """Return what a file holds.
@@ -64,11 +66,10 @@ def as_on_disk(path: Path) -> Path:
 
 
 def refuse_conflict(text: str, path: Path | str) -> None:
-    """Raise UserError if a merge has left both sides in a file, with the line where they begin."""
-    lines = text.splitlines()
-    begin = next((number for number, line in enumerate(lines, 1) if line.startswith("<<<<<<< ")), 0)
-    if begin and any(line.startswith(">>>>>>> ") for line in lines[begin:]):
-        raise UserError(
-            f"{path}:{begin}: a merge conflict is left here: keep one side and take out the lines of "
-            "<<<<<<<, ======= and >>>>>>>"
-        )
+    """Raise UserError if a merge left both sides in a file, or a mark of them, with the first one's line."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.startswith(CONFLICT):
+            raise UserError(
+                f"{path}:{number}: a merge conflict is left here: keep one side and take out the lines of "
+                "<<<<<<<, ======= and >>>>>>>"
+            )
