@@ -122,7 +122,9 @@ def test_valid_parameters_come_back_as_written(tmp_path):
         ("model__mean", [-0.1], "greater than or equal to 0"),
         ("model__std", [58.4, 57.1, 57.4], "std.0 is 58.4, but it must be less than or equal to 1"),
         ("model__std", [0], "greater than 0"),
-        ("forget__classes", "elephant", "valid list"),
+        ("forget__classes", "elephant", "valid list, such as ['elephant']"),
+        ("retrain__seeds", None, "valid list, such as []"),
+        ("retrain__seeds", 3, "valid list, such as [3]"),
         ("forget__classes", [""], "at least 1 character"),
         ("retrain__seeds", [1, 1], "once"),
         ("gate__forget_accuracy", 2, "less than or equal to 1"),
@@ -166,6 +168,12 @@ def test_a_misspelt_key_is_told_as_such(tmp_path):
     text = re.sub(r"^batch_size", "bach_size", path.read_text(), flags=re.MULTILINE)
     path.write_text(text, encoding="utf-8")
     assert "unknown key 'bach_size', did you mean 'batch_size'?" in refusal(path)
+
+
+def test_of_a_long_section_only_what_is_wrong_is_shown(tmp_path):
+    """Must fail if its first keys, which are none of the mistake, are shown before it."""
+    message = refusal(write_params(tmp_path, forget__classes=[]))
+    assert "params.yaml: forget: it asks for nothing: name classes" in message
 
 
 def test_an_unknown_key_in_a_section_is_suggested_with_its_section(tmp_path):

@@ -15,6 +15,7 @@ from unlearning.settings.types import Section
 
 PARAMS_FILE = Path("params.yaml")
 MOST_BYTES = 2**20
+CUT = "..."  # in place of the end of a long value
 TEXT = "tag:yaml.org,2002:str"
 # Truth values and numbers in YAML 1.1, which PyYAML reads, but words in YAML 1.2, which DVC reads and writes.
 WORDS = re.compile(r"(?i)yes|no|on|off|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
@@ -116,12 +117,18 @@ def _explain(
         return f"{path}: key {key!r} is missing: restore it from the committed file{more}"
     allowed = first["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
     advice = ""
+    shown = _shown(first["input"])
+    if isinstance(first["input"], dict) and shown.endswith(CUT):
+        # A long section as a whole: its first keys are not what is wrong with it.
+        return f"{path}: {key}: {allowed}{more}"
+    if first["type"] == "list_type" and not isinstance(first["input"], dict):
+        advice = f", such as [{'' if first['input'] is None else shown}]"
     if first["type"] == "string_type" and not isinstance(first["input"], list | dict):
         names = node
         for part in location[:2]:
             names = next(value for name, value in names.value if name.value == part)
         advice = _quoting(location, names)
-    return f"{path}: {key} is {_shown(first['input'])}, but {allowed}{advice}{more}"
+    return f"{path}: {key} is {shown}, but {allowed}{advice}{more}"
 
 
 def _quoting(location: tuple[int | str, ...], names: yaml.Node) -> str:
@@ -164,7 +171,7 @@ def _shown(value: Any) -> str:
         text = repr(value)
     except ValueError:  # Python refuses to write out a number of thousands of digits
         return f"a {type(value).__name__} too long to be shown"
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= 60 else text[:57] + CUT
 
 
 def known_keys(schema: type[BaseModel], prefix: str = "") -> list[str]:
