@@ -1,12 +1,14 @@
 """What Git keeps is read whole: every file that there was, also in a project in a subfolder."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
 from tiny_project import run
 
 from unlearning.base.errors import UserError
-from unlearning.review.git import blobs, committed, contents, ever, git, tracked
+from unlearning.review.git import blobs, committed, contents, dvc, ever, git, tracked
 
 
 @pytest.fixture
@@ -77,3 +79,41 @@ def test_a_file_that_git_lacks_is_no_empty_one(subfolder):
     (top / ".git/objects" / blob[:2] / blob[2:]).unlink()
     with pytest.raises(UserError, match=f"git lacks {blob}"):
         list(contents(subfolder, [blob]))
+
+
+@pytest.fixture
+def pipeline(tmp_path) -> Path:
+    """Return a DVC repository with one stage that reads a file."""
+    run(tmp_path, "dvc", "init", "--no-scm", "--quiet")
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "dvc.yaml").write_text("stages:\n  look:\n    cmd: echo\n    deps: [a.txt]\n")
+    return tmp_path
+
+
+def test_dvc_in_use_is_said_with_who_uses_it(pipeline):
+    """Must fail if of DVC's complaint only its last line is told: that one says to delete a lock."""
+    user = {"pid": os.getpid(), "cmd": "dvc repro"}
+    lock = {"write": {str(pipeline / "a.txt"): user}, "read": {}}
+    (pipeline / ".dvc/tmp").mkdir(exist_ok=True)
+    (pipeline / ".dvc/tmp/rwlock").write_text(json.dumps(lock))
+    with pytest.raises(UserError, match=rf"is busy.*PID {os.getpid()}.*dvc repro") as caught:
+        dvc(pipeline, "status")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_dvc_says_before_its_complaint_is_left_out(pipeline):
+    """Must fail if warnings stand before the mistake, or a complaint of another form is lost."""
+    (pipeline / "dvc.yaml").write_text("stages:\n  look: [\n")
+    with pytest.raises(UserError, match=r"^dvc status: './dvc\.yaml' is invalid"):
+        dvc(pipeline, "status")
+    (pipeline / "dvc.yaml").write_text("stages: {}\n")
+    with pytest.raises(UserError, match=r"^dvc status: ERROR: "):
+        dvc(pipeline, "status", "nothere")
+
+
+@pytest.mark.parametrize("name", ["dvc.yaml", "dvc.lock"])
+def test_a_merge_conflict_is_named_before_dvc_stumbles_over_it(pipeline, name):
+    """Must fail if `certificate` and `next` show a piece of DVC's excerpt of the file instead."""
+    (pipeline / name).write_text("schema: '2.0'\n<<<<<<< HEAD\n=======\n>>>>>>> other\n")
+    with pytest.raises(UserError, match=f"^{name}:2: a merge conflict is left here"):
+        dvc(pipeline, "status")

@@ -257,9 +257,6 @@ def _stages_to_run(root: Path) -> list[str]:
                 (copy / name).write_bytes(content)
         (copy / ".dvc").mkdir(parents=True, exist_ok=True)
         (copy / ".dvc/config").write_text(OWN_CONFIG.format(folder=folder), encoding="utf-8")
-        for name in ("dvc.yaml", "dvc.lock"):
-            if (copy / name).is_file():
-                refuse_conflict((copy / name).read_text(encoding="utf-8", errors="replace"), name)
         try:
             said = dvc(copy, "repro", "--allow-missing", "--dry", only=Path(folder))
         except UserError as error:

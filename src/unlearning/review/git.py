@@ -11,11 +11,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from unlearning.base.errors import UserError
 from unlearning.base.files import MOST_BYTES
+from unlearning.base.reading import refuse_conflict
 
 # An audit hook hears of each before it happens, whichever library asks. Source: Python's "Audit events table".
 GUARDED_DVC = """
@@ -60,6 +61,9 @@ GIT_ENVIRONMENT = {
     "GIT_OPTIONAL_LOCKS": "0",
 }
 
+# What DVC reads of itself, and how it begins to say why it fails.
+OWN_FILES = ("dvc.yaml", "dvc.lock")
+MISTAKE = "ERROR: "
 # Where DVC looks for the configuration of a person and of the machine.
 CONFIG_FOLDERS = ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR")
 
@@ -172,21 +176,24 @@ def dvc(root: Path, *command: str, only: Path | None = None) -> str:
     """Return what a DVC command prints that neither runs a stage nor needs a remote.
 
     `only`: the one folder, besides Python's own, whose files it may open: dvc.yaml may name others.
-    Raises: UserError with its last complaint.
+    Raises: UserError with its complaint, or the place of a merge conflict in what it reads of itself.
     """
+    for name in OWN_FILES:
+        if (root / name).is_file():
+            refuse_conflict((root / name).read_text(encoding="utf-8", errors="replace"), name)
     settings = {"DVC_NO_ANALYTICS": "1"}
     if only:
         folder = os.path.realpath(only)
         settings |= dict.fromkeys(("ONLY_FOLDER", *CONFIG_FOLDERS), folder)
     # -I: no module from the current folder, PYTHONPATH or the user's own packages.
     words = [sys.executable, "-I", "-c", GUARDED_DVC, *command]
-    told = _call(root, words, f"dvc {command[0]}", line=-1, settings=settings)
+    told = _call(root, words, f"dvc {command[0]}", complaint=_of_dvc, settings=settings)
     return told.decode("utf-8", "replace").strip()
 
 
 def _git(root: Path, *command: str) -> bytes:
     words = _git_words(*command)
-    return _call(root, words, f"git {command[0]}", line=0, settings=GIT_ENVIRONMENT)
+    return _call(root, words, f"git {command[0]}", complaint=_of_git, settings=GIT_ENVIRONMENT)
 
 
 def _git_words(*command: str) -> list[str]:
@@ -208,17 +215,32 @@ def _search_path() -> str:
     return os.pathsep.join(entry for entry in entries if Path(entry).is_absolute())
 
 
-def _call(root: Path, words: list[str], name: str, line: int, settings: dict[str, str]) -> bytes:
+def _of_git(told: str) -> str:
+    return told.splitlines()[0]
+
+
+def _of_dvc(told: str) -> str:
+    """Return DVC's complaint without the warnings before it, but whole: the cause may stand in any line."""
+    return " ".join(told[max(told.find(MISTAKE), 0) :].split())
+
+
+def _call(
+    root: Path,
+    words: list[str],
+    name: str,
+    complaint: Callable[[str], str],
+    settings: dict[str, str],
+) -> bytes:
     """Return what a program prints that runs in `root`, in `_environment`.
 
-    Raises: UserError with the program's name and that line of its complaint.
+    Raises: UserError with the program's name and what `complaint` takes from its words.
     """
     done = subprocess.run(
         words, cwd=root, capture_output=True, stdin=subprocess.DEVNULL, env=_environment(**settings)
     )  # fmt: skip
     if done.returncode:
-        complaint = done.stderr.decode("utf-8", "replace").strip() or "it says nothing"
-        raise UserError(f"{name}: {complaint.splitlines()[line]}")
+        told = done.stderr.decode("utf-8", "replace").strip() or "it says nothing"
+        raise UserError(f"{name}: {complaint(told)}")
     return done.stdout
 
 
