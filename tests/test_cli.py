@@ -234,6 +234,17 @@ def test_options_of_writing_a_certificate_do_not_go_with_verify(run, options):
     assert "none goes with verify" in line
 
 
+def test_below_the_project_a_mistake_says_where_the_project_is(run, tmp_path, monkeypatch):
+    """Must fail if `dvc repro` alone is advised, though all is there; or the root is told of itself."""
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path / "docs")
+    assert "try from" not in refused(run("summary"))
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    assert refused(run("summary")).endswith(f"try from {tmp_path})\n")
+    monkeypatch.chdir(tmp_path)
+    assert "try from" not in refused(run("summary"))
+
+
 def test_a_summary_before_any_run_is_refused(run, tmp_path):
     """Must fail if FileNotFoundError escapes."""
     said = refused(run("summary", "--root", tmp_path))

@@ -423,6 +423,19 @@ def test_a_wrong_base_is_refused_in_one_line(repository, base, fault):
         changes.find(repository, base)
 
 
+def test_a_folder_below_the_project_is_not_reviewed(repository, monkeypatch):
+    """Must fail if a review of nothing is written into a subfolder, and ends like one of broken limits."""
+    monkeypatch.chdir(repository / "metrics")
+    with pytest.raises(UserError, match=r"dvc\.yaml does not exist, here or on the base"):
+        changes.find(Path(), "main")
+
+
+def test_a_branch_that_deletes_the_graph_is_reviewed(repository):
+    """Must fail if it is taken for a wrong folder, of which no text is written."""
+    (repository / "dvc.yaml").unlink()
+    assert not changes.find(repository, "main").passed
+
+
 def review_of(name: str, old: Any, new: Any) -> Changes:
     """Return changes in which a branch's own words stand wherever they can."""
     return Changes(

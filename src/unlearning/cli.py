@@ -17,6 +17,7 @@ from unlearning.settings.model import ModelParams
 from unlearning.settings.whole import load_params
 
 MOST_DIFFERENCES = 20  # shown
+GRAPH = "dvc.yaml"  # stands in the project's root
 
 app = typer.Typer(
     help="Look at what the pipeline made. The pipeline itself is run by `dvc repro`.",
@@ -309,4 +310,18 @@ def verify_command(
 
 def main() -> None:
     """Run the command; a person's mistake ends in one line and exit code 2."""
-    errors.run(app)
+    errors.run(_run)
+
+
+def _run() -> None:
+    """Run the command. Raises: UserError, which in a folder below the project's root says where that is."""
+    try:
+        app()
+    except errors.UserError as error:
+        above = () if Path(GRAPH).is_file() else Path.cwd().parents
+        root = next((folder for folder in above if (folder / GRAPH).is_file()), None)
+        if root is None:
+            raise
+        raise errors.UserError(
+            f"{error} (this folder lies in a project: try from {root})"
+        ) from None

@@ -30,6 +30,7 @@ Changed = dict[str, Pair]
 Figures = dict[str, dict[str, str]]
 Read = Callable[[str], bytes]  # of one side: the content of a file by its name
 T = TypeVar("T")
+GRAPH = "dvc.yaml"
 TABLE = "plots/audit_figures.csv"
 COLUMNS = ("figure", "decisive", "reading", "original", "retrained")  # that a review reads
 RUNS = re.compile(r"^Running stage '(.*)':", re.MULTILINE)
@@ -88,7 +89,7 @@ class Changes:
 def find(root: Path, base: str) -> Changes:
     """Return what the workspace changes since its branch left `base`, uncommitted changes included.
 
-    Raises: UserError if there is no such base, or no history in common with it.
+    Raises: UserError if there is no such base, or no history in common with it, or neither side has a graph.
     """
     git(root, "rev-parse", "--is-inside-work-tree")
     try:
@@ -104,6 +105,8 @@ def find(root: Path, base: str) -> Changes:
             f"--base {base}: it has no commit in common with HEAD; a shallow clone lacks them "
             "(in CI: fetch-depth: 0)"
         ) from None
+    if not (root / GRAPH).exists() and not tracked(root, commit, GRAPH):
+        raise UserError(f"{GRAPH} does not exist, here or on the base: run from the project's root")
     before, after = partial(committed, root, commit), partial(present, root)
     params = _differences(_params(before), _params(after))
     figures = _attempt(lambda: _table(before))
