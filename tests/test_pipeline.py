@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
+from dvc.utils.serialize import modify_yaml
 
 from unlearning.base.errors import UserError
 from unlearning.settings.data import DataParams
@@ -287,6 +288,16 @@ def test_make_repro_begins_nothing_where_a_merge_left_both_sides(tmp_path, name,
     )
     assert begun.returncode and f"{name}:1:{mark}\n" in begun.stdout
     assert "a merge conflict is left there" in begun.stderr
+
+
+def test_freezing_a_stage_changes_one_line(tmp_path):
+    """Must fail if a desc or title is so long that DVC breaks it: `dvc freeze` would rewrite many lines."""
+    before = (ROOT / "dvc.yaml").read_text()
+    (tmp_path / "dvc.yaml").write_text(before)
+    with modify_yaml(tmp_path / "dvc.yaml") as graph:
+        graph["stages"]["observe"]["frozen"] = True
+    after = (tmp_path / "dvc.yaml").read_text()
+    assert after.replace("    frozen: true\n", "") == before
 
 
 def test_lists_of_dependencies_are_sorted():
