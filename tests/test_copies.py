@@ -204,6 +204,13 @@ def test_pairs_are_compared_by_several_processes_as_by_one_and_told(monkeypatch)
     assert [done.more for done in told] == [4] * 12 + [2]
 
 
+def test_a_request_for_no_image_has_no_copies():
+    """Must fail if it ends in a division by the images to forget before `roles` says that there are none."""
+    images = packed(pictures_of(2))
+    found = find(table(images, "cat", "dog"), images, FORGET)
+    assert found.empty and tuple(found.columns) == copies.COLUMNS
+
+
 def test_samples_and_images_of_different_runs_are_refused():
     """Must fail if a missing image ends in a traceback."""
     images = packed(pictures_of(2))

@@ -123,9 +123,20 @@ def test_deep_greyscale_is_scaled_from_its_range(tmp_path, dtype, values, expect
 
 
 def test_floats_that_are_no_numbers_are_refused(tmp_path):
-    """Must fail if a NaN becomes some grey."""
-    Image.fromarray(np.full((8, 8), np.nan, np.float32)).save(tmp_path / "x.tif")
-    assert refusal(tmp_path / "x.tif") == "holds values that are not numbers"
+    """Must fail if a NaN becomes some grey, or one among numbers makes a NaN of the range of all files."""
+    values = np.full((8, 8), np.nan, np.float32)
+    for values[4:] in (np.nan, 0.5):
+        Image.fromarray(values).save(tmp_path / "x.tif")
+        assert refusal(tmp_path / "x.tif") == "holds values that are not numbers"
+        assert span(tmp_path / "x.tif") is None
+
+
+def test_floats_have_a_range_of_their_own_beside_integers(tmp_path):
+    """Must fail if they are shown by that of the integers, or each file by its own."""
+    values = np.repeat(np.array([[0.2, 0.6]], np.float32), 2, axis=0)
+    Image.fromarray(values).save(tmp_path / "x.tif")
+    rule = Depth(integers=(0.0, 4095.0), floats=(0.0, 1.0))
+    assert decode(tmp_path / "x.tif", 2, rule)[0, :, 0].tolist() == [51, 153]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -269,6 +280,20 @@ def test_a_large_file_that_is_no_picture_is_not_read(tmp_path, start):
         tracemalloc.stop()
     assert peak < 1e6
     assert time.perf_counter() - begin < 2
+
+
+def test_a_png_is_copied_without_its_metadata_up_to_a_limit(tmp_path, monkeypatch):
+    """Must fail if a chunk that claims gigabytes is read whole, or chunks are counted one by one."""
+    photo().save(tmp_path / "x.png")
+    size = (tmp_path / "x.png").stat().st_size
+    monkeypatch.setattr(decoding, "MAX_PNG_BYTES", size)
+    assert (
+        decoding.without_ancillary_chunks(tmp_path / "x.png").read()
+        == (tmp_path / "x.png").read_bytes()
+    )
+    monkeypatch.setattr(decoding, "MAX_PNG_BYTES", size - 9)
+    with pytest.raises(ValueError, match="too large"):
+        decoding.without_ancillary_chunks(tmp_path / "x.png")
 
 
 def test_the_largest_allowed_picture_is_decoded(tmp_path):
@@ -428,11 +453,17 @@ def linear_grey() -> bytes:
     return profile_of(b"GRAY", {b"kTRC": b"curv" + bytes(8)})
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
-def test_an_embedded_profile_is_followed(tmp_path, suffix):
-    """Must fail if colours of a wider profile are shown as if they were sRGB's; by littlecms, at full size."""
+@pytest.mark.parametrize(
+    ("suffix", "mode"),
+    [("jpg", "RGB"), ("png", "RGB"), ("png", "RGBA"), ("tif", "RGB"), ("webp", "RGB")],
+)
+def test_an_embedded_profile_is_followed(tmp_path, suffix, mode):
+    """Must fail if colours of a wider profile are shown as if they were sRGB's; by littlecms, at full size.
+
+    Or if a picture that could be transparent turns grey.
+    """
     profile = adobe_rgb()
-    image = Image.new("RGB", (32, 32), (60, 200, 60))
+    image = Image.new(mode, (32, 32), (60, 200, 60))
     options = {"quality": 100} if suffix in ("jpg", "webp") else {}
     image.save(tmp_path / f"x.{suffix}", icc_profile=profile, **options)
     with Image.open(tmp_path / f"x.{suffix}") as stored:

@@ -228,10 +228,14 @@ def test_a_share_at_random_is_one_of_distinct_training_images():
         ),
         (Images(names=("*",)), "leaves class 'a' no train image"),
         (Images(pixels=("none",)), "asks for 0 images, none of which was trained on"),
+        (Images(fraction=0.1, classes=("a", "zebra")), "forget.classes names 'zebra'"),
     ],
 )
 def test_a_request_for_nothing_or_everything_is_refused(asked_for, said):
-    """Must fail if a class is left without images, or a game is played for nobody."""
+    """Must fail if a class is left without images, or a game is played for nobody.
+
+    Or if of two classes to draw from the one that there is not is passed over.
+    """
     images = with_paths(distinct(a=10, b=10, c=10))
     with pytest.raises(UserError) as caught:
         assign(images, shares(), Request(images=asked_for))

@@ -74,7 +74,7 @@ def packed(params: DataParams, out: Path) -> pd.DataFrame:
 ROWS = [
     (f"p/{kind}{i}.png", kind, word)
     for kind in "ab"
-    for i, word in enumerate(("train", "Val", "test"))
+    for i, word in enumerate(("train", " Val ", "test"))
 ]
 
 
@@ -380,7 +380,10 @@ MAKERS = {
 
 @pytest.mark.parametrize("source", MAKERS)
 def test_a_set_is_read_in_its_own_format(source, tmp_path, monkeypatch):
-    """Must fail if channels or axes are swapped, labels are shifted, or test images are trained on."""
+    """Must fail if channels or axes are swapped, labels are shifted, or test images are trained on.
+
+    Or if the digests of what is on the disk and of what is packed are swapped: by the latter images are split.
+    """
     library._part.cache_clear()
     pictures = MAKERS[source](tmp_path / "root", monkeypatch)
     params = data_params(source=source, path=str(tmp_path / "root"))
@@ -389,6 +392,8 @@ def test_a_set_is_read_in_its_own_format(source, tmp_path, monkeypatch):
     assert len(names) == 2
     samples = packed(params, tmp_path / "out")
     images = np.load(tmp_path / "out/images/00000.npy")
+    digests = [hashlib.sha256(row.tobytes()).hexdigest() for row in images]
+    assert samples["pixels"].tolist() == digests
     for row, path, name in zip(images, samples["path"], samples["class"], strict=True):
         part, number = path.split("/")
         expected = pictures[int(number) + (8 if part == "test" else 0)]
