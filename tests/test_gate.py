@@ -149,9 +149,14 @@ def test_without_a_reference_its_limits_break_and_say_so(tmp_path):
 
 
 def test_the_table_says_how_to_do_without_what_was_not_measured(tmp_path):
-    """Must fail if the hint names a limit that was measured, or stands there without need."""
+    """Must fail if the hint names a limit that was measured, or stands there without need.
+
+    Or if a row is left out or stands twice.
+    """
     write(tmp_path, few_shot_excess="not measured: needs 10 images", cost_ratio=0.6)
     said = table(check(tmp_path, GateParams(**LIMITS))).splitlines()
+    first_cells = [line.split(" ")[1] for line in said if line.startswith("| ")]
+    assert first_cells == ["limit", *LIMITS, "verdict"]
     assert said[-2:] == [
         "",
         "Not measured, so not kept: gate.few_shot_excess. Set a limit to null to do without it.",

@@ -124,7 +124,10 @@ def test_a_class_whose_images_were_deleted_keeps_its_output(tmp_path, monkeypatc
 
 
 def test_params_keep_every_comment_request_after_request(tmp_path):
-    """Must fail if a comment stands below a list or mapping of params.yaml: it is lost or ends up inside."""
+    """Must fail if a comment stands below a list or mapping of params.yaml: it is lost or ends up inside.
+
+    Or if the last request, its model or its image size stays.
+    """
     path = tmp_path / "params.yaml"
     text = (ROOT / "params.yaml").read_text()
     path.write_text(text.replace("  where: {}\n", "  where:\n    photographer: Ada\n"))
@@ -134,31 +137,44 @@ def test_params_keep_every_comment_request_after_request(tmp_path):
     lines = {line for line in path.read_text().splitlines() if "#" in line}
     assert lines == {line for line in text.splitlines() if "#" in line}
     assert "  previous:\n  - requests/001.json\n  - requests/002.json\n" in path.read_text()
+    values = yaml.safe_load(path.read_text())
+    assert (values["forget"]["classes"], values["forget"]["where"]) == ([], {})
+    assert (values["model"]["weights"], values["model"]["classes"]) == ("x.safetensors", ["a", "b"])
+    assert values["data"]["image_size"] == 32
 
 
 def test_the_ledger_names_what_was_covered(tmp_path):
     """Must fail if the images withdrawn with a class are left out, or the ones before are kept twice.
 
-    Or if what was known of the kept classes is the unlearned model's.
+    Or if what was known of the kept classes is the unlearned model's, the first model is no longer given,
+    two writings differ, or a request for classes alone is kept as one for images.
     """
     (tmp_path / "data").mkdir()
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots/per_class.csv").write_text("class,original,unlearned\nb,0.7500,0.5000\n")
-    request.write(Request(("a",), earlier=(Request(("c",)),)), tmp_path / "data/request.json")
+    asked = Request(("a",), earlier=(Request(("c",), given=True),))
+    request.write(asked, tmp_path / "data/request.json")
+    others = "".join(f"{number},f{number},p{number},b\n" for number in range(9, 3, -1))
     (tmp_path / "data/samples.csv").write_text(
-        "id,sha256,pixels,class\n0,f0,p0,a\n1,f1,p0,b\n2,f2,p2,b\n3,f3,p3,c\n"
+        f"id,sha256,pixels,class\n0,f0,p0,a\n1,f1,p0,b\n2,f2,p2,b\n3,f3,p3,c\n{others}"
     )
-    (tmp_path / "data/split.csv").write_text(
-        "id,subset,role\n0,train,forget\n1,train,withdrawn\n2,test,retain\n3,train,earlier\n"
-    )
+    roles = "id,subset,role\n0,train,forget\n1,train,withdrawn\n2,test,retain\n3,train,earlier\n"
+    roles += "".join(f"{number},train,withdrawn\n" for number in range(4, 10))
+    (tmp_path / "data/split.csv").write_text(roles)
     write_params(tmp_path, split__seed=3)
     found = ledger.resolved(tmp_path)
     assert found.held and found.held.seed == 3
     assert found.held.cuts.keys() == {"a", "b", "c"} and found.held.cuts["c"] == ("", "")
     assert len(found.held.cuts["b"][0]) == 64
-    assert replace(found, held=None) == Request(
-        ("a",), images=Images(pixels=("p0",), files=("f1",)), accuracy_before={"b": 0.75}
+    images = Images(
+        pixels=("p0", "p4", "p5", "p6", "p7", "p8", "p9"),
+        files=("f1", "f4", "f5", "f6", "f7", "f8", "f9"),
     )
+    assert replace(found, held=None) == Request(
+        ("a",), images=images, accuracy_before={"b": 0.75}, given=True
+    )
+    (tmp_path / "data/split.csv").write_text(roles.replace("withdrawn", "retain"))
+    assert ledger.resolved(tmp_path).images is None
 
 
 def test_the_ledger_keeps_whether_the_first_model_was_given():

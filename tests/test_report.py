@@ -812,14 +812,15 @@ def test_the_model_cards_tables_have_as_many_cells_as_headings(made, hostile):
 
 
 def test_a_path_is_told_apart_from_a_name_with_dots():
-    """Must fail if two figures can have one path."""
-    metrics = Metrics({"a": {"b.c": 1, "b": {"c": 2}, "d\\": 0.12345}})
+    """Must fail if two figures can have one path, or one leads below words or to what is not the fault."""
+    metrics = Metrics({"a": {"b.c": 1, "b": {"c": 2}, "d\\": 0.12345, "e": "no reference"}})
     quote = html_quoter(metrics)
     assert dotted(("a", "b.c")) != dotted(("a", "b", "c"))
     assert quote("a", "b.c") == '<data value="1" data-metric="a.b\\.c">1</data>'
     assert quote("a", "d\\") == '<data value="0.12345" data-metric="a.d\\\\">0.123</data>'
     with pytest.raises(UserError, match=r"a\.x of metrics/ or plots/ is not there"):
-        quote("a", "x")
+        quote("a", "x", "y")
+    assert metrics.find("a", "e", "y") == ("a.e", "no reference")
     with pytest.raises(UserError, match="no single figure"):
         quote("a", "b")
 

@@ -163,6 +163,24 @@ def test_decisive_figures_outside_are_named_beside_each_verdict():
     assert "- **Audit**: `failed: others damaged` (base: `told apart`)\n" in text.markdown(found)
 
 
+def test_single_images_are_shown_in_their_own_words():
+    """Must fail if a low accuracy is called the goal of theirs, which is that of retrained models.
+
+    Or if the base's figures of original and retrained models stand beside the branch's.
+    """
+    found = review_of("x", 0, 1)
+    found.metrics["metrics/audit.json"]["request"] = ("classes", "images")
+    found.metrics["metrics/evaluate_forget.json"] = {
+        "train_accuracy": (0.5, 0.75),
+        "original.train_accuracy": (1.0, 0.9),
+        "retrained.train_accuracy": (0.6, 0.7),
+    }
+    cells = rows(text.markdown(found))
+    assert cells["accuracy on forget images"] == ["0.5", "0.75", "+0.25", "0.9", "0.7"]
+    assert cells["accuracy on unseen images like them"] == ["–", "–", "", "–", "–"]
+    assert not [name for name in cells if name.startswith("forget accuracy")]
+
+
 def test_figures_that_no_audit_has_are_not_named(repository):
     """Must fail if a branch's own names come from its table into the text, or end it in a traceback."""
     odd = [
