@@ -232,7 +232,10 @@ def test_the_article_recipe_ignores_our_weight(players, data, make_game, cpu, ro
 def test_our_recipe_is_its_described_loop(
     adversary, players, make_data, make_game, cpu, rows, monkeypatch
 ):
-    """Must fail if a term, its weight, the order of updates, the schedule or the last edit changes."""
+    """Must fail if a term, its weight, the order of updates, the schedule or the last edit changes.
+
+    Or if the discriminator is said to be right where it is wrong.
+    """
     data = make_data({"cat": 6, "dog": 6, "elephant": 6, "horse": 6}, held_out=5)
     params = make_game(
         recipe="adversarial", batch_size=8, lr=0.003, adversary=adversary, adversary_weight=9.0,
@@ -249,6 +252,7 @@ def test_our_recipe_is_its_described_loop(
     auditor = Auditor(DEEP, 6, 5, CPU)
     draws = torch.Generator().manual_seed(params.seed)
     steps = adversarial.play(data, params, params.seed, 25, 6, 5)
+    hits = []
     for number, step in enumerate(steps):
         optimizers[0].param_groups[0]["lr"] = params.lr * rate((number + 1) / 26)
         optimizers[1].param_groups[0]["lr"] = params.lr * rate((number - 12) / 13)
@@ -264,6 +268,8 @@ def test_our_recipe_is_its_described_loop(
             fake = found[LOGITS][step.besides < 6]
             with torch.no_grad():
                 real = original(images[:2])
+            if number >= 22:  # in the last of ten rounds
+                hits += [discriminator(real) > 0, discriminator(fake) <= 0]
             told_real = F.logsigmoid(discriminator(real)).mean()
             told_fake = F.logsigmoid(-discriminator(fake.detach())).mean()
             optimizers[1].zero_grad()
@@ -282,6 +288,7 @@ def test_our_recipe_is_its_described_loop(
     close = partial(torch.testing.assert_close, atol=2e-5, rtol=1e-3)
     close(weights(outcome.generator), weights(edit_head(generator, data.forget_labels)))
     close(weights(outcome.discriminator), weights(discriminator))
+    assert rows.rows[-1]["discriminator_accuracy"] == torch.cat(hits).double().mean().item()
 
 
 def test_batches_of_two_and_an_odd_number_of_retain_images_are_played(make_data, make_game):

@@ -637,7 +637,10 @@ def test_a_request_for_images_runs_from_images_to_page(
 
 
 def test_a_few_forget_images_are_met_by_their_odds(data, make_network, cpu):
-    """Must fail if the auditor of single images looks at features, or takes the odds of another class."""
+    """Must fail if the auditor of single images looks at features, or takes the odds of another class.
+
+    Or if it tells fewer apart where all odds are small: they are measured by their own spread.
+    """
     model, indices = make_network(seed=1), data.select(role="forget", subset="train")
     auditor = Auditor((ODDS,), members=6, unseen=2, device=torch.device("cpu"))
     auditor.look(model.eval(), data, Known(indices, data.labels[indices], 6), cpu)
@@ -648,12 +651,15 @@ def test_a_few_forget_images_are_met_by_their_odds(data, make_network, cpu):
         ]
     torch.testing.assert_close(rows[:, 0], torch.logit(chance))
     apart = torch.tensor([[9.0], [8.0], [9.5], [8.5], [9.0], [9.1], [-9.0], [-8.0]])
-    auditor = Auditor((ODDS,), members=4, unseen=4, device=torch.device("cpu"))
-    auditor.load_state_dict(
-        {ODDS: torch.tensor([[9.0], [8], [9.5], [8.5], [-9], [-8], [-8.5], [-9]])}
-    )
-    told = auditor.advantage({ODDS: apart[[0, 6]]}, torch.tensor([0, 4]))
-    none = auditor.advantage({ODDS: apart[[0, 0]]}, torch.tensor([0, 4]))
+    bank = torch.tensor([[9.0], [8], [9.5], [8.5], [-9], [-8], [-8.5], [-9]])
+
+    def advantage(shown: list[int], unit: float = 1) -> float:
+        auditor = Auditor((ODDS,), members=4, unseen=4, device=torch.device("cpu"))
+        auditor.load_state_dict({ODDS: bank.clone() * unit})
+        return auditor.advantage({ODDS: apart[shown] * unit}, torch.tensor([0, 4])).item()
+
+    told, none = advantage([0, 6]), advantage([0, 0])
+    assert advantage([0, 6], unit=0.01) == pytest.approx(told, rel=1e-4)
     assert told > 0.3 > none
 
 

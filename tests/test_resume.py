@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import pytest
 import torch
-from conftest import play, tiny_network
+from conftest import COLOURS, play, tiny_network
 from test_methods import NAMES
 
 from unlearning.base import cores, progress, resume, tensors
@@ -134,12 +134,15 @@ def test_of_short_epochs_not_each_is_kept(tmp_path, monkeypatch):
 @pytest.mark.parametrize("recipe", NAMES)
 @pytest.mark.parametrize("dropout", [None, 0.5])
 def test_a_killed_game_ends_with_the_same_networks_and_curve(
-    recipe, dropout, data, make_game, make_network, cpu, rows, tmp_path, monkeypatch
+    recipe, dropout, make_data, make_game, make_network, cpu, rows, tmp_path, monkeypatch
 ):
     """Must fail if a player, its moments, its rate, the drawn mixtures or dropout's draws are not taken up.
 
+    Or if what the auditor of members knows is not, who is silent where fewer than four images are held out.
+
     Or if rounds, which the curve gives in parts of an epoch, are called epochs, or those before are not told.
     """
+    data = make_data(dict.fromkeys(COLOURS, 8), held_out=4)
     params = make_game(epochs=3, batch_size=4, lr=0.001)
     generator, original = (make_network(seed, dropout=dropout) for seed in (1, 0))
     players = Players(generator, original, new_discriminator(4, seed=2))
