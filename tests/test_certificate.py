@@ -290,12 +290,15 @@ def test_an_image_left_out_is_found_and_no_other_is_named(finished, content, cpu
 
 
 def test_an_accuracy_may_be_one_image_off_and_no_more(content):
-    """Must fail if the tolerance is left out, or counted on the wrong images."""
+    """Must fail if the tolerance is left out, counted on the wrong images, or above 0.01 of many."""
     of = {role: ("accuracies", "models", "unlearned", role) for role in ("forget", "retain")}
     assert verification._close(of["retain"], 0.3333, 0.6667, content)
     assert not verification._close(of["retain"], 0.3333, 0.7, content)
     assert verification._close(of["forget"], 0.0, 1.0, content)
     assert not verification._close(("audit", "js_to_retrained", "x", "y"), 0.1, 0.101, content)
+    many = changed(content, ("accuracies", "retain_images"), 1000)
+    assert verification._close(of["retain"], 0.9, 0.91, many)
+    assert not verification._close(of["retain"], 0.9, 0.9102, many)
 
 
 def test_a_key_with_a_dot_does_not_stand_for_a_nested_one(finished, content, cpu):
@@ -442,6 +445,7 @@ def test_a_damaged_certificate_is_taken_or_refused(tmp_path, content, draw):
         ('"retain":1.0', '"retain":1e400', "shortest form"),
         ('"format":"unlearning-certificate/2"', '"format":"other/1"', "format"),
         ('"statement":', '"addition":1,"statement":', "addition"),
+        ('"audit":{', '"audit":{"odd":"\\ud800",', "surrogates not allowed"),
     ],
 )
 def test_what_is_not_of_the_schema_is_refused(tmp_path, content, old, new, fault):
@@ -450,6 +454,14 @@ def test_what_is_not_of_the_schema_is_refused(tmp_path, content, old, new, fault
     assert old in text
     (tmp_path / "c.json").write_text(text.replace(old, new, 1))
     with pytest.raises(UserError, match=fault):
+        envelope.read(tmp_path / "c.json")
+
+
+@pytest.mark.parametrize("text", ["5", "null", "[]", '"payload"'])
+def test_json_without_names_is_no_certificate(tmp_path, text):
+    """Must fail if what is no object is asked for its names: a traceback."""
+    (tmp_path / "c.json").write_text(text)
+    with pytest.raises(UserError, match="holds no names of values"):
         envelope.read(tmp_path / "c.json")
 
 
