@@ -280,8 +280,10 @@ def test_an_edited_figure_is_found(finished, content, cpu, path):
 
 
 def test_an_image_left_out_is_found_and_no_other_is_named(finished, content, cpu):
-    """Must fail if images are compared by their place in the list."""
+    """Must fail if images are compared by their place in the list, or a second one of an id hides the first."""
     images = content.model_dump(mode="json")["forgotten"]["images"]
+    with pytest.raises(ValueError, match="an id stands twice"):
+        changed(content, ("forgotten", "images"), [images[0] | {"sha256": "0" * 64}, *images])
     (line, *_) = found = differences(
         changed(content, ("forgotten", "images"), images[1:]), finished, cpu
     )
@@ -392,6 +394,15 @@ def test_a_lock_file_outside_git_is_not_certified(run, cpu):
     call(run, "git", "commit", "--quiet", "--message", "no lock")
     with pytest.raises(UserError, match=r"git ls-files: .*dvc\.lock"):
         workspace.describe(run, cpu)
+
+
+def test_what_is_signed_is_said_to_the_byte(content):
+    """Must fail if the canonical form changes: no certificate that was handed out would verify any more."""
+    written = record.canonical(changed(content, ("audit",), {"b": [0.5, None], "a": "\xe9"}))
+    assert written.startswith(
+        b'{"accuracies":{"forget_images":1,"models":{"original":{"forget":1.0,'
+    )
+    assert b'"audit":{"a":"\xc3\xa9","b":[0.5,null]},"commit":"' in written
 
 
 def test_a_signature_fits_its_content_and_key_alone(content, key):
