@@ -48,11 +48,14 @@ def test_a_container_s_quota_counts(quota, count, tmp_path, monkeypatch):
     [(None, 8, 2), ("3", 3, 2), ("1", 1, 1), ("16", 16, 2), ("0", 8, 2), ("4,2", 8, 2)],
 )
 def test_threads_are_the_cores_share_or_what_a_person_asks(asked, alone, of_four, monkeypatch):
-    """Must fail if a person's number is overruled, or lets several processes take more than all cores."""
+    """Must fail if a person's number is overruled, or lets several processes take more than all cores.
+
+    Or if of more processes than cores each has no thread at all.
+    """
     monkeypatch.setattr(cores, "available", lambda: 8)
     if asked:
         monkeypatch.setenv(cores.THREADS, asked)
-    assert (cores.threads(), cores.threads(4)) == (alone, of_four)
+    assert (cores.threads(), cores.threads(4), cores.threads(9)) == (alone, of_four, 1)
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "torchrun sets it to 1")
     assert (cores.threads(), cores.threads(4)) == (8, 2)
 

@@ -1,5 +1,6 @@
 """Files appear whole or not at all, and what is written comes back as it was."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -39,6 +40,37 @@ def test_the_file_is_there_only_when_the_block_has_ended(tmp_path):
     assert path.read_text() == "whole"
 
 
+def test_what_a_killed_process_left_is_replaced(tmp_path):
+    """Must fail if a temporary file has a name of its own each time: half-written ones would pile up."""
+    with atomic(tmp_path / "out.txt") as killed:
+        killed.write_text("whole")
+    killed.write_text("half")
+    with atomic(tmp_path / "out.txt") as temporary:
+        assert temporary == killed and not temporary.exists()
+        temporary.write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.txt"]
+
+
+@pytest.mark.parametrize(
+    ("error", "is_refused"),
+    [
+        (OSError(errno.ENOSPC, "full"), True),
+        (OSError(errno.EACCES, "not permitted", ".out.part.txt"), True),
+        (OSError(errno.ENOSPC, "full", "other.txt"), False),
+        (OSError(errno.EIO, "broken"), False),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_named_and_no_other_fault_is_taken_for_it(
+    error, is_refused, tmp_path, monkeypatch
+):
+    """Must fail if a full disk elsewhere, or a fault that nobody can mend, is said to be this file's."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError if is_refused else OSError) as caught, atomic("out.txt"):
+        raise error
+    said = f"out.txt cannot be written: {error.strerror}; free or grant what is missing"
+    assert str(caught.value).startswith(said) if is_refused else caught.value is error
+
+
 def test_metrics_are_sorted_and_rounded_at_any_depth(tmp_path):
     """Must fail if keys keep their order, a nested float keeps its digits, or -0.0 its sign."""
     path = tmp_path / "metrics.json"
@@ -69,7 +101,10 @@ def test_a_series_has_its_columns_even_without_rows(tmp_path):
 def test_a_table_comes_back_as_it_was(tmp_path):
     """Must fail if text is read as numbers or gaps, or a carriage return ends a row."""
     odd = ["NA", "007", "", "null", "a,b", 'a"b', "a\nb", "a\rb", "a\r\nb", " é\u2028 "]
-    table = pd.DataFrame({"id": range(len(odd)), "class": pd.Series(odd, dtype="str")})
+    numbers = pd.Series(["007"] * len(odd), dtype="str")
+    table = pd.DataFrame(
+        {"id": range(len(odd)), "class": pd.Series(odd, dtype="str"), "number": numbers}
+    )
     write_table(tmp_path / "table.csv", table)
     pd.testing.assert_frame_equal(read_table(tmp_path / "table.csv"), table)
 
