@@ -66,8 +66,12 @@ def test_a_stage_that_does_half_of_the_work_is_cut_into_its_blocks():
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_features_times_the_last_layer_are_the_logits(name):
-    """Must fail if another layer is taken for the last, features are not its input, or hooks stay behind."""
+    """Must fail if another layer is taken for the last, features are not its input, or hooks stay behind.
+
+    Or if what holds the last layer beside others is one unit with it.
+    """
     model = new_classifier(Architecture(name), 32, 4, seed=0).eval()
+    assert model.anatomy.head in model.anatomy.learned
     images = torch.rand(3, 3, 32, 32)
     with torch.no_grad():
         found = model.look(images, LAYERS)
@@ -248,12 +252,16 @@ class Blocks(nn.Module):
 
 
 def test_of_blocks_that_give_lists_the_parts_are_layers():
-    """Must fail if they are passed over: none of them would be learned."""
+    """Must fail if they are passed over: none would be learned. Or if no two layers may be one."""
     anatomy = explore(Blocks(Block(), Block(), Block(), Block()), torch.rand(2, 3, 8, 8))
     assert [anatomy.layers[name] for name in LAYERS[1:4]] == [
         "blocks.0.conv", "blocks.1.conv", "blocks.2.conv"
     ]  # fmt: skip
     assert anatomy.learned == ("blocks.1.conv", "blocks.2.conv", "blocks.3.conv", "head")
+    few = explore(Blocks(Block(), Block()), torch.rand(2, 3, 8, 8))
+    assert [few.layers[name] for name in LAYERS[1:4]] == [
+        "blocks.0.conv", "blocks.0.conv", "blocks.1.conv"
+    ]  # fmt: skip
 
 
 class Recurrent(nn.Module):

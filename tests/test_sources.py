@@ -110,6 +110,8 @@ def test_labels_of_a_table_are_names_and_can_be_renamed(tmp_path):
         ([*ROWS, ("p/a0.png", "b", "train")], "'p/a0.png' stands in two rows"),
         ([*ROWS, ("p/c.png", "a", "dev")], "its split holds 'dev': the words are train"),
         ([*ROWS, ("p/c.png", "", "test")], "row 7 has an empty cell"),
+        ([*ROWS, ("", "a", "test")], "row 7 has an empty cell"),
+        ([*ROWS, ("p/c.png", "a", "")], "row 7 has an empty cell"),
         ([("p/a.png", "a"), ("p/b.png", "a")], "leave one class, 'a'"),
         ([], "it has no row"),
     ],
