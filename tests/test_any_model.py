@@ -206,17 +206,27 @@ def test_a_control_of_the_same_recipe_stands_beside_given_weights(
     assert "recipe on all images" in Path("report/index.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"model__weights": "mine.pth"}, r"model\.weights is 'mine\.pth', but of its tensor"),
+        (
+            {"retrain__weights": ["mine.pth"], "retrain__seeds": []},
+            r"retrain\.weights is 'mine\.pth', but of its tensor",
+        ),
+        ({"model__start": "no.pth"}, r"model\.start is 'no\.pth', but there is no such file"),
+    ],
+    ids=["weights", "references", "start"],
+)
 def test_given_weights_that_do_not_fit_are_refused_before_anything_is_touched(
-    tmp_path, monkeypatch
+    given, said, tmp_path, monkeypatch
 ):
-    """Must fail if check_request leaves it to train_original, whose outputs DVC has deleted by then."""
+    """Must fail if check_request leaves it to the stage that trains, whose outputs DVC has deleted by then."""
     photographs(tmp_path / "photos")
     torch.save({"fc.bias": torch.ones(7)}, tmp_path / "mine.pth")
     monkeypatch.chdir(tmp_path)
-    project(tmp_path, model__weights="mine.pth")
-    with pytest.raises(
-        UserError, match=r"^params\.yaml: model\.weights is 'mine\.pth', but of its tensor"
-    ):
+    project(tmp_path, **given)
+    with pytest.raises(UserError, match=rf"^params\.yaml: {said}"):
         check_request.main()
     assert not (tmp_path / "data").exists()
 
@@ -271,7 +281,8 @@ def test_changed_weights_make_the_original_again(tmp_path, monkeypatch):
 
 def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu):
     """Must fail if a role or subset is miscounted, time does not follow passes over speed, or `cost` is the
-    article's length. Or if the time of relearning is foretold where nothing is relearned: of single images."""
+    article's length. Or if time is foretold that nothing takes: of relearning single images, of training an
+    original that was given, or its control without retrained models."""
     photographs(tmp_path / "photos", count=20)
     monkeypatch.chdir(tmp_path)
     project(tmp_path, cost=0.5, original__epochs=10, retrain__seeds=[1, 2, 3], batch_size=2)
@@ -293,8 +304,18 @@ def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu
     assert found.seconds["observation"] == pytest.approx(looked_at + relearned)
     lines = forecast.told(params, wanted, found, cpu)
     assert any(line.startswith("not measured: membership: it takes 10") for line in lines)
+    shown = "resnet18, 11.2 million parameters, 32 pixels, trained here from random weights"
+    assert f"model: {shown}" in lines and any(line.endswith(" on cpu in fp32") for line in lines)
+    assert [line.split()[0] for line in lines[1:4]] == ["images", "forget", "retain"]
+    given = params.model.model_copy(update={"weights": "mine.pth"})
+    for seeds, trainings in (([1, 2, 3], 4), ([], 0)):
+        retrain_section = params.retrain.model_copy(update={"seeds": seeds})
+        changed = params.model_copy(update={"model": given, "retrain": retrain_section})
+        foretold = forecast.forecast(changed, wanted, cpu, speed_of=lambda *_: 50.0).seconds
+        assert foretold["original"] == 0
+        assert foretold["retrained models"] == pytest.approx(trainings * 240 / 50)
     assert not any("no retrained model" in line for line in lines)
-    assert not any("auditor" in line for line in lines)
+    assert not any("auditor" in line or "unseen" in line for line in lines)
     monkeypatch.setattr(
         forecast, "is_faster_at_once", lambda count, passes, *_: count == 3 and passes == 720
     )

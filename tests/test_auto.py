@@ -116,7 +116,7 @@ def test_given_weights_need_their_own_size(tmp_path, monkeypatch):
 
 
 def test_each_process_needs_a_gpu_of_its_own(tmp_path, monkeypatch):
-    """Must fail if two processes are started on one GPU, where they never meet."""
+    """Must fail if two processes are started on one GPU, where they never meet, or not on two, or on cores."""
     from test_any_model import project
 
     photographs(tmp_path / "photos")
@@ -125,3 +125,7 @@ def test_each_process_needs_a_gpu_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     with pytest.raises(UserError, match=r"distributed\.processes is 2, but 1 CUDA GPUs are"):
         possible.require(load_params())
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    possible.require(load_params())
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    possible.require(load_params().model_copy(update={"device": "cpu"}))

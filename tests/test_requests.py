@@ -28,7 +28,7 @@ from unlearning.data import request, roles, split
 from unlearning.data.dataset import scaled
 from unlearning.data.request import Images, Request
 from unlearning.methods import adversarial
-from unlearning.methods.shared import adversaries
+from unlearning.methods.shared import adversaries, cost
 from unlearning.methods.shared.members import ODDS, Auditor, Known
 from unlearning.models import weights
 from unlearning.models.layers import DEEP
@@ -459,8 +459,38 @@ def test_the_source_is_listed_once(source, tmp_path, monkeypatch):
     assert (len(lists), len(matches)) == (1, 1)
 
 
+def test_a_share_at_random_is_asked_of_its_classes_alone(tmp_path):
+    """Must fail if it is drawn from all classes, by another seed, or its wrong labels pass for right ones."""
+    knobs = {"forget__fraction": 0.25, "forget__seed": 3, "forget__labels": "wrong"}
+    drawn = Images(fraction=0.25, seed=3, wrong_labels=True)
+    found = asked_of(project(tmp_path, **knobs))
+    assert found == asked.Asked(Request(images=drawn), dict.fromkeys("abc", 0.25))
+    found = asked_of(project(tmp_path, **knobs | {"forget__classes": ["a"]}))
+    assert found.request == Request(images=replace(drawn, classes=("a",)))
+    assert found.shares == {"a": 0.25, "b": 0.0, "c": 0.0}
+
+
+def test_what_an_earlier_request_took_out_is_not_counted():
+    """Must fail if its class is split, trained on and foretold once more."""
+    wanted = Request(("b",), earlier=(Request(("a",)),))
+    counts = {"a": {"": 9}, "b": {"": 8}}
+    assert asked.without_earlier(counts, wanted) == {"b": {"": 8}}
+
+
+def test_a_split_that_the_source_gives_is_foretold(tmp_path):
+    """Must fail if its test images are cut from training images too, or a subset is counted twice."""
+    counts = {name: {"train": 10, "test": 4} for name in "abc"}
+    wanted = asked.Asked(Request(("a",)), {"a": 1.0, "b": 0.0, "c": 0.0})
+    found = possible.Possible([], counts, wanted, cost.Sizes(8, 16))
+    assert forecast.by_role(project(tmp_path, forget__classes=["a"]), found) == {
+        "forget": {"train": 8, "validation": 2, "test": 4},
+        "retain": {"train": 16, "validation": 4, "test": 8},
+        "unseen": {"train": 0, "validation": 2, "test": 4},
+    }
+
+
 def test_columns_of_a_table_choose_images(tmp_path):
-    """Must fail if one of two columns is ignored, or a misspelt one passes."""
+    """Must fail if one of two columns is ignored, or a misspelt one passes, or images that are left out."""
     params = project(tmp_path, forget__where={"by": "Ada", "label": "b"})
     assert asked_of(params).request.images == Images(paths=("b0.png", "b1.png"))
     assert asked_of(params).shares == {"a": 0.0, "b": 0.5, "c": 0.0}
@@ -474,6 +504,9 @@ def test_columns_of_a_table_choose_images(tmp_path):
         with pytest.raises(UserError) as caught:
             asked_of(project(tmp_path, forget__where=where))
         assert said in str(caught.value)
+    left_out = {"forget__where": {"label": "a"}, "data__classes": {"b": "b", "c": "c"}}
+    with pytest.raises(UserError, match=r"of classes that data\.classes leaves out"):
+        asked_of(project(tmp_path, **left_out))
     with pytest.raises(
         UserError, match=r"looks at columns of a table, but data\.source is 'folder'"
     ):
@@ -527,7 +560,7 @@ def test_the_request_travels_with_those_before_it(tmp_path, monkeypatch):
 def test_a_clone_that_lacks_what_an_earlier_request_left_is_told_who_brings_it(
     tmp_path, monkeypatch, missing, advice
 ):
-    """Must fail if it is told to run the pipeline, which this is."""
+    """Must fail if it is told to run the pipeline, which this is, or one that lacks nothing is refused."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "requests").mkdir()
     for name in {"001.json", "001.safetensors"} - {missing}:
@@ -538,6 +571,8 @@ def test_a_clone_that_lacks_what_an_earlier_request_left_is_told_who_brings_it(
     )
     with pytest.raises(UserError, match=f"{missing}', but there is no such file: {advice}"):
         possible.require(params)
+    (tmp_path / "requests" / missing).touch()
+    possible._require_ledger(params)
 
 
 # --- whom they are compared with -----------------------------------------------------------------

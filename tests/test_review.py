@@ -513,6 +513,14 @@ def test_a_comment_has_room_for_many_classes():
     assert shown.count("per_class") + int(more) == 2000
 
 
+def test_long_words_of_a_branch_are_cut():
+    """Must fail if a reason is longer than GitHub takes, or "and 0 more" is said."""
+    reason = UserError("long " * 20_000)
+    metrics = {"metrics/audit.json": {"verdict": ("before" * 20_000, "after" * 20_000)}}
+    shown = text.markdown(Changes("1", "2", {}, metrics, ({}, reason), reason, reason))
+    assert len(shown) < 10_000 and "more: `" not in shown
+
+
 def test_a_thousand_parameters_that_changed_leave_room_for_the_figures():
     """Must fail if a branch that names a thousand classes makes the text longer than GitHub takes."""
     params = {f"data.classes[{n}]": (None, "long" * 20) for n in range(1000)}
