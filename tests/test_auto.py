@@ -54,7 +54,7 @@ def test_what_cannot_be_read_has_no_size(tmp_path):
     assert size.chosen(data_params(), [*broken, *listed], tmp_path) == 96
     assert size.chosen(data_params(), broken, tmp_path) == 64
     assert size.chosen(data_params(image_size=48), listed, tmp_path) == 48
-    assert size.chosen(data_params(source="synthetic"), [], tmp_path) == 64
+    assert size.chosen(data_params(source="synthetic"), [], tmp_path) == 48
 
 
 def test_a_pipe_among_the_pictures_has_no_size(tmp_path, monkeypatch):
