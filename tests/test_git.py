@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tiny_project import run
+from tiny_project import ROOT, run
 
 from unlearning.base.errors import UserError
 from unlearning.review.git import blobs, committed, contents, dvc, ever, git, tracked
@@ -79,6 +79,15 @@ def test_a_file_that_git_lacks_is_no_empty_one(subfolder):
     (top / ".git/objects" / blob[:2] / blob[2:]).unlink()
     with pytest.raises(UserError, match=f"git lacks {blob}"):
         list(contents(subfolder, [blob]))
+
+
+def test_an_environment_that_a_worktree_links_to_is_no_new_file(tmp_path):
+    """Must fail if .gitignore names a folder alone: one worktree alone holds the environment itself."""
+    run(tmp_path, "git", "init", "--quiet")
+    (tmp_path / ".gitignore").write_text((ROOT / ".gitignore").read_text())
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / ".venv").symlink_to("elsewhere")
+    assert git(tmp_path, "ls-files", "--others", "--exclude-standard") == ".gitignore"
 
 
 @pytest.fixture
