@@ -215,6 +215,14 @@ def test_a_review_without_the_audits_table_says_why(repository, content, fault):
     assert rows(shown)["Few-shot recall"] == ["0.45", "0.45", "", "–", "–"]
 
 
+@pytest.mark.parametrize("column", changes.COLUMNS)
+def test_a_table_that_lacks_a_column_that_is_read_is_refused(column):
+    """Must fail if one of them is not asked for: KeyError, or figures that vanish without a word."""
+    header = ",".join(name for name in changes.COLUMNS if name != column)
+    with pytest.raises(UserError, match=f"lacks the column '{column}'"):
+        changes._table(lambda _: f"{header}\n".encode())
+
+
 def test_a_row_that_ends_early_is_passed_over(repository):
     """Must fail if a row without a figure's name, or with one that nobody knows, ends in a traceback."""
     lines = ["decisive,reading,original,retrained,figure", "yes,outside,1,1", "yes,outside,1,1,x"]

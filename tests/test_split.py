@@ -277,6 +277,14 @@ def test_copies_do_not_make_a_class_large_enough():
         )
 
 
+def test_an_image_of_two_classes_counts_for_the_smaller():
+    """Must fail if the larger one, or the first by name, takes what the other cannot do without."""
+    large = [(name, f"{name}{i}") for name in "ac" for i in range(9)]
+    images = table(*large, ("b", "b0"), ("b", "b1"), ("b", "a0"))
+    subset = split.subsets(images, shares())["subset"]
+    assert set(subset[images["class"] == "b"]) == {"train", "validation", "test"}
+
+
 def test_counts_by_hand():
     """Must fail if roles or subsets are mixed up, or a shared picture is not counted."""
     images = table(("b", "x"), ("b", "y"), ("c", "x"), ("c", "z"))
