@@ -204,13 +204,18 @@ def test_requests_add_up(images, params, ids):
 
 
 def test_a_share_at_random_is_one_of_distinct_training_images():
-    """Must fail if test images are drawn, copies count twice, or seed or classes are ignored."""
+    """Must fail if test images are drawn, copies count twice, or seed or classes are ignored.
+
+    Or if a small share of few images is none, or more than one.
+    """
     images = with_paths(distinct(a=50, b=50, c=50))
     subset = split.subsets(images, shares())["subset"].tolist()
 
     def drawn(**changes: Any) -> np.ndarray:
         return roles.covered(images, subset, Request(images=Images(fraction=0.1, **changes)))
 
+    tiny = Request(images=Images(fraction=1e-6))
+    assert roles.covered(images, subset, tiny).sum() == 1
     assert drawn().sum() == 9 and set(np.array(subset)[drawn()]) == {"train"}
     assert (drawn() == drawn()).all() and (drawn() != drawn(seed=1)).any()
     assert set(images["class"][drawn(classes=("b",))]) == {"b"} and drawn(classes=("b",)).sum() == 3
