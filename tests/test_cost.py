@@ -56,5 +56,5 @@ def test_a_game_dearer_than_retraining_is_named_before_it_starts(
     if share is None:
         assert line is None
     else:
-        assert line.startswith(f"warning: this game costs {share} of one retraining")
+        assert line.startswith(f"warning: this game costs up to {share} of one retraining")
         assert line.endswith("leaves nothing to prove")

@@ -67,6 +67,6 @@ def remark(game: GameParams, sizes: Sizes, recipe: Recipe) -> str | None:
     if played < retrained:
         return None
     return (
-        f"warning: this game costs {played / retrained:.0%} of one retraining without the forget images: "
+        f"warning: this game costs up to {played / retrained:.0%} of one retraining without the forget images: "
         "retraining is cheaper and leaves nothing to prove"
     )
