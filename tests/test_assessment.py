@@ -10,6 +10,7 @@ from unlearning.audit.assessment import Accuracies, assess, kept_against, loss_p
 from unlearning.audit.words import Verdict
 
 CHANCE = 1 / 9
+SURE = 0.0  # that a loss is no chance
 
 
 def found(forget=0.0, retain=0.95, original_forget=0.9, original_retain=0.95, forget_images=40,
@@ -24,6 +25,7 @@ def found(forget=0.0, retain=0.95, original_forget=0.9, original_retain=0.95, fo
             forget_images,
             retain_images,
             chance,
+            SURE,
         )
     )
 
@@ -92,7 +94,7 @@ def test_nothing_is_forgotten_where_nothing_was_known(original, images, word):
 
 def test_of_single_images_too_few_images_are_no_sign_of_chance():
     """Must fail if an original that is right on each of 4 images is said to know no better than chance."""
-    few = Accuracies(1.0, 1.0, 1.0, 1.0, 1.0, 10, 4, 0.5)
+    few = Accuracies(1.0, 1.0, 1.0, 1.0, 1.0, 10, 4, 0.5, SURE)
     assert assess(few, of_images=True) == Verdict.TOO_FEW_IMAGES
     guessing = replace(few, original_retain=0.5, retain_images=20)
     assert assess(guessing, of_images=True) == Verdict.ORIGINAL_AT_CHANCE
@@ -135,7 +137,7 @@ def test_an_original_at_chance_has_nothing_to_keep(original, images, chance, wor
 )
 def test_after_other_requests_what_is_kept_is_held_against_the_first_model(retain, before, word):
     """Must fail if losses that are small each add up unseen, or a gain by chance must be kept for ever."""
-    known = Accuracies(0.0, retain, 0.9, 0.9, before or 0.9, 40, 200, CHANCE)
+    known = Accuracies(0.0, retain, 0.9, 0.9, before or 0.9, 40, 200, CHANCE, SURE)
     assert assess(known) == word
     of_images = {Verdict.FORGOTTEN_AND_KEPT: Verdict.KEPT}.get(word, word)
     assert assess(known, of_images=True) == of_images
@@ -153,7 +155,7 @@ def test_after_other_requests_what_is_kept_is_held_against_the_first_model(retai
 def test_what_retrained_models_lose_as_well_is_no_damage(retain, retrained, word):
     """Must fail if a model retrained on fewer images is called damaged, or one must gain what others did."""
     against = kept_against(np.array([0.9]), np.array([retrained])).item()
-    known = Accuracies(0.0, retain, 0.9, 0.9, against, 40, 200, CHANCE)
+    known = Accuracies(0.0, retain, 0.9, 0.9, against, 40, 200, CHANCE, SURE)
     assert assess(known) == word
 
 
@@ -191,7 +193,7 @@ def test_what_is_held_against_a_model_is_said_of_each_image():
 )
 def test_a_loss_that_may_be_chance_is_no_damage_and_no_success(p_value, forget, word):
     """Must fail if one image in 45 damages a model, or if few images hide what it lost."""
-    known = Accuracies(forget, 0.85, 0.9, 0.9, 0.9, 40, 45, CHANCE, loss_p_value=p_value)
+    known = Accuracies(forget, 0.85, 0.9, 0.9, 0.9, 40, 45, CHANCE, p_value)
     assert assess(known) == word
     of_images = replace(known, back=forget)
     assert assess(of_images, of_images=True) == word

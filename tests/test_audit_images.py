@@ -155,7 +155,7 @@ def test_figures_of_a_class_are_left_out():
 
 def test_a_verdict_needs_the_levels_that_single_images_have():
     """Must fail if representation or relearning is asked for, or one level is enough."""
-    kept = Accuracies(0.9, 0.9, 1.0, 0.9, 0.9, 50, 100, 0.25)
+    kept = Accuracies(0.9, 0.9, 1.0, 0.9, 0.9, 50, 100, 0.25, 0.0)
     inside = {name: Reading(0.0, 1.0, Distance.INSIDE) for name in PRIOR.spreads}
     assert verdict(kept, inside, of_images=True) == Verdict.NOT_TOLD_APART
     del inside["auditor_auc.outputs"]
@@ -175,7 +175,7 @@ def test_a_verdict_needs_the_levels_that_single_images_have():
 )
 def test_accuracy_says_whether_the_rest_was_kept(forget, retain, original, word):
     """Must fail if single images count as still known because their class is."""
-    found = Accuracies(forget, retain, 1.0, original, original, 50, 100, 0.25)
+    found = Accuracies(forget, retain, 1.0, original, original, 50, 100, 0.25, 0.0)
     assert assess(found, of_images=True) == word
 
 
@@ -189,7 +189,7 @@ def test_accuracy_says_whether_the_rest_was_kept(forget, retain, original, word)
 )
 def test_a_class_that_comes_back_is_a_failure_whatever_is_asked(back, retain, word):
     """Must fail if a request for single images hides that an earlier one no longer holds."""
-    found = Accuracies(0.5, retain, 1.0, 0.9, 0.9, 50, 100, 0.25, back=back)
+    found = Accuracies(0.5, retain, 1.0, 0.9, 0.9, 50, 100, 0.25, 0.0, back=back)
     assert assess(found, of_images=True) == word
 
 

@@ -12,7 +12,7 @@ from unlearning.audit.words import NOT_FAILED, Distance, Unmeasured, Verdict
 
 def accuracies(forget=0.0, retain=0.9, original_forget=0.95, original_retain=0.91):
     return Accuracies(
-        forget, retain, original_forget, original_retain, original_retain, 40, 300, 1 / 9
+        forget, retain, original_forget, original_retain, original_retain, 40, 300, 1 / 9, 0.0
     )
 
 

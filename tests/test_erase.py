@@ -192,6 +192,15 @@ def test_a_run_is_finished_once_all_stages_saw_the_same(tmp_path, change, named)
         require_finished(tmp_path, ["game", "observe"])
 
 
+@pytest.mark.parametrize("name", ["dvc.yaml", "dvc.lock"])
+def test_a_merge_that_is_not_finished_is_named(tmp_path, name):
+    """Must fail if a conflict in what DVC keeps ends in a parser's traceback, or as a run that never was."""
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    (tmp_path / name).write_text("stages:\n<<<<<<< HEAD\n")
+    with pytest.raises(UserError, match=f"^{name}:2: a merge conflict"):
+        places.visit(tmp_path)
+
+
 def md5(text: str) -> str:
     return hashlib.md5(text.encode()).hexdigest()
 

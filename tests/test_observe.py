@@ -170,6 +170,8 @@ def test_a_probe_is_given_as_many_images_of_every_class(make_data, monkeypatch):
     assert np.bincount(labels).tolist() == [4, 3, 4]
     assert set(found.subsets[found.probed_rows]) == {"train"}
     uneven = sample(make_data({"cat": 3, "dog": 2, "elephant": 9, "horse": 9}))
+    assert np.bincount(uneven.labels[uneven.probed_rows]).tolist() == [3, 2, 4, 4]
+    monkeypatch.setattr(record, "LEAST_PROBED", 2)
     assert np.bincount(uneven.labels[uneven.probed_rows]).tolist() == [3, 2, 3, 4]
 
 
@@ -183,6 +185,10 @@ def test_a_picture_that_is_listed_several_times_is_audited_once(make_data):
     ]
     left_out = set(sample(data).indices) - set(sample(with_copies(data, twins)).indices)
     assert left_out == {second for _, second in twins}
+    # Of two classes that hold the same picture each is asked about it.
+    both = data.select(subset="test")[[0, 2]].tolist()
+    assert data.labels[both[0]] != data.labels[both[1]]
+    assert set(both) <= set(sample(with_copies(data, [both])).indices)
 
 
 def test_rows_pick_by_role_and_subset(data):

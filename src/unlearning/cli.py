@@ -318,7 +318,8 @@ def _run() -> None:
     try:
         app()
     except errors.UserError as error:
-        above = () if Path(GRAPH).is_file() else Path.cwd().parents
+        misses = "dvc repro" in str(error) or "params.yaml" in str(error)  # what is in the root
+        above = Path.cwd().parents if misses and not Path(GRAPH).is_file() else ()
         root = next((folder for folder in above if (folder / GRAPH).is_file()), None)
         if root is None:
             raise

@@ -39,7 +39,7 @@ class Accuracies:
 
     `kept_against`: the retain accuracy against which a loss counts. `chance`: that of always naming the kept
     class with the most test images. `back`: of a request for single images, the accuracy on the class that is
-    known best of those forgotten by earlier ones. `loss_p_value`: how probable a loss like this is by chance.
+    known best of those forgotten by earlier ones. `loss_p_value`: see the function of this name.
     """
 
     forget: float
@@ -50,8 +50,8 @@ class Accuracies:
     forget_images: int
     retain_images: int
     chance: float
+    loss_p_value: float
     back: float = 0.0
-    loss_p_value: float = 0.0
 
     @property
     def is_kept(self) -> bool:
@@ -82,10 +82,11 @@ def kept_against(
 
 
 def loss_p_value(lost: PerImage) -> float:
-    """Return how probable it is by chance that images as many lose as much or more, in (0, 1].
+    """Return how probable it is by the chance of the images that as many lose as much or more, in (0, 1].
 
     `lost`: what is held against a model on each image, less 1 where it is right. By the one-sided paired
     t-test, and never less than the sign test has of images that are all lost: t is too sure where few differ.
+    How far one seed's model lies from another's it does not know.
     """
     surest = 0.5 ** int(np.count_nonzero(lost > 0))
     if np.ptp(lost) < 1e-9:  # no spread, no t

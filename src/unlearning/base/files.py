@@ -72,10 +72,10 @@ def whole_folder(path: Path | str) -> Iterator[Path]:
 
 
 def leftovers(path: Path) -> list[Path]:
-    """Return what killed processes left of writing a file or a folder, or files in that folder."""
+    """Return what killed processes left of writing a file or a folder, or files in that folder; no links."""
     own = path.with_name(f".{path.stem}.part{path.suffix}")
     below = [] if path.is_symlink() else sorted(path.rglob(".*.part*"))
-    return [own, *below] if own.exists() else below
+    return [own, *below] if own.exists() and not own.is_symlink() else below
 
 
 def note(folder: Path | str, holds: str) -> None:

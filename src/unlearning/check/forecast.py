@@ -40,7 +40,8 @@ GAME_BY_CLOCK = 1.6
 AT_ONCE = 1.2
 STAGES = 12  # of the pipeline, that start a process each
 STAGE_SECONDS = 6.0  # to import PyTorch and begin
-# Test images of kept classes of which a model that lost nothing seldom misses two points more (docs/audit.md).
+# Test images of kept classes: of 450 a model that lost nothing seldom misses two points more, of 180 it does
+# (docs/audit.md).
 SHOW_A_LOSS = 400
 
 
@@ -191,8 +192,8 @@ def not_measured(params: Params, images: dict[str, dict[str, int]]) -> list[str]
     tested = images["retain"]["test"]
     if tested < SHOW_A_LOSS:
         lines.append(
-            f"small losses: on {tested} test images of the kept classes two points may be chance, on "
-            f'{SHOW_A_LOSS} they seldom are; the verdict is then "too few images to tell"'
+            f"small losses: on {tested} test images of the kept classes two points or more may be chance, on "
+            f'{SHOW_A_LOSS} they seldom are; of these the verdict says "too few images to tell"'
         )
     known = unseen["validation"]
     if params.forget.labels == "wrong":  # then it knows others too (`members.Known`)

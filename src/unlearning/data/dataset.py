@@ -94,13 +94,14 @@ class Dataset:
         return torch.cat(kept).sort().values
 
     def distinct(self, indices: Int[Tensor, " K"]) -> Int[Tensor, "_"]:
-        """Return the first of each picture among these, in order.
+        """Return the first of each picture in each class among these, in order.
 
         An attacker who is fitted to one copy and asked about another knows the answer without any memory.
         """
         if self.pictures is None:
             return indices
-        first = np.unique(self.pictures[indices.numpy()], return_index=True)[1]
+        listed = np.stack([self.pictures[indices.numpy()], self.labels[indices].numpy()])
+        first = np.unique(listed, axis=1, return_index=True)[1]
         return indices[np.sort(first)]
 
     @property

@@ -82,9 +82,10 @@ def visit(
     """Return what each place has, and after clearing, if `clear`, what is left.
 
     `remotes`: which may be cleared too. Without `ask_remotes` no connection is opened, and nobody can tell.
-    Raises: UserError if no request was met in `root`, its run is not finished, it is no DVC repository or has
-    no such remote; if it is to be cleared, also as `undisturbed`.
+    Raises: UserError if no request was met in `root`, its run is not finished, a merge of it is not, it is no
+    DVC repository or has no such remote; if it is to be cleared, also as `undisturbed`.
     """
+    git.refuse_conflicts(root)
     with undisturbed(root, remotes) if clear else nullcontext():
         require_finished(root, _stages(root))
         found = [(place, place.find()) for place in _places(root, remotes, ask_remotes)]

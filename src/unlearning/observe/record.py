@@ -25,6 +25,7 @@ from unlearning.models.panel import CONTROL, ORIGINAL, SAME_RECIPE, START, UNLEA
 EXTRACTOR = "extractor"  # the network whose outputs the article scores
 # Training images per class that a probe is fitted to; as many of each, or it would favour the larger ones.
 PROBED_IMAGES = 50
+LEAST_PROBED = 5  # which the attack by few images takes
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,14 @@ class Sample:
     def probed_rows(self) -> np.ndarray:
         """Return the positions of up to 50 training images of every class, in order.
 
-        Of a class to forget no more than the kept ones have in the median: among fewer of each other class its
-        own would be the nearest.
+        Of a class to forget no more than the kept ones have in the median, but five: among fewer of each other
+        class its own would be the nearest.
         """
         train = self.rows(None, "train")
         of = {label: train[self.labels[train] == label] for label in np.unique(self.labels[train])}
         kept = [len(rows) for label, rows in of.items() if label not in self.forget_labels]
-        most = dict.fromkeys(self.forget_labels, min(PROBED_IMAGES, int(np.median(kept))))
+        usual = min(PROBED_IMAGES, max(LEAST_PROBED, int(np.median(kept))))
+        most = dict.fromkeys(self.forget_labels, usual)
         chosen = [
             rows[spread_evenly(len(rows), most.get(label, PROBED_IMAGES))]
             for label, rows in of.items()

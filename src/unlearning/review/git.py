@@ -172,15 +172,20 @@ def listed(root: Path) -> tuple[set[str], set[str]]:
     return known, new - known
 
 
+def refuse_conflicts(root: Path) -> None:
+    """Raise UserError with the place of a merge conflict in what DVC reads of itself."""
+    for name in OWN_FILES:
+        if (root / name).is_file():
+            refuse_conflict((root / name).read_text(encoding="utf-8", errors="replace"), name)
+
+
 def dvc(root: Path, *command: str, only: Path | None = None) -> str:
     """Return what a DVC command prints that neither runs a stage nor needs a remote.
 
     `only`: the one folder, besides Python's own, whose files it may open: dvc.yaml may name others.
     Raises: UserError with its complaint, or the place of a merge conflict in what it reads of itself.
     """
-    for name in OWN_FILES:
-        if (root / name).is_file():
-            refuse_conflict((root / name).read_text(encoding="utf-8", errors="replace"), name)
+    refuse_conflicts(root)
     settings = {"DVC_NO_ANALYTICS": "1"}
     if only:
         folder = os.path.realpath(only)
