@@ -1,7 +1,7 @@
 """Places, things in front of the animal, light and camera.
 
 The three constants below set how hard the pictures are; everything else is taste. The aim: pictures so
-individual that a ResNet-18 trained from scratch on 50 of each class at 48 x 48 knows them all by heart and
+individual that a ResNet-18 trained from scratch on 40 of each class at 48 x 48 knows them all by heart and
 four in five of new ones, so that there is something to forget.
 """
 
