@@ -11,13 +11,13 @@ import typer
 from unlearning.base import errors, files
 from unlearning.base.progress import say
 from unlearning.review import gate, summary
+from unlearning.review.git import GRAPH
 from unlearning.settings.gate import GateParams
 from unlearning.settings.load import load
 from unlearning.settings.model import ModelParams
 from unlearning.settings.whole import load_params
 
 MOST_DIFFERENCES = 20  # shown
-GRAPH = "dvc.yaml"  # stands in the project's root
 
 app = typer.Typer(
     help="Look at what the pipeline made. The pipeline itself is run by `dvc repro`.",

@@ -20,7 +20,7 @@ from unlearning.base.errors import UserError
 from unlearning.base.files import MOST_BYTES, parse_json
 from unlearning.base.reading import read_bytes, refuse_conflict
 from unlearning.review.gate import FILES, Check, broken, check
-from unlearning.review.git import GUARD, committed, dvc, git, listed, tracked
+from unlearning.review.git import GRAPH, GUARD, OWN_FILES, committed, dvc, git, listed, tracked
 from unlearning.settings.gate import GateParams
 from unlearning.settings.load import load, parse
 
@@ -30,7 +30,6 @@ Changed = dict[str, Pair]
 Figures = dict[str, dict[str, str]]
 Read = Callable[[str], bytes]  # of one side: the content of a file by its name
 T = TypeVar("T")
-GRAPH = "dvc.yaml"
 TABLE = "plots/audit_figures.csv"
 COLUMNS = ("figure", "decisive", "reading", "original", "retrained")  # that a review reads
 RUNS = re.compile(r"^Running stage '(.*)':", re.MULTILINE)
@@ -287,7 +286,7 @@ def _named(root: Path) -> set[str]:
 
     What dvc.yaml alone names makes a stage run, whatever it is. Raises: UserError if dvc.lock is none.
     """
-    own = {"dvc.yaml", "dvc.lock", "params.yaml", ".dvcignore"}
+    own = {*OWN_FILES, "params.yaml", ".dvcignore"}
     try:
         stages = parse(present(root, "dvc.lock").decode(), Path("dvc.lock"))[0]["stages"].values()
         entries = [each for stage in stages for kind in KINDS for each in stage.get(kind, ())]

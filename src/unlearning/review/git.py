@@ -62,7 +62,8 @@ GIT_ENVIRONMENT = {
 }
 
 # What DVC reads of itself, and how it begins to say why it fails.
-OWN_FILES = ("dvc.yaml", "dvc.lock")
+GRAPH = "dvc.yaml"
+OWN_FILES = (GRAPH, "dvc.lock")
 MISTAKE = "ERROR: "
 # Where DVC looks for the configuration of a person and of the machine.
 CONFIG_FOLDERS = ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR")
