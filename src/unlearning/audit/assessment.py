@@ -6,8 +6,8 @@ asked of: so small losses do not add up, and what the last game happened to gain
 models have less than that, below theirs: a tenth of the training images gone costs accuracy by itself, and a
 model retrained without them is not a damaged one. Where the original has a recipe of its own, only what the
 retrained models have less than the same recipe makes of all images: their recipe's own loss excuses nothing.
-Damaged: more than 0.02 is lost, and more than such images lose by chance, by a paired test at 5 %. What lies
-between is neither.
+Damaged: more than 0.02 is lost, and more than such images lose by chance, by a paired test at 5 %. A loss of
+more than 0.02 that may be chance is neither.
 Before anything counts, the images must be able to tell:
 
 - the original knows the kept classes: its retain accuracy beats always naming the largest of them, by an
@@ -67,11 +67,12 @@ class Accuracies:
 def kept_against(
     before: PerImage, retrained: PerImage | None = None, same_recipe: PerImage | None = None
 ) -> PerImage:
-    """Return what is held against a model on each retain test image: right before any request, in [0, 1].
+    """Return what a model is measured by on each retain test image: 1 where it should be right, in [0, 1].
 
-    Less what this request costs retrained models as well. `retrained`: the share of them that are right, if
-    there are any; `same_recipe`: whether what their recipe makes of all images is, where the original has
-    another one. Where only the accuracy on its class is known of an image, that stands for it.
+    `before`: whether the model was that had met no request yet, or, where only that is known, its accuracy on
+    the image's class. From that goes what this request costs retrained models as well. `retrained`: the share
+    of them that are right, if there are any; `same_recipe`: whether what their recipe makes of all images is,
+    where the original has another one.
     """
     if retrained is None:
         return before

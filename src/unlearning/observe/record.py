@@ -100,7 +100,7 @@ class Sample:
     def probed_rows(self) -> np.ndarray:
         """Return the positions of up to 50 training images of every class, in order.
 
-        Of a class to forget no more than the kept ones have in the median, but five: among fewer of each other
+        Of a class to forget no more than the kept ones have in the median, or five: among fewer of each other
         class its own would be the nearest.
         """
         train = self.rows(None, "train")

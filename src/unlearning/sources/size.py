@@ -18,7 +18,7 @@ from unlearning.sources.decode import FORMATS
 from unlearning.sources.listed import Listed
 
 STEP, LARGEST = 32, 128  # pixels; networks halve an image five times
-OF_DRAWINGS = 48  # of 64 they train half as long again, and show no more (docs/experiments.md)
+OF_DRAWINGS = 48  # of 64 they train a third longer, and show no more (docs/experiments.md)
 UNKNOWN = 64  # of pictures that cannot be read
 LOOKED_AT = 100  # pictures
 
