@@ -37,6 +37,7 @@ from unlearning.check import cautions, forecast, possible
 from unlearning.data.request import Request
 from unlearning.erase import places
 from unlearning.models import weights
+from unlearning.review import summary
 from unlearning.settings.whole import load_params
 
 STAGES = (
@@ -100,12 +101,18 @@ def test_every_family_runs_from_images_to_page(
 ):
     """Must fail if a stage knows a ResNet's parts, or a page names another network than was trained.
 
-    Or if a start is shown where training began with random weights.
+    Or if a start is shown where training began with random weights, or an empty `retrain.seeds` breaks a stage
+    downstream or is not told.
     """
     photographs(tmp_path / "photos", grey="model__mean" in changes)
     run(tmp_path, monkeypatch, model__name=name, **changes)
     figures = read_metrics("metrics/audit.json")
     assert figures["verdict"] and "start" not in figures
+    forget = read_metrics("metrics/evaluate_forget.json")
+    told = [figures["js_to_retrained"], figures["retrained"], forget["retrained"]]
+    assert [each == "no reference" for each in told] == 3 * ["retrain__seeds" in changes]
+    table = summary.table(summary.read(Path()))
+    assert ("no reference" in table) == ("retrain__seeds" in changes)
     assert "What training began with" not in Path("report/model_card.md").read_text()
     layers = read_table("plots/audit_layers.csv")
     assert set(layers["layer"]) == {"stem", "layer1", "layer2", "layer3", "features"}

@@ -3,11 +3,12 @@
 The limit stands for the disk: what any one file may take. Trainings meet it at their first checkpoint.
 """
 
+import json
 import re
-import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,24 @@ ALL_BUT_THE_LARGEST = sys.maxsize
 def full(tmp_path_factory: pytest.TempPathFactory, finished_clone: Path) -> Path:
     """Return a copy of a finished run."""
     return shutil.copytree(finished_clone, tmp_path_factory.mktemp("disk") / "full", symlinks=True)
+
+
+@pytest.fixture(scope="module")
+def run_stage(full: Path) -> Iterator[Callable[[str, int], tuple[int, str]]]:
+    """Return what runs a stage there with so many bytes for a file at most: its exit code, what it said."""
+    with subprocess.Popen(
+        [sys.executable, "-B", "-m", "tests.stage_server", *STAGES],
+        cwd=full, env=ENVIRONMENT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as server:  # fmt: skip
+        asked, answers = server.stdin, server.stdout
+        assert asked and answers
+
+        def answer(stage: str, limit: int) -> tuple[int, str]:
+            asked.write(f"{stage} {limit}\n")
+            asked.flush()
+            return tuple(json.loads(answers.readline()))
+
+        yield answer
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -57,19 +76,12 @@ def largest_output(clone: Path, stage: str) -> int:
         *((stage, NEXT_TO_NOTHING) for stage in STAGES if stage not in TRAININGS),
     ],
 )
-def test_a_full_disk_is_one_line_and_harms_nothing(full, stage, room):
+def test_a_full_disk_is_one_line_and_harms_nothing(full, run_stage, stage, room):
     """Must fail if a stage writes in place, leaves half a file, or ends in a traceback."""
     limit = min(room, largest_output(full, stage) - 1)
     before = contents(full)
-    done = subprocess.run(
-        [sys.executable, "-B", "-m", f"stages.{stage}"],
-        cwd=full,
-        env=ENVIRONMENT,
-        text=True,
-        capture_output=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
-    assert done.returncode == 2, done.stderr
-    assert re.fullmatch(r"error: .*File too large.*\n", done.stderr)
+    code, said = run_stage(stage, limit)
+    assert code == 2, said
+    assert re.fullmatch(r"error: .*File too large.*\n", said)
     assert contents(full) == before
     assert not list((full / "scratch").rglob("*.part*"))

@@ -1,5 +1,6 @@
 """The pipeline survives being killed; `make torture N=100` tries it for longer."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,10 +9,10 @@ from tiny_project import ROOT
 from torture import torture
 
 
-def test_killed_runs_end_with_the_bytes_of_an_undisturbed_one(tmp_path):
+def test_killed_runs_end_with_the_bytes_of_an_undisturbed_one(tmp_path, finished_clone):
     """Must fail if outputs are not written whole, a state is taken up wrongly, or an orphan goes unnoticed."""
-    (tmp_path / "clone").mkdir()
-    tally = torture(tmp_path / "clone", kills=2, seed=0)
+    clone = shutil.copytree(finished_clone, tmp_path / "clone", symlinks=True)
+    tally = torture(clone, kills=2, seed=0)
     assert sum(tally.kills.values()) == 2
     assert (tally.differing, tally.corrupt, tally.complaints) == ([], [], [])
 

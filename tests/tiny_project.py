@@ -50,6 +50,15 @@ def stages_run(shown: str) -> set[str]:
     return set(re.findall(r"^Running stage '(\w+)'", shown, re.MULTILINE))
 
 
+def change_params(folder: Path, changes: Mapping[str, str]) -> None:
+    """Put into its params.yaml what stands there instead of each expression, all of which must match."""
+    params = (folder / "params.yaml").read_text()
+    for pattern, replacement in changes.items():
+        params, count = re.subn(pattern, replacement, params, count=1)
+        assert count == 1, pattern
+    (folder / "params.yaml").write_text(params)
+
+
 def make_clone(folder: Path, changes: Mapping[str, str] = TINY) -> Path:
     """Return `folder` as a Git repository with this tree's files and small parameters, nothing run yet."""
     listed = subprocess.run(
@@ -64,11 +73,7 @@ def make_clone(folder: Path, changes: Mapping[str, str] = TINY) -> Path:
         ):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    params = (folder / "params.yaml").read_text()
-    for pattern, replacement in changes.items():
-        params, count = re.subn(pattern, replacement, params, count=1)
-        assert count == 1, pattern
-    (folder / "params.yaml").write_text(params)
+    change_params(folder, changes)
     # plots/.gitignore keeps the pictures out of Git.
     shutil.copytree(
         ROOT / "plots", folder / "plots", ignore=lambda _, names: set(names) - {".gitignore"}

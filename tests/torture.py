@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from tiny_project import ENVIRONMENT, TINY, make_clone, run
+from tiny_project import ENVIRONMENT, change_params, make_clone, run
 
 EPOCHS = {"(original:(?:\n.*?)*?epochs): .*": r"\1: 3", "(?<=\n)epochs: .*": "epochs: 3"}
 TRAININGS = ("train_original", "retrain", "adversarial_train")
@@ -55,11 +55,10 @@ class Tally:
         )
 
 
-def torture(folder: Path, kills: int, seed: int, command: tuple[str, ...] = COMMAND) -> Tally:
-    """Return the tally of so many kills in a clone made in `folder`."""
+def torture(clone: Path, kills: int, seed: int, command: tuple[str, ...] = COMMAND) -> Tally:
+    """Return the tally of so many kills in a clone whose images are split."""
     chance = random.Random(seed)
-    clone = make_clone(folder, TINY | EPOCHS)
-    run(clone, "dvc", "repro", "split_dataset")
+    change_params(clone, EPOCHS)
     untrained = (clone / "dvc.lock").read_bytes()
     start = time.monotonic()
     run(clone, *command)
@@ -215,6 +214,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"
         clone.mkdir()
+        run(make_clone(clone), "dvc", "repro", "split_dataset")
         tally = torture(clone, kills, seed)
     print(tally)
     for text in [*tally.differing, *tally.corrupt, *tally.complaints]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from unlearning.base import cores
+from unlearning.base import cores, memory
 from unlearning.base.errors import UserError
 from unlearning.base.waiting import cpu_multiplies_bf16
 
@@ -31,6 +31,8 @@ def choose(
 ) -> Hardware:
     """Return the hardware to run on, and make PyTorch use `cores.threads()` and deterministic kernels.
 
+    What a step frees stays with the process (`memory.keep`).
+
     `auto` takes the GPU if there is one, and bf16 only where the hardware multiplies it natively:
     emulated bf16 trains ResNet-18 four times slower than fp32 on a CPU without AVX512-BF16 or AMX.
     Raises: UserError if `device` is "cuda" and no GPU is usable.
@@ -41,6 +43,7 @@ def choose(
         )
     kind = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     torch.set_num_threads(cores.threads())
+    memory.keep()
     # cuBLAS needs a fixed workspace to add up in a fixed order; read at its first call.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
