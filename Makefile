@@ -29,9 +29,12 @@ repro: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 	$(BIN)/unlearning summary
 
-# Two tests at once; most wait for a program that runs on one core. Threads wait asleep, since they share the cores.
+# A test on each core, two to eight at once; most wait for a program that runs on one core. Threads wait asleep,
+# since they share the cores.
+AT_ONCE = $(BIN)/python -c "from unlearning.base.cores import available; print(min(8, max(2, available())))"
 test: check
-	OMP_WAIT_POLICY=passive PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST)
+	OMP_WAIT_POLICY=passive PATH="$(CURDIR)/$(BIN):$$PATH" \
+		$(BIN)/python -m pytest -n $$($(AT_ONCE)) --dist worksteal $(PYTEST)
 
 # The same, with the lines that no test reaches; takes longer.
 coverage:
