@@ -586,6 +586,14 @@ def test_damaged_classes_are_drawn_and_what_was_not_measured_is_not(repository, 
     assert math.isnan(series["branch"]["c5"])
 
 
+def test_a_table_with_more_cells_than_columns_is_not_drawn(repository):
+    """Must fail if the first cell becomes an index, and the original's figure is shown as the branch's."""
+    rows = ["class,original,unlearned,retrained", *(f"{name},1,0.5,0.25,0" for name in "ab")]
+    (repository / "plots/per_class.csv").write_text("\n".join(rows))
+    drawn = pictures.draw(repository, changes.find(repository, "main"), repository)
+    assert [path.stem for path in drawn] == ["destinations", "curves"]
+
+
 @pytest.mark.parametrize(
     "content",
     [

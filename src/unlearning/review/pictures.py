@@ -1,11 +1,12 @@
 """Pictures of what a branch changes: base and branch in one frame, from series in Git."""
 
-import io
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 
 from unlearning.base.errors import UserError
+from unlearning.base.files import read_cells
 from unlearning.charts import figures, save
 from unlearning.review.changes import Changes, present
 from unlearning.review.git import committed
@@ -85,7 +86,7 @@ def _sides(root: Path, commit: str, name: str) -> dict[str, pd.DataFrame]:
         ("branch", lambda: present(root, name)),
     ):
         try:
-            found[side] = pd.read_csv(io.BytesIO(read()), dtype=str, keep_default_na=False)
-        except (FileNotFoundError, UserError, ValueError):
+            found[side] = read_cells(StringIO(read().decode()))
+        except (FileNotFoundError, UserError, ValueError, pd.errors.ParserWarning):
             continue
     return found
