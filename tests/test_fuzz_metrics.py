@@ -50,7 +50,7 @@ def test_the_gate_keeps_no_limit_by_an_odd_figure(tmp_path, metrics):
     folder = write(tmp_path, METRICS | metrics)
 
     def answer() -> None:
-        checks = gate.check(folder, GateParams(**LIMITS))
+        checks = gate.check(gate.read(folder), GateParams(**LIMITS))
         assert json.loads(gate.as_json(checks))
         assert gate.table(checks)
         for check in checks:

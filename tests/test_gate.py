@@ -13,7 +13,7 @@ from unlearning import cli
 from unlearning.audit.words import NOT_FAILED, Verdict
 from unlearning.base.errors import UserError
 from unlearning.base.files import write_metrics
-from unlearning.review.gate import as_json, check, table
+from unlearning.review.gate import as_json, check, read, table
 from unlearning.settings.gate import GateParams
 
 LIMITS: dict[str, Any] = {
@@ -77,7 +77,9 @@ def write(folder, **changes):
 
 
 def outcomes(folder, **limits):
-    return {each.limit_name: each.outcome for each in check(folder, GateParams(**LIMITS | limits))}
+    return {
+        each.limit_name: each.outcome for each in check(read(folder), GateParams(**LIMITS | limits))
+    }
 
 
 def test_the_loss_is_held_against_what_the_evaluation_says(tmp_path):
@@ -141,7 +143,7 @@ def test_without_a_reference_its_limits_break_and_say_so(tmp_path):
         "js_to_retrained": "no reference", "js_floor": "no reference", "retrained": "no reference",
     }  # fmt: skip
     write_metrics(tmp_path / "audit.json", audit)
-    checks = check(tmp_path, GateParams(**LIMITS))
+    checks = check(read(tmp_path), GateParams(**LIMITS))
     assert [each.limit_name for each in checks if each.outcome == "broken"] == [
         "js_excess", "membership_excess", "few_shot_excess"
     ]  # fmt: skip
@@ -154,14 +156,14 @@ def test_the_table_says_how_to_do_without_what_was_not_measured(tmp_path):
     Or if a row is left out or stands twice.
     """
     write(tmp_path, few_shot_excess="not measured: needs 10 images", cost_ratio=0.6)
-    said = table(check(tmp_path, GateParams(**LIMITS))).splitlines()
+    said = table(check(read(tmp_path), GateParams(**LIMITS))).splitlines()
     first_cells = [line.split(" ")[1] for line in said if line.startswith("| ")]
     assert first_cells == ["limit", *LIMITS, "verdict"]
     assert said[-2:] == [
         "",
         "Not measured, so not kept: gate.few_shot_excess. Set a limit to null to do without it.",
     ]
-    switched_off = check(tmp_path, GateParams(**LIMITS | {"few_shot_excess": None}))
+    switched_off = check(read(tmp_path), GateParams(**LIMITS | {"few_shot_excess": None}))
     assert all(line.startswith("|") for line in table(switched_off).splitlines())
 
 
@@ -176,7 +178,7 @@ def test_what_is_not_finite_breaks_its_limit(tmp_path, limit, value):
 def test_a_difference_of_nothing_has_no_sign(tmp_path):
     """Must fail if a retain accuracy that did not move is shown as lost by -0.0000."""
     write(tmp_path, retain_loss=0.92 + 1e-9)
-    assert "-0.0000" not in table(check(tmp_path, GateParams(**LIMITS)))
+    assert "-0.0000" not in table(check(read(tmp_path), GateParams(**LIMITS)))
 
 
 @pytest.mark.parametrize(
@@ -195,7 +197,7 @@ def test_a_file_that_lacks_a_figure_is_refused_with_file_and_key(tmp_path, name,
     write(tmp_path)
     (tmp_path / f"{name}.json").write_text(json.dumps(values))
     with pytest.raises(UserError, match=rf"{name}\.{key} of metrics/"):
-        check(tmp_path, GateParams(**LIMITS))
+        check(read(tmp_path), GateParams(**LIMITS))
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -204,20 +206,22 @@ def test_a_missing_file_is_refused_with_its_name(tmp_path, name):
     write(tmp_path)
     (tmp_path / f"{name}.json").unlink()
     with pytest.raises(UserError, match=rf"{name}.json does not exist: run `dvc repro` first"):
-        check(tmp_path, GateParams(**LIMITS))
+        check(read(tmp_path), GateParams(**LIMITS))
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     """Must fail if NotADirectoryError escapes."""
     (tmp_path / "metrics").write_text("")
     with pytest.raises(UserError, match="cannot be read: Not a directory"):
-        check(tmp_path / "metrics", GateParams(**LIMITS))
+        check(read(tmp_path / "metrics"), GateParams(**LIMITS))
 
 
 def test_json_holds_what_the_table_shows(tmp_path):
     """Must fail if a field is renamed or left out, or 0.92 - 0.89 keeps its float noise."""
     write(tmp_path, js_excess="no reference", cost_ratio=0.6)
-    rows = json.loads(as_json(check(tmp_path, GateParams(**LIMITS | {"few_shot_excess": None}))))
+    rows = json.loads(
+        as_json(check(read(tmp_path), GateParams(**LIMITS | {"few_shot_excess": None})))
+    )
     found = {
         row["limit_name"]: (row["value"], row["limit"], row["outcome"])
         for row in rows
@@ -240,7 +244,7 @@ def test_a_broken_file_is_refused_in_one_line(tmp_path, text):
     write(tmp_path)
     (tmp_path / "audit.json").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match="not a metrics file"):
-        check(tmp_path, GateParams(**LIMITS))
+        check(read(tmp_path), GateParams(**LIMITS))
 
 
 @pytest.fixture
@@ -347,7 +351,7 @@ def test_what_failed_by_the_audit_never_passes_and_its_word_is_shown(tmp_path, v
     off = dict.fromkeys(LIMITS)
     expected = "kept" if verdict in NOT_FAILED else "broken"
     assert outcomes(tmp_path, **off)["verdict"] == expected
-    checks = check(tmp_path, GateParams(**LIMITS))
+    checks = check(read(tmp_path), GateParams(**LIMITS))
     (row,) = [line for line in table(checks).splitlines() if line.startswith("| verdict ")]
     assert f"; it is: {verdict}" in row
     assert f"; it is: {verdict}" in json.loads(as_json(checks))[-1]["meaning"]

@@ -104,7 +104,7 @@ def gate_command(
     ] = False,
 ) -> None:
     """Hold the metrics against the limits in params.yaml; exit code 1 if one is broken."""
-    checks = gate.check(metrics, load(GateParams, params))
+    checks = gate.check(gate.read(metrics), load(GateParams, params))
     say(gate.as_json(checks) if as_json else gate.table(checks))
     if gate.broken(checks):
         raise typer.Exit(1)

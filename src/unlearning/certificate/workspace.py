@@ -160,7 +160,7 @@ def audit(root: Path) -> dict[str, Any]:
 
 def limits(root: Path) -> dict[str, Any]:
     """Return what the gate says of each limit."""
-    checks = gate.check(root / "metrics", load(GateParams, root / "params.yaml"))
+    checks = gate.check(gate.read(root / "metrics"), load(GateParams, root / "params.yaml"))
     return {
         each.limit_name: {
             "value": rounded(each.value),

@@ -19,6 +19,7 @@ from unlearning.audit import catalogue
 from unlearning.base.errors import UserError
 from unlearning.base.files import MOST_BYTES, parse_json
 from unlearning.base.reading import read_bytes, refuse_conflict
+from unlearning.report.metrics import Metrics
 from unlearning.review.gate import FILES, Check, broken, check
 from unlearning.review.git import GRAPH, GUARD, OWN_FILES, committed, dvc, git, listed, tracked
 from unlearning.settings.gate import GateParams
@@ -119,7 +120,7 @@ def find(root: Path, base: str) -> Changes:
             _attempt(lambda: _table(after)),
         ),
         stages_to_run=_attempt(lambda: _stages_to_run(root)),
-        gate=_attempt(lambda: _gate(root, commit, params)),
+        gate=_attempt(lambda: _gate(root, before, after, params)),
     )
 
 
@@ -302,36 +303,39 @@ def _matters(name: str) -> bool:
     return not name.startswith((".dvc/", ".git")) and not name.endswith(".dvc")
 
 
-def _gate(root: Path, commit: str, params: Changed) -> Gate:
+def _gate(root: Path, before: Read, after: Read, params: Changed) -> Gate:
     # Alone: after `next` nothing is asked for yet.
     limits = load(GateParams, unlinked(root, "params.yaml"))
-    checks = check(root / "metrics", limits)  # `_metrics` has refused links there
+    metrics = _measured(after)
+    checks = check(metrics, limits)
     previous = {
         key.removeprefix("gate."): old
         for key, (old, _) in params.items()
         if key.startswith("gate.")
     }
     try:
-        before = GateParams.model_validate(limits.model_dump() | previous)
+        former = GateParams.model_validate(limits.model_dump() | previous)
     except ValueError:  # the base knows other limits
-        before = limits
-    return Gate(
-        checks,
-        _broken(_base_checks(root, commit, before)),
-        sorted(_broken(check(root / "metrics", before)) - _broken(checks)),
-    )
+        former = limits
+    try:
+        on_base = _broken(check(_measured(before), former))
+    except UserError:  # it has no such metrics
+        on_base = set()
+    return Gate(checks, on_base, sorted(_broken(check(metrics, former)) - _broken(checks)))
 
 
-def _base_checks(root: Path, commit: str, limits: GateParams) -> list[Check]:
-    """Return the checks of the base's metrics, or none if it has no such files."""
-    with tempfile.TemporaryDirectory() as folder:
+def _measured(read: Read) -> Metrics:
+    """Return one side's metrics that have limits. Raises: UserError if a file is missing or none."""
+    tree = {}
+    for name in FILES:
+        file = f"metrics/{name}.json"
         try:
-            for name in FILES:
-                text = committed(root, commit, f"metrics/{name}.json")
-                (Path(folder) / f"{name}.json").write_bytes(text)
-            return check(Path(folder), limits)
-        except UserError:
-            return []
+            tree[name] = _figures(file, read(file))
+        except FileNotFoundError:
+            raise UserError(f"{file} does not exist: run `dvc repro` first") from None
+        if not isinstance(tree[name], dict):
+            raise UserError(f"{file} is not a metrics file: it holds no names of figures")
+    return Metrics(tree)
 
 
 def _broken(checks: list[Check]) -> set[str]:

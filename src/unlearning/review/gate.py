@@ -36,9 +36,13 @@ class Check:
         return "kept" if round(self.value, DIGITS) <= self.limit else "broken"
 
 
-def check(folder: Path, limits: GateParams) -> list[Check]:
-    """Return one check per limit. Raises: UserError if a metrics file is missing or lacks a figure."""
-    metrics = Metrics({name: read_metrics(folder / f"{name}.json") for name in FILES})
+def read(folder: Path) -> Metrics:
+    """Return the metrics that limits are held against. Raises: UserError if a file is missing or none."""
+    return Metrics({name: read_metrics(folder / f"{name}.json") for name in FILES})
+
+
+def check(metrics: Metrics, limits: GateParams) -> list[Check]:
+    """Return one check per limit. Raises: UserError if the metrics lack a figure."""
     forget, retain, cost, audit = (partial(metrics.figure, name) for name in FILES)
     of_images = audit("request") == RequestKind.IMAGES
     if of_images:
