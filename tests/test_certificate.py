@@ -37,7 +37,7 @@ from unlearning.certificate import envelope, record, signature, verification, wo
 from unlearning.data import request
 from unlearning.erase import places as erased_places
 from unlearning.erase.cached import Store
-from unlearning.erase.wanted import of_workspace
+from unlearning.erase.wanted import REQUEST, SAMPLES, SPLIT, of_workspace
 
 DVC_YAML = """
 stages:
@@ -355,7 +355,7 @@ def test_values_are_compared_as_they_are(content, says, has, line):
 
 def test_the_images_may_be_gone(run, content, cpu):
     """Must fail if deleted images leave nothing to check; or if that hides a changed model."""
-    for name in workspace.DATA_FILES:
+    for name in (REQUEST, SAMPLES, SPLIT):
         (run / name).unlink()
     assert differences(content, run, cpu, without_data=True) == []
     assert any("cannot be recomputed" in line for line in differences(content, run, cpu))

@@ -154,9 +154,9 @@ def test_the_ledger_names_what_was_covered(tmp_path):
     (tmp_path / "plots/per_class.csv").write_text("class,original,unlearned\nb,0.7500,0.5000\n")
     asked = Request(("a",), earlier=(Request(("c",), given=True),))
     request.write(asked, tmp_path / "data/request.json")
-    others = "".join(f"{number},f{number},p{number},b\n" for number in range(9, 3, -1))
+    others = "".join(f"{number},x,f{number},p{number},b\n" for number in range(9, 3, -1))
     (tmp_path / "data/samples.csv").write_text(
-        f"id,sha256,pixels,class\n0,f0,p0,a\n1,f1,p0,b\n2,f2,p2,b\n3,f3,p3,c\n{others}"
+        f"id,path,sha256,pixels,class\n0,x,f0,p0,a\n1,x,f1,p0,b\n2,x,f2,p2,b\n3,x,f3,p3,c\n{others}"
     )
     roles = "id,subset,role\n0,train,forget\n1,train,withdrawn\n2,test,retain\n3,train,earlier\n"
     roles += "".join(f"{number},train,withdrawn\n" for number in range(4, 10))

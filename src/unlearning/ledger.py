@@ -19,7 +19,7 @@ from unlearning.base.files import atomic, read_table
 from unlearning.certificate import workspace
 from unlearning.data import request, split
 from unlearning.data.request import Images, Request
-from unlearning.erase import places
+from unlearning.erase import places, wanted
 from unlearning.models import weights
 from unlearning.models.panel import ORIGINAL
 from unlearning.settings.load import PARAMS_FILE, load
@@ -69,11 +69,10 @@ def resolved(root: Path) -> Request:
 
     With it what its original knew of the kept classes.
     """
-    asked = request.read(root / "data/request.json")
-    samples = read_table(root / "data/samples.csv", ["id", "sha256", "pixels", "class"])
-    roles = read_table(root / "data/split.csv", ["id", "subset", "role"])
-    table = samples.drop(columns="subset", errors="ignore").merge(roles, on="id")
-    is_covered = table["role"].isin(["forget", "withdrawn"]).to_numpy()
+    asked = request.read(root / wanted.REQUEST)
+    samples, roles = wanted.tables(root)
+    table = wanted.joined(samples, roles)
+    is_covered = table["role"].isin(wanted.ASKED).to_numpy()
     is_single = is_covered & ~np.isin(table["class"], asked.classes)
     # Both: packed in another size pixels differ, and one picture may lie in several files.
     pixels, files = (
@@ -83,9 +82,8 @@ def resolved(root: Path) -> Request:
     images = Images(pixels=pixels, files=files, wrong_labels=wrong) if pixels else None
     known = read_table(root / PER_CLASS, ["class", ORIGINAL])
     before = dict(zip(known["class"], known[ORIGINAL].astype(float), strict=True))
-    subset_of = dict(zip(roles["id"], roles["subset"], strict=True))
     params = load(SplitParams, root / PARAMS_FILE)
-    held = split.held(samples, samples["id"].map(subset_of), params)
+    held = split.held(samples, table["subset"], params)  # by the source's own subsets, too
     return replace(
         asked,
         images=images,

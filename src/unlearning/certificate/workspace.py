@@ -12,7 +12,7 @@ from safetensors.torch import load as of_bytes
 
 from unlearning.base import cores
 from unlearning.base.errors import UserError, choices
-from unlearning.base.files import DIGITS, read_metrics, read_table, rounded
+from unlearning.base.files import DIGITS, read_metrics, rounded
 from unlearning.base.fingerprint import sha256
 from unlearning.base.hardware import Hardware
 from unlearning.base.tensors import read_tensors
@@ -28,7 +28,7 @@ from unlearning.certificate.record import (
     Place,
 )
 from unlearning.data import dataset, request
-from unlearning.erase import places
+from unlearning.erase import places, wanted
 from unlearning.models.forward import accuracy, predict_logits
 from unlearning.models.panel import ORIGINAL, UNLEARNED
 from unlearning.models.weights import Header, load_classifier, retrained
@@ -41,7 +41,6 @@ from unlearning.settings.load import load
 from unlearning.settings.whole import load_params
 from unlearning.sources import contents
 
-DATA_FILES = ("data/request.json", "data/samples.csv", "data/split.csv")
 PACKAGES = ("unlearning", "dvc", "numpy", "torch", "torchvision")
 
 
@@ -88,16 +87,10 @@ def environment(machine: Hardware) -> dict[str, str]:
 
 def forgotten(root: Path) -> Forgotten:
     """Return the classes of the request and every image it covers: held-out and withdrawn ones too."""
-    _require_data(root)
-    samples = read_table(root / "data/samples.csv", ["id", "class", "sha256"])
-    split = read_table(root / "data/split.csv", ["id", "subset", "role"])
-    samples = samples.drop(
-        columns="subset", errors="ignore"
-    )  # the source's own; split.csv has what became of it
-    covered = split[split["role"].isin(["forget", "withdrawn"])]
-    rows = samples.merge(covered, on="id").sort_values("id")
+    images = wanted.joined(*wanted.tables(root))
+    rows = images[images["role"].isin(wanted.ASKED)].sort_values("id")
     return Forgotten(
-        classes=sorted(request.read(root / "data/request.json").classes),
+        classes=sorted(request.read(root / wanted.REQUEST).classes),
         images=[
             ForgottenImage(id=id_, subset=subset, sha256=sha256)
             for id_, subset, sha256 in zip(
@@ -120,8 +113,12 @@ def weights(root: Path) -> dict[str, Model]:
 
 def accuracies(root: Path, machine: Hardware) -> Figures:
     """Return the accuracy of every model on test images (of a request for single ones on these too)."""
-    _require_data(root)
-    images = dataset.load(root / "data")
+    try:
+        images = dataset.load(root / "data")
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{error.filename} does not exist: run `dvc repro` or `dvc pull` first"
+        ) from None
     # Of single images these themselves: a model that never saw them knows their classes.
     forget = "train" if images.request.images else "test"
     test = {
@@ -198,7 +195,7 @@ def params(root: Path) -> dict[str, Any]:
 
 def file_hashes(root: Path) -> dict[str, str]:
     """Return the SHA-256 of the lock file, the graph, the parameters, the data and the metrics."""
-    names = ["dvc.lock", "dvc.yaml", "params.yaml", *DATA_FILES]
+    names = ["dvc.lock", "dvc.yaml", "params.yaml", wanted.REQUEST, wanted.SAMPLES, wanted.SPLIT]
     for pattern in (f"{places.PACKED}/*.npy", "metrics/*.json"):
         names += sorted(file.relative_to(root).as_posix() for file in root.glob(pattern))
     return {name: sha256(root / name) for name in names if (root / name).is_file()}
@@ -248,12 +245,6 @@ def _without(erased: Collection[str], changed: dict[str, Any]) -> dict[str, Any]
         for stage, changes in changed.items()
     }
     return {stage: changes for stage, changes in left.items() if changes}
-
-
-def _require_data(root: Path) -> None:
-    for name in DATA_FILES:
-        if not (root / name).is_file():
-            raise UserError(f"{name} does not exist: run `dvc repro` or `dvc pull` first")
 
 
 def _fingerprint(file: Path) -> str | None:

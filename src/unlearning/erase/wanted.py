@@ -16,7 +16,9 @@ COLUMNS = {
     SAMPLES: ["id", "path", "sha256", "pixels", "class"],
     SPLIT: ["id", "subset", "role"],
 }
-COVERED = ("forget", "withdrawn", "earlier")  # roles
+# Roles of what the last request covers, and of that with what those before it did.
+ASKED = ("forget", "withdrawn")
+COVERED = (*ASKED, "earlier")
 RETAIN = "retain"
 
 
@@ -50,10 +52,10 @@ def of_workspace(root: Path) -> Wanted:
 
     Raises: UserError if there is no run.
     """
-    samples, split = tables(root)
+    images = joined(*tables(root))
     asked = request.read(root / REQUEST)
     met = [asked, *asked.earlier]
-    covered = samples[samples["id"].isin(split["id"][split["role"].isin(COVERED)])]
+    covered = images[images["role"].isin(COVERED)]
     if covered.empty:
         raise UserError("no request was met here: run `dvc repro` first")
     return Wanted(
@@ -63,6 +65,12 @@ def of_workspace(root: Path) -> Wanted:
         files=frozenset(covered["sha256"])
         | {file for each in met if each.images for file in each.images.files},
     )
+
+
+def joined(samples: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
+    """Return the samples, in their order, with the subset and role that they have in a split."""
+    # A source's own subsets: the split has what became of them.
+    return samples.drop(columns="subset", errors="ignore").merge(split, on="id")
 
 
 def tables(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
