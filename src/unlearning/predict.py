@@ -17,6 +17,7 @@ from unlearning.data.dataset import scaled
 from unlearning.models.discriminator import load_discriminator, scores
 from unlearning.models.panel import ORIGINAL
 from unlearning.models.weights import load_classifier
+from unlearning.review.columns import aligned
 from unlearning.sources.decode import BadImage, decode
 from unlearning.sources.depth import PLAIN, Depth
 from unlearning.sources.folder import files_below
@@ -161,12 +162,8 @@ def table(answers: Sequence[Prediction | Unreadable]) -> list[str]:
                 answer.reading_if_forgotten or "-",
             )
         )
-    rows = [tuple(printable(cell) for cell in row) for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    shown = [[printable(cell) for cell in row] for row in rows]
+    return ["  ".join(row).rstrip() for row in aligned(shown)]
 
 
 def model_names(folder: Path) -> list[str]:

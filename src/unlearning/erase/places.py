@@ -24,6 +24,7 @@ from unlearning.data import request
 from unlearning.erase.cached import HOLDERS, Cache, Held, Store, require_finished
 from unlearning.erase.wanted import REQUEST, RETAIN, SAMPLES, Wanted, of_workspace, tables
 from unlearning.review import git
+from unlearning.review.columns import aligned
 from unlearning.settings.data import DataParams
 from unlearning.settings.load import PARAMS_FILE, load
 from unlearning.settings.model import ModelParams
@@ -169,11 +170,7 @@ def table(visited: Sequence[Found], *, cleared: bool) -> list[str]:
         todo = "" if each.left == 0 else each.place.todo or "--yes removes it"
         found, left = ("?" if count is None else str(count) for count in (each.found, each.left))
         rows.append((each.place.name, each.place.holds, found, left if cleared else "", todo))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return ["  ".join(row).rstrip() for row in aligned(rows)]
 
 
 def _places(root: Path, remotes: Collection[str], ask_remotes: bool) -> list[Place]:

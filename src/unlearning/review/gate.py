@@ -11,6 +11,7 @@ from unlearning.audit.words import NOT_FAILED, RequestKind
 from unlearning.base.errors import printable
 from unlearning.base.files import DIGITS, read_metrics, rounded
 from unlearning.report.metrics import Metrics
+from unlearning.review.columns import aligned
 from unlearning.settings.gate import GateParams
 
 FILES = ("evaluate_forget", "evaluate_retain", "adversarial_train", "audit")  # in metrics/
@@ -127,14 +128,11 @@ def table(checks: Sequence[Check]) -> str:
         (each.limit_name, each.meaning, _shown(each.value), _shown(each.limit), each.outcome)
         for each in checks
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "| "
-        + " | ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
-        + " |"
-        for row in rows
-    ]
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    cells = aligned(rows)
+    lines = [f"| {' | '.join(row)} |" for row in cells]
+    rule = (
+        f"|{'|'.join('-' * (len(cell) + 2) for cell in cells[0])}|"  # of the header, which is ASCII
+    )
     unmeasured = [
         f"gate.{each.limit_name}"
         for each in checks
