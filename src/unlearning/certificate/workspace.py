@@ -188,7 +188,7 @@ def listed(visited: Sequence[places.Found], before: Sequence[Place] = ()) -> lis
 def params(root: Path) -> dict[str, Any]:
     """Return the parameters as they stand in params.yaml, checked, but for what may name a person.
 
-    That nothing of what is not shown changed, the SHA-256 of params.yaml says.
+    The SHA-256 of params.yaml, under `files`, shows whether a hidden value changed.
     """
     return evidence.without_names(load_params(root / "params.yaml"))
 

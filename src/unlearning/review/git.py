@@ -1,9 +1,10 @@
 """What Git and DVC say of a folder that may be a stranger's, as text; their complaints as one line.
 
 Neither may run anything that the folder brings along. Git is asked only for what it keeps (names, ancestors,
-contents) and for names of new files, never to look into a file: that would run filters and hooks. DVC runs in
-a Python that takes no module from the current folder or the environment, opens no connection and starts no
-program; in a copy of a branch it opens no file outside of it.
+contents) and for names of new files, never to look into a file: that would run filters and hooks. Only
+`certificate`, made in one's own workspace, also asks for `git status`, which does. DVC runs in a Python that
+takes no module from the current folder or the environment, opens no connection and starts no program; in a
+copy of a branch it opens no file outside of it.
 """
 
 import os
