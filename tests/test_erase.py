@@ -451,13 +451,14 @@ def test_the_run_cache_says_the_same_as_the_lock(tmp_path, role):
     assert by_lock[0].sure and by_lock[1] == Held(set(), set())
 
 
-def test_a_run_of_another_branch_or_a_commit_long_undone_counts(tmp_path):
-    """Must fail if only the workspace's dvc.lock is looked at."""
+@pytest.mark.parametrize("later", ["stages: {}\n", "- " * 5000])
+def test_a_run_of_another_branch_or_a_commit_long_undone_counts(tmp_path, later):
+    """Must fail if only the workspace's dvc.lock is looked at, or one that is too deep ends the search."""
     root = tmp_path / "root"
     cache = hand_made(root, "forget")
     run(root, "git", "add", "--all")
     run(root, "git", "commit", "--quiet", "--message=one")
-    (root / "dvc.lock").write_text("stages: {}\n")
+    (root / "dvc.lock").write_text(later)
     run(root, "git", "commit", "--quiet", "--amend", "--all", "--message=undone")
     assert cache.held(Wanted(frozenset({"a"}), frozenset(), frozenset())).sure
 

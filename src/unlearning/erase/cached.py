@@ -365,8 +365,8 @@ def _listed(folder: bytes) -> list[str]:
 def _parsed(text: bytes) -> dict[str, Any]:
     try:
         values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        return {}  # a conflict, or of a version to come: it names no run
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}  # a conflict, brackets without end, or of a version to come: it names no run
     return values if isinstance(values, dict) else {}
 
 
