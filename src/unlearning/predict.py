@@ -167,10 +167,14 @@ def table(answers: Sequence[Prediction | Unreadable]) -> list[str]:
 
 
 def model_names(folder: Path) -> list[str]:
-    """Return the models that can be asked: original, unlearned, retrained/<seed>, ..."""
-    files = sorted(folder.rglob("*.safetensors"))
+    """Return the models that can be asked: original, retrained/<seed> by number, unlearned, ..."""
+    files = folder.rglob("*.safetensors")
     names = [file.relative_to(folder).with_suffix("").as_posix() for file in files]
-    return [name for name in names if not name.endswith("discriminator")]
+    return sorted((name for name in names if not name.endswith("discriminator")), key=_by_number)
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    return [(int(part) if part.isdecimal() else -1, part) for part in name.split("/")]
 
 
 def _model_file(model: str, folder: Path) -> Path:
