@@ -697,10 +697,10 @@ def test_photographs_and_given_weights_that_dvc_add_keeps_are_removed(run):
     }
     assert left == {b"a house"}
     (run / "photos/face").unlink()
-    workspace.require_finished_run(run, erased_places.erased(run))
+    workspace.require_in_step(run, erased_places.erased(run))
     flip(run / "models/unlearned.safetensors", place=-1)
     with pytest.raises(UserError, match=r"not what dvc\.lock says in everything: "):
-        workspace.require_finished_run(run, erased_places.erased(run))
+        workspace.require_in_step(run, erased_places.erased(run))
 
 
 # --- the certificate as others verify it --------------------------------------------------------------

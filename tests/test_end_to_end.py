@@ -76,14 +76,14 @@ def test_a_finished_run_is_called_up_to_date(clone):
     }
     assert stages_run(run(clone, "dvc", "repro", "--dry")) == {"check_request"}
     assert changes._stages_to_run(clone) == []
-    workspace.require_finished_run(clone)
+    workspace.require_in_step(clone)
     code = clone / "stages/check_request.py"
     before = code.read_bytes()
     code.write_bytes(before + b"# edited\n")
     try:
         assert changes._stages_to_run(clone) == ["check_request"]
         with pytest.raises(UserError, match="check_request: run `dvc repro`"):
-            workspace.require_finished_run(clone)
+            workspace.require_in_step(clone)
     finally:
         code.write_bytes(before)
 

@@ -19,7 +19,7 @@ from unlearning.base.stage import alone
 from unlearning.data import request
 from unlearning.data.request import Images, Request
 from unlearning.erase import places
-from unlearning.erase.cached import DECIDING, HOLDERS, Cache, Held, Store, require_finished
+from unlearning.erase.cached import DECIDING, HOLDERS, Cache, Held, Store, require_one_run
 from unlearning.erase.wanted import Wanted, of_workspace
 from unlearning.settings.data import DataParams
 from unlearning.settings.load import load
@@ -189,7 +189,7 @@ def test_a_run_is_finished_once_all_stages_saw_the_same(tmp_path, change, named)
     }
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": lock}))
     with pytest.raises(UserError, match=f"^{named}") if named else nullcontext():
-        require_finished(tmp_path, ["game", "observe"])
+        require_one_run(tmp_path, ["game", "observe"])
 
 
 @pytest.mark.parametrize("name", ["dvc.yaml", "dvc.lock"])

@@ -41,7 +41,7 @@ def ask(**changes: object) -> None:
 
 def close(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the request into the ledger; whether DVC finds the run finished is tested elsewhere."""
-    monkeypatch.setattr(ledger.workspace, "require_finished_run", lambda *_, **__: None)
+    monkeypatch.setattr(ledger.workspace, "require_in_step", lambda *_, **__: None)
     ledger.close(Path())
 
 
@@ -220,7 +220,7 @@ def test_names_and_order_of_given_weights_outlast_the_request(
         (tmp_path / "mine.pth").unlink()
         names = set(original.network.state_dict())
     shutil.copytree(model_folder, tmp_path / "models")
-    monkeypatch.setattr(ledger.workspace, "require_finished_run", lambda *_, **__: None)
+    monkeypatch.setattr(ledger.workspace, "require_in_step", lambda *_, **__: None)
     monkeypatch.setattr(ledger.places, "erased", lambda root: set())
     monkeypatch.setattr(ledger, "resolved", lambda root: Request(("elephant",)))
     ledger.close(tmp_path)
@@ -256,7 +256,7 @@ def test_a_gap_in_the_ledger_is_refused(tmp_path, monkeypatch):
     clone = make_clone(tmp_path / "clone")
     (clone / "requests").mkdir()
     (clone / "requests/001.json").write_text("{}")
-    monkeypatch.setattr(ledger.workspace, "require_finished_run", lambda *_, **__: None)
+    monkeypatch.setattr(ledger.workspace, "require_in_step", lambda *_, **__: None)
     with pytest.raises(UserError, match=r"001\.json exists.* in order; .* broke off, delete"):
         ledger.close(clone)
     assert (clone / "requests/001.json").read_text() == "{}"

@@ -48,7 +48,7 @@ def close(root: Path) -> tuple[Path, Path]:
                 f"that were met here, in order; where `unlearning next` broke off, delete {about} and {model}"
             )
     # What is in data.path by now is the next run's matter: of this one's images some may be deleted there.
-    workspace.require_finished_run(root, places.erased(root), with_source=False)
+    workspace.require_in_step(root, places.erased(root), with_source=False)
     met = resolved(root)
     (root / FOLDER).mkdir(exist_ok=True)
     # Names and order that the weights came with; where these are gone, the names are the network's own.

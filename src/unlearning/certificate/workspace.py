@@ -51,7 +51,7 @@ def describe(root: Path, machine: Hardware) -> Content:
     """
     # Models of earlier requests may be erased by now: they had not forgotten the images of later ones.
     gone = {path for path in places.earlier_models(root) if not path.exists()}
-    require_finished_run(root, {path.relative_to(root).as_posix() for path in gone})
+    require_in_step(root, {path.relative_to(root).as_posix() for path in gone})
     commit = git(root, "rev-parse", "HEAD")
     git(root, "ls-files", "--error-unmatch", "dvc.lock", "dvc.yaml", "params.yaml")
     if git(root, "status", "--porcelain", "--untracked-files=no"):
@@ -201,11 +201,10 @@ def file_hashes(root: Path) -> dict[str, str]:
     return {name: sha256(root / name) for name in names if (root / name).is_file()}
 
 
-def require_finished_run(
-    root: Path, erased: Collection[str] = (), *, with_source: bool = True
-) -> None:
+def require_in_step(root: Path, erased: Collection[str] = (), *, with_source: bool = True) -> None:
     """Raise UserError if an output is not the one that dvc.lock knows, or an input has changed since.
 
+    DVC is asked, of every file. Whether the stages of dvc.lock saw one request `cached.require_one_run` says.
     `erased`: outputs that need not be there, or not whole. `with_source`: whether `data.path` must still hold
     the images that were packed.
     """

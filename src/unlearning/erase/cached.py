@@ -268,9 +268,10 @@ class Cache:
         return find
 
 
-def require_finished(root: Path, stages: Collection[str]) -> None:
+def require_one_run(root: Path, stages: Collection[str]) -> None:
     """Refuse a run that broke off: its model has not forgotten yet what its tables name.
 
+    Only `DECIDING` is compared, with what each stage saw of it; `workspace.require_in_step` compares all files.
     Raises: UserError unless all these stages ran, on the tables and with the model that lie in `root`.
     """
     lock = root / LOCK

@@ -21,7 +21,7 @@ from unlearning.base.reading import lies_in
 from unlearning.base.shards import Shards
 from unlearning.base.stage import SCRATCH, alone
 from unlearning.data import request
-from unlearning.erase.cached import HOLDERS, Cache, Held, Store, require_finished
+from unlearning.erase.cached import HOLDERS, Cache, Held, Store, require_one_run
 from unlearning.erase.wanted import REQUEST, RETAIN, SAMPLES, Wanted, of_workspace, tables
 from unlearning.review import git
 from unlearning.review.columns import aligned
@@ -88,7 +88,7 @@ def visit(
     """
     git.refuse_conflicts(root)
     with undisturbed(root, remotes) if clear else nullcontext():
-        require_finished(root, _stages(root))
+        require_one_run(root, _stages(root))
         found = [(place, place.find()) for place in _places(root, remotes, ask_remotes)]
         if not clear:
             return [Found(place, count, count) for place, count in found]
