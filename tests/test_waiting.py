@@ -1,5 +1,6 @@
 """Threads spin on an idle machine and sleep beside others; a person's own setting wins."""
 
+import shutil
 import subprocess
 import sys
 
@@ -113,6 +114,25 @@ def test_it_is_settled_before_torch_is_loaded_and_for_stages_alone():
             cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True,
         )  # fmt: skip
         assert done.stdout.strip() == said
+
+
+def test_a_stage_and_what_it_starts_run_the_library_of_their_own_folder(tmp_path):
+    """Must fail if it is the installed one's, which in a worktree or an experiment's copy is another folder's.
+
+    Without sys.path or without PYTHONPATH one of both is.
+    """
+    shutil.copytree(ROOT / "src", tmp_path / "own/src")
+    (tmp_path / "own/stages").mkdir()
+    shutil.copy(ROOT / "stages/__init__.py", tmp_path / "own/stages")
+    (tmp_path / "own/stages/told.py").write_text(
+        "import os, unlearning\nprint(unlearning.__file__, flush=True)\n"
+        "os.system('python -c \"import unlearning; print(unlearning.__file__)\"')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.told"], cwd=tmp_path / "own",
+        env=ENVIRONMENT | {"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == [str(tmp_path / "own/src/unlearning/__init__.py")] * 2
 
 
 def test_garbage_is_not_looked_for_in_what_a_stage_imports(tmp_path):
