@@ -81,6 +81,18 @@ def test_a_file_that_git_lacks_is_no_empty_one(subfolder):
         list(contents(subfolder, [blob]))
 
 
+def test_what_git_advises_below_its_complaint_is_told(tmp_path, monkeypatch):
+    """Must fail if only its first line is: of a repository of another user the way out stands in the third."""
+    program = tmp_path / "git"
+    told = r"fatal: dubious ownership\nTo add an exception, call:\n\n\tgit config"
+    program.write_text(f"#!/bin/sh\nprintf '{told}' >&2\nexit 128\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said = "git rev-parse: fatal: dubious ownership To add an exception, call: git config"
+    with pytest.raises(UserError, match=f"^{said}$"):
+        git(tmp_path, "rev-parse")
+
+
 def test_an_environment_that_a_worktree_links_to_is_no_new_file(tmp_path):
     """Must fail if .gitignore names a folder alone: one worktree alone holds the environment itself."""
     run(tmp_path, "git", "init", "--quiet")

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from unlearning.base.errors import UserError
@@ -76,7 +76,7 @@ GUARD = "check_request"
 def git(root: Path, *command: str) -> str:
     """Return what a git command prints, without the spaces around it.
 
-    Raises: UserError with git's first complaint.
+    Raises: UserError with git's complaint.
     """
     return _git(root, *command).decode("utf-8", "replace").strip()
 
@@ -194,13 +194,13 @@ def dvc(root: Path, *command: str, only: Path | None = None) -> str:
         settings |= dict.fromkeys(("ONLY_FOLDER", *CONFIG_FOLDERS), folder)
     # -I: no module from the current folder, PYTHONPATH or the user's own packages.
     words = [sys.executable, "-I", "-c", GUARDED_DVC, *command]
-    told = _call(root, words, f"dvc {command[0]}", complaint=_of_dvc, settings=settings)
+    told = _call(root, words, f"dvc {command[0]}", settings)
     return told.decode("utf-8", "replace").strip()
 
 
 def _git(root: Path, *command: str) -> bytes:
     words = _git_words(*command)
-    return _call(root, words, f"git {command[0]}", complaint=_of_git, settings=GIT_ENVIRONMENT)
+    return _call(root, words, f"git {command[0]}", GIT_ENVIRONMENT)
 
 
 def _git_words(*command: str) -> list[str]:
@@ -222,32 +222,19 @@ def _search_path() -> str:
     return os.pathsep.join(entry for entry in entries if Path(entry).is_absolute())
 
 
-def _of_git(told: str) -> str:
-    return told.splitlines()[0]
-
-
-def _of_dvc(told: str) -> str:
-    """Return DVC's complaint without the warnings before it, but whole: the cause may stand in any line."""
-    return " ".join(told[max(told.find(MISTAKE), 0) :].split())
-
-
-def _call(
-    root: Path,
-    words: list[str],
-    name: str,
-    complaint: Callable[[str], str],
-    settings: dict[str, str],
-) -> bytes:
+def _call(root: Path, words: list[str], name: str, settings: dict[str, str]) -> bytes:
     """Return what a program prints that runs in `root`, in `_environment`.
 
-    Raises: UserError with the program's name and what `complaint` takes from its words.
+    Raises: UserError with the program's name and its complaint without DVC's warnings before it, but whole: the
+    cause, or what to do, may stand in any line.
     """
     done = subprocess.run(
         words, cwd=root, capture_output=True, stdin=subprocess.DEVNULL, env=_environment(**settings)
     )  # fmt: skip
     if done.returncode:
         told = done.stderr.decode("utf-8", "replace").strip() or "it says nothing"
-        raise UserError(f"{name}: {complaint(told)}")
+        complaint = " ".join(told[max(told.find(MISTAKE), 0) :].split())
+        raise UserError(f"{name}: {complaint}")
     return done.stdout
 
 
