@@ -297,7 +297,7 @@ def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu
     wanted = possible.require(params)
     found = forecast.forecast(params, wanted, cpu, speed_of=lambda *_: 50.0)
     # split: 0.2 and 0.2 of 20 images a class, of which there are three.
-    assert found.images == {
+    assert wanted.by_role == {
         "forget": {"train": 12, "validation": 4, "test": 4},
         "retain": {"train": 24, "validation": 8, "test": 8},
         "unseen": {"train": 0, "validation": 4, "test": 4},

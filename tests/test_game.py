@@ -470,6 +470,13 @@ def test_retain_images_start_again_only_when_all_have_had_their_turn(make_data, 
     assert first != second
 
 
+def test_the_article_is_refused_a_single_image_to_forget(make_data, make_game):
+    """Must fail if the game begins and torch ends it: "Expected more than 1 value per channel"."""
+    data = make_data({"cat": 4, "dog": 3, "elephant": 1, "horse": 4})
+    with pytest.raises(UserError, match="needs 2 or more images to forget"):
+        plan(data, make_game(epochs=1, batch_size=2), 0)
+
+
 def test_the_plan_follows_from_its_seed(data, make_game):
     """Must fail if the seed is ignored, or the global generator is drawn from."""
 

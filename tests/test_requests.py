@@ -23,12 +23,12 @@ from stages import check_request, prepare_data
 from unlearning.base import errors
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table
-from unlearning.check import asked, forecast, possible
+from unlearning.check import asked, possible
 from unlearning.data import request, roles, split
 from unlearning.data.dataset import scaled
 from unlearning.data.request import Images, Request
 from unlearning.methods import adversarial
-from unlearning.methods.shared import adversaries, cost
+from unlearning.methods.shared import adversaries
 from unlearning.methods.shared.members import ODDS, Auditor, Known
 from unlearning.models import weights
 from unlearning.models.layers import DEEP
@@ -486,8 +486,7 @@ def test_a_split_that_the_source_gives_is_foretold(tmp_path):
     """Must fail if its test images are cut from training images too, or a subset is counted twice."""
     counts = {name: {"train": 10, "test": 4} for name in "abc"}
     wanted = asked.Asked(Request(("a",)), {"a": 1.0, "b": 0.0, "c": 0.0})
-    found = possible.Possible([], counts, wanted, cost.Sizes(8, 16))
-    assert forecast.by_role(project(tmp_path, forget__classes=["a"]), found) == {
+    assert possible.by_role(project(tmp_path, forget__classes=["a"]), counts, wanted) == {
         "forget": {"train": 8, "validation": 2, "test": 4},
         "retain": {"train": 16, "validation": 4, "test": 8},
         "unseen": {"train": 0, "validation": 2, "test": 4},
@@ -536,12 +535,38 @@ def test_drawings_are_known_by_name_before_they_are_drawn(tmp_path, monkeypatch)
 
 def test_a_forecast_counts_images_asked_for(tmp_path):
     """Must fail if a share at random is taken of test images, or nobody is unseen."""
-    wanted = possible.require(project(tmp_path, forget__fraction=0.25))
-    wanted = replace(wanted, counts={name: {"": 40} for name in "abc"})
-    share = forecast.by_role(project(tmp_path, forget__fraction=0.25), wanted)
+    params = project(tmp_path, forget__fraction=0.25)
+    wanted = possible.require(params).asked
+    share = possible.by_role(params, {name: {"": 40} for name in "abc"}, wanted)
     assert share["forget"] == {"train": 18, "validation": 0, "test": 0}
     assert share["retain"] == {"train": 54, "validation": 24, "test": 24}
     assert share["unseen"] == {"train": 0, "validation": 24, "test": 24}
+
+
+def test_of_a_small_share_as_many_images_are_foretold_as_are_drawn(tmp_path):
+    """Must fail if each class's share is rounded by itself (none), or every class has one at least (ten)."""
+    params = project(tmp_path, forget__fraction=0.01)
+    shares = {f"class {number}": 0.01 for number in range(10)}
+    wanted = asked.Asked(Request(images=Images(fraction=0.01)), shares)
+    found = possible.by_role(params, {name: {"": 60} for name in shares}, wanted)
+    trained_on = range(found["forget"]["train"] + found["retain"]["train"])
+    table = pd.DataFrame({"pixels": [str(each) for each in trained_on], "class": "class 0"})
+    drawn = roles.covered(table, ["train"] * len(trained_on), wanted.request).sum()
+    assert found["forget"] == {"train": drawn, "validation": 0, "test": 0} and drawn == 4
+    fewest = possible.by_role(params, {"class 0": {"": 9}}, wanted)
+    assert fewest["forget"]["train"] == 1
+
+
+@pytest.mark.parametrize(("names", "is_refused"), [("a0.png", True), ("a0.png\nb0.png", False)])
+def test_the_article_is_refused_one_named_image_but_not_two(names, is_refused, tmp_path):
+    """Must fail if one is refused only after all trainings, or two that may both be trained on already here."""
+    (tmp_path / "list.txt").write_text(names)
+    params = project(tmp_path, forget__files=str(tmp_path / "list.txt"), recipe="article")
+    if is_refused:
+        with pytest.raises(UserError, match=r"needs 2 or more images to forget .* there is 1"):
+            possible.require(params)
+    else:
+        assert possible.require(params).sizes.forget == 1  # as a guess
 
 
 def test_the_request_travels_with_those_before_it(tmp_path, monkeypatch):

@@ -25,7 +25,6 @@ from stages import check_request, prepare_data, split_dataset
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_table
 from unlearning.base.shards import Shards
-from unlearning.data import split
 from unlearning.data.request import Request
 from unlearning.settings.data import DataParams
 from unlearning.settings.split import SplitParams
@@ -246,9 +245,6 @@ def test_a_subset_that_is_not_given_is_cut_from_training_images(tmp_path):
     assigned = assign(samples, SHARES, Request(("a",)))
     assert assigned["subset"].value_counts().to_dict() == {"test": 12, "train": 9, "validation": 3}
     assert set(assigned["subset"][samples["subset"] == "test"]) == {"test"}
-    assert split.training_images(
-        listing.counts(listing.list_images(params)), SHARES
-    ) == dict.fromkeys("abc", 3)
 
 
 def test_classes_that_are_called_train_and_test_stay_classes(tmp_path):

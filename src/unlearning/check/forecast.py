@@ -10,10 +10,9 @@ import torch.nn.functional as F
 from unlearning.audit.membership import FALSE_POSITIVE_RATES, LEAST
 from unlearning.base.hardware import Hardware
 from unlearning.base.progress import duration
-from unlearning.check.asked import without_earlier
 from unlearning.check.cautions import cautions
 from unlearning.check.possible import Possible
-from unlearning.data import SUBSETS, split
+from unlearning.data import SUBSETS
 from unlearning.data.dataset import scaled
 from unlearning.methods.shared import cost
 from unlearning.methods.shared.game import opponent
@@ -47,9 +46,8 @@ SHOW_A_LOSS = 400
 
 @dataclass(frozen=True)
 class Forecast:
-    """Images by role and subset, a training's image passes, images a second, and seconds by part of the run."""
+    """A training's image passes, images a second, and seconds by part of the run."""
 
-    images: dict[str, dict[str, int]]
     image_size: int
     recipe: Recipe
     parameters: int
@@ -74,7 +72,7 @@ def forecast(
         seed=0,
     )
     speed = (speed_of or images_a_second)(model, recipe.batch_size, hardware)
-    images = by_role(params, found)
+    images = found.by_role
     total = sum(sum(images[role].values()) for role in ("forget", "retain"))
     passes = sizes.retain * recipe.epochs
     one = passes / speed
@@ -101,7 +99,6 @@ def forecast(
         0.0 if params.model.weights else (sizes.forget + sizes.retain) * recipe.epochs / speed
     )
     return Forecast(
-        images,
         size,
         recipe,
         sum(weight.numel() for weight in model.parameters()),
@@ -116,29 +113,6 @@ def forecast(
             "start of the stages": STAGES * STAGE_SECONDS,
         },
     )
-
-
-def by_role(params: Params, possible: Possible) -> dict[str, dict[str, int]]:
-    """Return about how many images there will be by role and subset, if none is a copy of another.
-
-    Under "unseen" those that none of the models was trained on and that are like those to forget.
-    """
-    found = {role: dict.fromkeys(SUBSETS, 0) for role in ("forget", "retain", "unseen")}
-    counts, shares = possible.counts, possible.asked.shares
-    missing = split.missing_subsets(subset for given in counts.values() for subset in given)
-    for name, given in without_earlier(counts, possible.asked.request).items():
-        cut = split.subset_sizes(given.get("", 0) + given.get("train", 0), params.split, missing)
-        for subset in SUBSETS:
-            images = cut[subset] + (given.get(subset, 0) if subset != "train" else 0)
-            # A share at random is one of training images.
-            share = 0.0 if params.forget.fraction and subset != "train" else shares[name]
-            forget = round(images * share)
-            found["forget"][subset] += forget
-            found["retain"][subset] += images - forget
-            if subset != "train" and shares[name]:
-                is_alike = params.forget.of_images and params.forget.labels == "given"
-                found["unseen"][subset] += images if is_alike else forget
-    return found
 
 
 def images_a_second(model: Classifier, batch_size: int, hardware: Hardware) -> float:
@@ -220,7 +194,7 @@ def told(params: Params, possible: Possible, found: Forecast, hardware: Hardware
     ]
     lines += [
         f"  {role:<8}" + "".join(f"{of[subset]:>12}" for subset in SUBSETS)
-        for role, of in found.images.items()
+        for role, of in possible.by_role.items()
         if role != "unseen"
     ]
     precision = "bf16" if hardware.bf16 else "fp32"
@@ -234,7 +208,7 @@ def told(params: Params, possible: Possible, found: Forecast, hardware: Hardware
         + ", ".join(f"{name} {duration(seconds)}" for name, seconds in found.seconds.items())
         + f"; together {duration(sum(found.seconds.values()))}",
     ]
-    lines += [f"not measured: {line}" for line in not_measured(params, found.images)]
+    lines += [f"not measured: {line}" for line in not_measured(params, possible.by_role)]
     split_given = any(subset for given in counts.values() for subset in given)
     request = possible.asked.request
     lines += [f"note: {line}" for line in cautions(params, request, split_given=split_given)]

@@ -8,7 +8,7 @@ from unlearning.base.fingerprint import sha256
 from unlearning.base.reading import lies_in
 from unlearning.check import asked
 from unlearning.check.asked import Asked
-from unlearning.data import request, split
+from unlearning.data import SUBSETS, request, split
 from unlearning.methods.shared import cost
 from unlearning.settings.types import AUTO
 from unlearning.settings.whole import Params
@@ -31,13 +31,18 @@ DELETED = (
 class Possible:
     """What was looked at, once: the images, how many by class and given subset, what is asked for of them.
 
-    `sizes`: about how many will be trained on, by role.
+    `by_role`: about how many images there will be, as the function of that name returns it.
     """
 
     images: list[Listed]
     counts: Counts
     asked: Asked
-    sizes: cost.Sizes
+    by_role: dict[str, dict[str, int]]
+
+    @property
+    def sizes(self) -> cost.Sizes:
+        """Return about how many will be trained on."""
+        return cost.Sizes(self.by_role["forget"]["train"], self.by_role["retain"]["train"])
 
 
 def require(params: Params) -> Possible:
@@ -47,15 +52,20 @@ def require(params: Params) -> Possible:
     images = listing.list_images(params.data)
     counts, wanted = listing.counts(images), asked.of(params, images)
     request.check({name: sum(given.values()) for name, given in counts.items()}, wanted.request)
-    sizes = _trained_on(params, counts, wanted)
-    if not sizes.retain:
+    found = Possible(images, counts, wanted, by_role(params, counts, wanted))
+    if not found.sizes.retain:
         raise UserError(
             "params.yaml: forget asks for every image that is trained on: ask for less, or add images to keep"
         )
-    if params.recipe == "article" and sizes.forget < 2:
+    forget = found.sizes.forget
+    if params.forget.files or params.forget.where:
+        # Which of them are held out is known once they are packed: at most all are trained on.
+        shares = wanted.shares
+        forget = round(sum(sum(given.values()) * shares[name] for name, given in counts.items()))
+    if params.recipe == "article" and forget < 2:
         raise UserError(
             "params.yaml: recipe is 'article', whose batch normalisation needs 2 or more images to forget "
-            f"that are trained on, but there is {sizes.forget}: add images, or take recipe adversarial"
+            f"that are trained on, but there is {forget}: add images, or take recipe adversarial"
         )
     if params.device == "cuda":
         _require_gpu()
@@ -63,7 +73,7 @@ def require(params: Params) -> Possible:
     if params.device != "cpu" and processes != "auto" and processes > 1:
         _require_a_gpu_each(processes)
     _require_models(params, tuple(sorted({*counts, *wanted.request.classes_met})), images)
-    return Possible(images, counts, wanted, sizes)
+    return found
 
 
 def _require_ledger(params: Params) -> None:
@@ -98,13 +108,35 @@ def _require_apart(params: Params) -> None:
                 )
 
 
-def _trained_on(params: Params, counts: Counts, wanted: Asked) -> cost.Sizes:
+def by_role(params: Params, counts: Counts, wanted: Asked) -> dict[str, dict[str, int]]:
+    """Return about how many images there will be by role and subset, if none is a copy of another.
+
+    Under "unseen" those that none of the models was trained on and that are like those to forget. Shares of
+    classes are summed before they are rounded: of ten classes 0.4 images each are four.
+    """
+    images = dict.fromkeys(SUBSETS, 0)
+    forget, unseen = dict.fromkeys(SUBSETS, 0.0), dict.fromkeys(SUBSETS, 0.0)
+    is_alike = params.forget.of_images and params.forget.labels == "given"
+    missing = split.missing_subsets(subset for given in counts.values() for subset in given)
     left = asked.without_earlier(counts, wanted.request)
-    shares, trained = wanted.shares, split.training_images(left, params.split)
-    forget = sum(
-        max(1, round(count * shares[name])) for name, count in trained.items() if shares[name]
-    )
-    return cost.Sizes(forget=forget, retain=sum(trained.values()) - forget)
+    for name, given in left.items():
+        cut = split.subset_sizes(given.get("", 0) + given.get("train", 0), params.split, missing)
+        for subset in SUBSETS:
+            count = cut[subset] + (given.get(subset, 0) if subset != "train" else 0)
+            # A share at random is one of training images.
+            share = 0.0 if params.forget.fraction and subset != "train" else wanted.shares[name]
+            images[subset] += count
+            forget[subset] += count * share
+            if subset != "train" and wanted.shares[name]:
+                unseen[subset] += count if is_alike else count * share
+    to_forget = {subset: round(total) for subset, total in forget.items()}
+    if forget["train"]:
+        to_forget["train"] = max(1, to_forget["train"])  # as many are drawn at least
+    return {
+        "forget": to_forget,
+        "retain": {subset: images[subset] - to_forget[subset] for subset in SUBSETS},
+        "unseen": {subset: round(total) for subset, total in unseen.items()},
+    }
 
 
 def weights_of(params: Params) -> dict[str, list[str]]:

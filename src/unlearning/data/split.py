@@ -7,7 +7,7 @@ A distinct image that stands under several classes is counted for the smallest o
 """
 
 import hashlib
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -162,20 +162,6 @@ def subset_sizes(images: int, split: SplitParams, missing: Sequence[str]) -> dic
             sizes[largest] -= 1
             sizes[name] = 1
     return dict.fromkeys(SUBSETS, 0) | sizes
-
-
-def training_images(
-    class_counts: Mapping[str, Mapping[str, int]], split: SplitParams
-) -> dict[str, int]:
-    """Return how many images of each class will be trained on, of so many distinct ones.
-
-    `class_counts`: by class and given subset, "" where the source does not say.
-    """
-    missing = missing_subsets(subset for given in class_counts.values() for subset in given)
-    return {
-        name: subset_sizes(given.get("", 0) + given.get("train", 0), split, missing)["train"]
-        for name, given in class_counts.items()
-    }
 
 
 def _hash(seed: int, pixels: str) -> str:

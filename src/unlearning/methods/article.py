@@ -11,6 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from unlearning.base.errors import UserError
 from unlearning.base.progress import bar
 from unlearning.base.resume import Parts
 from unlearning.data.dataset import Dataset, endless_batches, scaled, shuffled_batches
@@ -103,10 +104,16 @@ def plan(data: Dataset, params: GameParams, seed: int) -> list[list[Pair]]:
 
     An epoch is one pass over the forget images, so that the cost follows the request and not the data
     set; retain images come in random order and only start again once all have had their turn. A batch to
-    forget has 2 images at least: the generator normalises each by its own variance.
+    forget has 2 images at least: the generator normalises each by its own variance. Raises: UserError if fewer
+    are trained on.
     """
     generator = torch.Generator().manual_seed(seed)
     forget = data.select(role="forget", subset="train")
+    if len(forget) < 2:
+        raise UserError(
+            "params.yaml: recipe is 'article', whose batch normalisation needs 2 or more images to forget "
+            "that are trained on, but of those asked for there is 1: ask for more, or take recipe adversarial"
+        )
     retain = endless_batches(
         data.select(role="retain", subset="train"), params.batch_size, generator
     )
