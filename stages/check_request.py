@@ -10,26 +10,19 @@ data/request.json (what is to be forgotten), data/source.json (what the folder h
 of given weights). Run: `dvc repro check_request`.
 """
 
-from unlearning.base import progress, stage, waiting
+from unlearning.base import progress, stage
 from unlearning.base.files import write_metrics
 from unlearning.check import possible
 from unlearning.data import request
-from unlearning.methods.shared import cost
 from unlearning.settings.whole import load_params
-from unlearning.sources import contents, listing
+from unlearning.sources import contents
 
 
 def main() -> None:
     params = load_params()
 
     found = possible.require(params)
-    recipe = params.original.recipe(found.sizes.forget + found.sizes.retain)
-    remarks = (
-        cost.remark(params, found.sizes, recipe),
-        waiting.remark(),
-        *listing.remarks(params.data, found.images),
-    )
-    for remark in filter(None, remarks):
+    for remark in possible.remarks(params, found):
         progress.say(f"check_request: {remark}")
 
     request.write(found.asked.request, "data/request.json")

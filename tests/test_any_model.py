@@ -288,8 +288,8 @@ def test_changed_weights_make_the_original_again(tmp_path, monkeypatch):
 
 def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu):
     """Must fail if a role or subset is miscounted, time does not follow passes over speed, or `cost` is the
-    article's length. Or if time is foretold that nothing takes: of relearning single images, of training an
-    original that was given, or its control without retrained models."""
+    article's length; if a dear game is told by the pipeline alone. Or if time is foretold that nothing takes: of
+    relearning single images, of training an original that was given, or its control without retrained models."""
     photographs(tmp_path / "photos", count=20)
     monkeypatch.chdir(tmp_path)
     project(tmp_path, cost=0.5, original__epochs=10, retrain__seeds=[1, 2, 3], batch_size=2)
@@ -323,6 +323,11 @@ def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu
         assert foretold["retrained models"] == pytest.approx(trainings * 240 / 50)
     assert not any("no retrained model" in line for line in lines)
     assert not any("auditor" in line or "unseen" in line for line in lines)
+    dear = params.model_copy(update={"cost": 1.0})
+    said = [
+        line for line in forecast.told(dear, wanted, found, cpu) if "retraining is cheaper" in line
+    ]
+    assert [line.startswith("note: this game costs up to 100%") for line in said] == [True]
     monkeypatch.setattr(
         forecast, "is_faster_at_once", lambda count, passes, *_: count == 3 and passes == 720
     )

@@ -11,7 +11,7 @@ from unlearning.audit.membership import FALSE_POSITIVE_RATES, LEAST
 from unlearning.base.hardware import Hardware
 from unlearning.base.progress import duration
 from unlearning.check.cautions import cautions
-from unlearning.check.possible import Possible
+from unlearning.check.possible import Possible, remarks
 from unlearning.data import SUBSETS
 from unlearning.data.dataset import scaled
 from unlearning.methods.shared import cost
@@ -211,5 +211,7 @@ def told(params: Params, possible: Possible, found: Forecast, hardware: Hardware
     lines += [f"not measured: {line}" for line in not_measured(params, possible.by_role)]
     split_given = any(subset for given in counts.values() for subset in given)
     request = possible.asked.request
-    lines += [f"note: {line}" for line in cautions(params, request, split_given=split_given)]
+    notes = cautions(params, request, split_given=split_given)
+    notes += [remark.removeprefix("warning: ") for remark in remarks(params, possible)]
+    lines += [f"note: {line}" for line in notes]
     return lines

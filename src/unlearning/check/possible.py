@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from unlearning.base import waiting
 from unlearning.base.errors import UserError
 from unlearning.base.fingerprint import sha256
 from unlearning.base.reading import lies_in
@@ -137,6 +138,13 @@ def by_role(params: Params, counts: Counts, wanted: Asked) -> dict[str, dict[str
         "retain": {subset: images[subset] - to_forget[subset] for subset in SUBSETS},
         "unseen": {subset: round(total) for subset, total in unseen.items()},
     }
+
+
+def remarks(params: Params, found: Possible) -> list[str]:
+    """Return what a person should hear before a run: of a dear game, of other programs, of an odd source."""
+    recipe = params.original.recipe(found.sizes.forget + found.sizes.retain)
+    said = cost.remark(params, found.sizes, recipe), waiting.remark()
+    return [*filter(None, said), *listing.remarks(params.data, found.images)]
 
 
 def weights_of(params: Params) -> dict[str, list[str]]:
