@@ -20,12 +20,13 @@ from unlearning.report.quoting import text_quoter
 
 TEMPLATE = "model_card.md.j2"
 MODEL_NAME = "unlearned"
-# Knobs of the game that a recipe reads.
+# Knobs of the game that a recipe reads: those of every recipe, and its own.
+ADAM = ("lr", "batch_size", "weight_decay", "beta1", "beta2", "seed")
 USED = {
-    "adversarial": ("lr", "cost", "noise", "batch_size", "adversary", "adversary_weight", "seed"),
-    "article": ("lr", "epochs", "batch_size", "seed"),
-    "delete": ("lr", "cost", "batch_size", "seed"),
-    "euk": ("lr", "cost", "batch_size", "seed"),
+    "adversarial": (*ADAM, "cost", "noise", "adversary", "adversary_weight"),
+    "article": (*ADAM, "epochs"),
+    "delete": (*ADAM, "cost"),
+    "euk": (*ADAM, "cost"),
 }
 LIVE = re.compile(r"(\S*(?:@|://|www\.)\S*)", re.IGNORECASE)
 
