@@ -288,8 +288,9 @@ def test_changed_weights_make_the_original_again(tmp_path, monkeypatch):
 
 def test_a_forecast_is_arithmetic_on_images_and_speed(tmp_path, monkeypatch, cpu):
     """Must fail if a role or subset is miscounted, time does not follow passes over speed, or `cost` is the
-    article's length; if a dear game is told by the pipeline alone. Or if time is foretold that nothing takes: of
-    relearning single images, of training an original that was given, or its control without retrained models."""
+    article's length; if a dear game is told by the pipeline alone. Or if time is foretold that nothing takes:
+    of relearning single images, of training an original that was given, or its control without retrained ones.
+    """
     photographs(tmp_path / "photos", count=20)
     monkeypatch.chdir(tmp_path)
     project(tmp_path, cost=0.5, original__epochs=10, retrain__seeds=[1, 2, 3], batch_size=2)

@@ -18,6 +18,7 @@ from test_settings import write_params
 
 from stages import report as stage
 from unlearning.audit import catalogue, membership
+from unlearning.audit.evaluation import EXAMPLES
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, write_metrics, write_series, write_table
 from unlearning.charts import style
@@ -29,6 +30,7 @@ from unlearning.report import page as page_of
 from unlearning.report.metrics import TABLES, Metrics, dotted
 from unlearning.report.quoting import html_quoter
 from unlearning.settings.game import GameParams
+from unlearning.settings.report import ReportParams
 from unlearning.settings.whole import load_params
 
 ROOT = Path(__file__).parents[1]
@@ -740,6 +742,13 @@ def test_no_class_name_acts_in_the_model_card(hostile):
     """Must fail if a name becomes a link or mentions a person where the card is shown."""
     outside = re.sub(r"`[^`\n]*`", "", hostile[2].split("---\n", 2)[2])
     assert not re.search(r"@|evil\.example", outside)
+
+
+def test_as_many_pictures_may_be_asked_for_as_the_audit_keeps():
+    """Must fail if more are promised than there are, or fewer than there are can be shown."""
+    assert ReportParams(forget_images=EXAMPLES)
+    with pytest.raises(ValueError, match="less than or equal"):
+        ReportParams(forget_images=EXAMPLES + 1)
 
 
 def test_the_model_card_knows_the_knobs_of_each_recipe():

@@ -12,4 +12,4 @@ class ReportParams(Section):
 
     key: ClassVar[str] = "report"
 
-    forget_images: Annotated[int, Field(ge=0, le=100)]
+    forget_images: Annotated[int, Field(ge=0, le=10)]  # the audit keeps so many
