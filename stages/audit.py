@@ -1,6 +1,6 @@
 """Judge how far the unlearned model is from models that never saw the class.
 
-Reads: data/observed, metrics/evaluate_forget.json (the article's reading). Writes: metrics/audit.json (what a
+Reads: data/observed. Writes: metrics/audit.json (what a
 review decides by), plots/audit_figures.csv (every figure of every model), plots/audit_layers.csv,
 plots/audit_relearning.csv, plots/audit_histograms.csv, plots/neighbours.csv, plots/neighbour_correlation.csv,
 data/audit_examples.csv. Run: `dvc repro audit`.
@@ -11,7 +11,7 @@ from pathlib import Path
 from unlearning.audit import calibration, columns, neighbours, result
 from unlearning.audit.representation import probe_all
 from unlearning.base import stage
-from unlearning.base.files import read_metrics, write_metrics, write_rows, write_series
+from unlearning.base.files import write_metrics, write_rows, write_series
 from unlearning.models.panel import UNLEARNED
 from unlearning.observe import record
 
@@ -23,10 +23,9 @@ def main() -> None:
     figures = result.figures(observed, probed)
     prior, rates = calibration.load(of_images=of_images)
     judged = result.judge(figures, observed, prior)
-    article = read_metrics("metrics/evaluate_forget.json")["article_assessment"]
     related = neighbours.rows(observed)
 
-    write_metrics("metrics/audit.json", result.metrics(figures, judged, observed, rates, article))
+    write_metrics("metrics/audit.json", result.metrics(figures, judged, observed, rates))
     write_rows("plots/audit_figures.csv", result.table(figures, judged[UNLEARNED]))
     write_series(
         "plots/audit_layers.csv",

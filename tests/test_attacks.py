@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from test_audit_images import observed_of
-from test_audit_result import ARTICLE, PRIOR, RATES, fewer_resamples, metrics_of, views_of  # noqa: F401
+from test_audit_result import PRIOR, RATES, fewer_resamples, metrics_of, views_of  # noqa: F401
 from test_limits import exact, noisy
 
 from unlearning.audit import attacks, representation, result
@@ -142,5 +142,5 @@ def test_single_images_are_judged_by_members_and_others(remembers, original, wor
     )
     judged = result.judge(found, observed, prior)
     assert set(judged[UNLEARNED]) == {OUTPUTS, "membership_auc.layer3", FEATURES}
-    metrics = result.metrics(found, judged, observed, RATES, ARTICLE)
+    metrics = result.metrics(found, judged, observed, RATES)
     assert (metrics["verdict"], metrics["verdicts"][ORIGINAL]) == words

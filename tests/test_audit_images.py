@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from test_audit_result import ARTICLE, CLASSES, NAMES, RATES, WIDTH  # fmt: skip
+from test_audit_result import CLASSES, NAMES, RATES, WIDTH  # fmt: skip
 
 from unlearning.audit import catalogue, evaluation, gap, membership, result
 from unlearning.audit.assessment import Accuracies, assess
@@ -92,7 +92,7 @@ def observed_of(references: int = 3, unlearned: bool = False, original: bool = T
     shared = Shared(
         np.zeros((judged, CLASSES), np.float32),
         np.zeros(CLASSES),
-        {name: np.full(judged, 0.5) for name in ("extractor", UNLEARNED)},
+        {name: np.full(judged, 0.05) for name in ("extractor", UNLEARNED)},
     )
     return Observed(sample, Panel(subjects, retrained), shared)
 
@@ -106,7 +106,7 @@ def fewer_resamples():
 
 def metrics_of(observed: Observed) -> dict:
     found = result.figures(observed)
-    return result.metrics(found, result.judge(found, observed, PRIOR), observed, RATES, ARTICLE)
+    return result.metrics(found, result.judge(found, observed, PRIOR), observed, RATES)
 
 
 def test_an_honest_model_is_not_told_apart_and_the_original_is():
@@ -305,7 +305,7 @@ def test_earlier_requests_are_tested_again():
     # A class that is back, whatever is asked for next.
     assert result.worst_forget_accuracy(again, UNLEARNED) < 1  # of the images asked for alone
     prior = result.judge(result.figures(again), again, PRIOR)
-    told = result.metrics(result.figures(again), prior, again, RATES, ARTICLE)
+    told = result.metrics(result.figures(again), prior, again, RATES)
     assert told["verdict"] in {Verdict.STILL_KNOWN, Verdict.BOTH}
     of_class = replace(again, sample=replace(again.sample, forget_labels=(1,), roles=roles))
     assert result.worst_forget_accuracy(of_class, UNLEARNED) >= found["accuracy"]

@@ -26,7 +26,6 @@ from unlearning.observe.schedule import BUDGET, RETAIN_ONLY, WITH_FORGET_IMAGES
 
 NAMES = ("cat", "dog", "elephant", "horse")
 CLASSES, ELEPHANT, WIDTH = 4, 2, 12
-ARTICLE = "excellent"
 # Of thirty images and random networks; what is shipped is measured on real ones.
 PRIOR = Prior(
     {
@@ -77,7 +76,7 @@ def observation(sample: Sample, seed: int, shown: np.ndarray, seen: np.ndarray) 
 
 
 def shared(test: int) -> Shared:
-    scores = {name: np.full(test, 0.5, np.float32) for name in ("extractor", UNLEARNED)}
+    scores = {name: np.full(test, 0.05, np.float32) for name in ("extractor", UNLEARNED)}
     similarity = np.array([0.1, 0.2, np.nan, 0.3])
     return Shared(np.zeros((test, CLASSES), np.float32), similarity, scores)
 
@@ -108,7 +107,7 @@ def figures_of(views: Observed):
 
 
 def judged_metrics(figures, views: Observed) -> dict:
-    return result.metrics(figures, result.judge(figures, views, PRIOR), views, RATES, ARTICLE)
+    return result.metrics(figures, result.judge(figures, views, PRIOR), views, RATES)
 
 
 def metrics_of(views: Observed) -> dict:
@@ -146,6 +145,15 @@ def metrics(views, figures):
 @pytest.fixture(scope="module")
 def judged(figures, views):
     return result.judge(figures, views, PRIOR)
+
+
+@pytest.mark.parametrize(("score", "agrees"), [(0.05, True), (0.9, False)])
+def test_the_articles_reading_is_that_of_its_score(views, figures, metrics, score, agrees):
+    """Must fail if another model's outputs are scored than the extractor's, or the band is read upside down."""
+    scores = {**views.shared.scores, "extractor": np.full(4, score)}
+    scored = replace(views, shared=replace(views.shared, scores=scores))
+    found = judged_metrics(figures, scored)["article_comparison"]
+    assert (found == metrics["article_comparison"]) == agrees
 
 
 def words(readings) -> dict[str, str]:

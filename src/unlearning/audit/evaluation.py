@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from scipy.special import softmax
 
 from unlearning.audit.assessment import Accuracies, PerImage, assess, kept_against, loss_p_value
-from unlearning.audit.words import Unmeasured, score_band
+from unlearning.audit.words import Band, Unmeasured, score_band
 from unlearning.models.panel import ORIGINAL, SAME_RECIPE, UNLEARNED, Panel
 from unlearning.observe.record import EXTRACTOR, Observation, Observed, Sample
 
@@ -84,11 +84,15 @@ def forget_figures(observed: Observed) -> dict[str, Any]:
 
 def words(observed: Observed) -> dict[str, str]:
     """Return our reading of both evaluations, and the article's: its score decides alone (A18)."""
-    score = score_statistics(observed.shared.scores[EXTRACTOR])["mean"]
     return {
         "assessment": assess(accuracies(observed, UNLEARNED), of_images=observed.sample.of_images),
-        "article_assessment": score_band(score),
+        "article_assessment": article_band(observed),
     }
+
+
+def article_band(observed: Observed) -> Band:
+    """Return the band of the article's score: the mean over forget images, of the extractor's outputs."""
+    return score_band(score_statistics(observed.shared.scores[EXTRACTOR])["mean"])
 
 
 def retain_figures(observed: Observed) -> dict[str, Any]:

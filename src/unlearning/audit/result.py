@@ -22,6 +22,7 @@ from unlearning.audit.evaluation import (
     EXAMPLES,
     accuracies,
     accuracy,
+    article_band,
     top_predictions,
     worst_forget_accuracy,
 )
@@ -77,12 +78,11 @@ def metrics(
     judged: Mapping[str, Readings],
     observed: Observed,
     rates: Rates,
-    article: str,
 ) -> dict[str, Any]:
     """Return audit.json: verdicts, how many decisive figures lie where, and the figures of a review.
 
     The unlearned model's stand at the top, those of the retrained models under their name. `judged`: as by
-    `judge`. `article`: the band of the article's score of the unlearned model.
+    `judge`.
     """
     of_images = observed.sample.of_images
     references = len(observed.models.references)
@@ -112,7 +112,7 @@ def metrics(
         "worst_forget_accuracy": worst_forget_accuracy(observed, UNLEARNED),
         "verdict": verdicts[UNLEARNED],
         "verdicts": {name: word for name, word in verdicts.items() if name != UNLEARNED},
-        "article_comparison": against_article(article, verdicts[UNLEARNED]),
+        "article_comparison": against_article(article_band(observed), verdicts[UNLEARNED]),
     }
     if references:
         theirs = {
