@@ -33,10 +33,11 @@ from stages import (
 from unlearning import export
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table
-from unlearning.check import cautions, forecast, possible
+from unlearning.check import forecast, possible
 from unlearning.data.request import Request
 from unlearning.erase import places
 from unlearning.models import weights
+from unlearning.report.cautions import cautions
 from unlearning.review import summary
 from unlearning.settings.whole import load_params
 
@@ -426,10 +427,10 @@ def test_what_makes_references_unlike_is_said(model, retrain_section, words, tmp
     project(tmp_path, **changes)
     params = load_params(tmp_path / "params.yaml")
     asked = Request(("elephant",))
-    found = cautions.cautions(params, asked, split_given=False)
+    found = cautions(params, asked, split_given=False)
     assert len(found) == len(words)
     assert all(word in line for word, line in zip(words, found, strict=True))
-    said = cautions.cautions(params, asked, split_given=True)
+    said = cautions(params, asked, split_given=True)
     assert not any("own split" in line for line in said)
     assert VALID["model"]["weights"] is None
     # After a first request the weights are what it left: whose they were is in the ledger.
@@ -437,5 +438,5 @@ def test_what_makes_references_unlike_is_said(model, retrain_section, words, tmp
         later = Request(("cat",), earlier=(replace(asked, given=given),))
         left = params.model.model_copy(update={"weights": "requests/001.safetensors"})
         of_later = params.model_copy(update={"model": left})
-        found = cautions.cautions(of_later, later, split_given=False)
+        found = cautions(of_later, later, split_given=False)
         assert sum("own split" in line for line in found) == given

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from unlearning.audit.membership import FALSE_POSITIVE_RATES, LEAST
 from unlearning.base.hardware import Hardware
 from unlearning.base.progress import duration
-from unlearning.check.cautions import cautions
 from unlearning.check.possible import Possible, remarks
 from unlearning.data import SUBSETS
 from unlearning.data.dataset import scaled
@@ -22,6 +21,7 @@ from unlearning.models.classifier import Classifier
 from unlearning.models.references import is_faster_at_once
 from unlearning.observe.schedule import BUDGET
 from unlearning.observe.views import MOST_IMAGES
+from unlearning.report.cautions import cautions
 from unlearning.settings.original import Recipe
 from unlearning.settings.whole import Params
 from unlearning.sources import listing

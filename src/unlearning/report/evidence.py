@@ -21,9 +21,9 @@ from unlearning.base.files import read_table
 from unlearning.base.fingerprint import sha256
 from unlearning.base.shards import Shards
 from unlearning.charts.style import STYLES, family_of
-from unlearning.check.cautions import cautions
 from unlearning.data import request
 from unlearning.data.request import Request
+from unlearning.report.cautions import cautions
 from unlearning.report.metrics import TABLES, Metrics
 from unlearning.settings.whole import Params
 
