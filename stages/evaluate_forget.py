@@ -15,7 +15,7 @@ from unlearning.base.files import (
     write_series,
 )
 from unlearning.base.shards import Shards
-from unlearning.charts import pictures
+from unlearning.charts import figures, save
 from unlearning.models.panel import UNLEARNED
 from unlearning.observe import record
 
@@ -28,6 +28,7 @@ def main() -> None:
     shares = logits.map(
         lambda each: evaluation.destinations(each, sample.classes)
     ).without_controls()
+    images, (examples, texts) = Shards("data/images"), evaluation.example_texts(observed)
 
     write_metrics(
         "metrics/evaluate_forget.json",
@@ -39,15 +40,10 @@ def main() -> None:
         columns=("actual", "predicted"),
     )
     write_rows("plots/destinations.csv", evaluation.by_class(shares))
-    pictures.destinations("plots/destinations.png", shares.named())
-    pictures.score_histogram("plots/score_histogram.png", observed.scores().named())
-    pictures.examples(
-        "plots/examples.png",
-        Shards("data/images"),
-        sample.indices[rows],
-        logits.subjects,
-        sample.classes,
-    )
+    save.png(figures.destinations(shares.named()), "plots/destinations.png")
+    save.png(figures.scores(observed.scores().named()), "plots/score_histogram.png")
+    shown = figures.examples([images[index] for index in examples], texts)
+    save.png(shown, "plots/examples.png", save.EXAMPLES_DPI)
 
 
 if __name__ == "__main__":

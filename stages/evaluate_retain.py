@@ -9,7 +9,7 @@ from pathlib import Path
 from unlearning.audit import evaluation
 from unlearning.base import stage
 from unlearning.base.files import write_metrics, write_rows, write_series
-from unlearning.charts import pictures
+from unlearning.charts import figures, save
 from unlearning.models.panel import UNLEARNED
 from unlearning.observe import record
 
@@ -31,7 +31,8 @@ def main() -> None:
         columns=("actual", "predicted"),
     )
     write_rows("plots/per_class.csv", evaluation.by_class(per_class))
-    pictures.per_class_accuracy("plots/per_class_accuracy.png", per_class.named())
+    accuracies = figures.per_class(per_class.named(), judged=UNLEARNED)
+    save.png(accuracies, "plots/per_class_accuracy.png")
 
 
 if __name__ == "__main__":

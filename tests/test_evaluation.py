@@ -66,6 +66,20 @@ def test_top_predictions_are_the_softmax_in_order():
     assert sum(prob for _, prob in everything) == pytest.approx(1)
 
 
+def test_examples_pair_each_image_with_its_own_predictions(monkeypatch):
+    """Must fail if before and after are swapped, or a row's text stands under another image."""
+    monkeypatch.setattr(evaluation, "EXAMPLES", 3)
+    after = [row % 2 for row in range(9)]
+    views = observed(panel(certain(*after), certain(*[2] * 9)), np.full(9, 3), "forget")
+    views = replace(views, sample=replace(views.sample, indices=np.arange(9) + 100))
+    indices, texts = evaluation.example_texts(views)
+    assert indices.tolist() == [100, 103, 106]
+    for text, row in zip(texts, (0, 3, 6), strict=True):
+        first, second = text.split("after:")
+        assert first.split()[1] == "dog"
+        assert second.split()[0] == ("cat", "cow")[row % 2]
+
+
 def test_equal_logits_give_the_class_that_accuracy_counts():
     """Must fail if `predict` names another class than the one the metrics count: bf16 makes ties."""
     outputs = np.zeros(10)

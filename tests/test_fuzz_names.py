@@ -19,7 +19,7 @@ from unlearning import predict
 from unlearning.base import errors, progress
 from unlearning.base.errors import UserError, printable
 from unlearning.base.files import read_table, write_series
-from unlearning.charts import pictures
+from unlearning.charts import figures, save
 from unlearning.data import request
 from unlearning.data.request import Request
 from unlearning.settings.data import DataParams
@@ -163,6 +163,7 @@ def test_pictures_take_any_class_name(tmp_path, names):
     """Must fail if a name is read as a formula, or a long one leaves no room for the bars (a warning)."""
     shares = dict.fromkeys(names, 0.25)
     warnings.simplefilter("error")
-    pictures.destinations(tmp_path / "x.png", {"original": shares, "unlearned": shares})
+    figure = figures.destinations({"original": shares, "unlearned": shares})
+    save.png(figure, tmp_path / "x.png")
     with Image.open(tmp_path / "x.png") as image:
         assert image.width * image.height < 4_000_000

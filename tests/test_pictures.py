@@ -1,13 +1,14 @@
 """The pictures are PNG files of the same bytes for the same figures, whatever the names and numbers."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from unlearning.charts import figures, pictures
+from unlearning.charts import figures, save
 
 LONG = "a class with a name as long as three of the others, and more"
 
@@ -44,16 +45,18 @@ def drawn_twice(draw: Callable[[Path], None], folder: Path) -> tuple[int, int]:
 def test_the_score_histogram_is_the_same_bytes_twice(tmp_path, count, retrained):
     """Must fail if a date is written, or one image or no retrained model breaks it."""
     values = scores(count, retrained)
-    width, height = drawn_twice(lambda path: pictures.score_histogram(path, values), tmp_path)
+    width, height = drawn_twice(lambda path: save.png(figures.scores(values), path), tmp_path)
     assert 560 < width < 700 and 300 < height < 420
 
 
-@pytest.mark.parametrize("draw", [pictures.destinations, pictures.per_class_accuracy])
+@pytest.mark.parametrize(
+    "draw", [figures.destinations, partial(figures.per_class, judged="unlearned")]
+)
 @pytest.mark.parametrize(("classes", "retrained"), [(("cat", "dog", LONG), 2), (("cat", "dog"), 0)])
 def test_bars_are_the_same_bytes_twice(tmp_path, draw, classes, retrained):
     """Must fail if a long name or a missing reference breaks the picture."""
     values = shares(classes, retrained)
-    width, height = drawn_twice(lambda path: draw(path, values), tmp_path)
+    width, height = drawn_twice(lambda path: save.png(draw(values), path), tmp_path)
     assert 500 < width < 700 and height > 150
 
 
@@ -61,9 +64,8 @@ def test_many_classes_make_a_taller_picture_up_to_a_limit(tmp_path):
     """Must fail if thirty classes are squeezed into the height of five, or a thousand fill a wall."""
     heights = []
     for count in (5, 30, 300):
-        pictures.destinations(
-            tmp_path / "x.png", shares(tuple(f"class {i}" for i in range(count)), 0)
-        )
+        drawn = figures.destinations(shares(tuple(f"class {i}" for i in range(count)), 0))
+        save.png(drawn, tmp_path / "x.png")
         heights.append(size(tmp_path / "x.png")[1])
     assert heights[0] * 3 < heights[1] == pytest.approx(heights[2], abs=9)
 
@@ -86,43 +88,19 @@ def test_a_chart_without_room_for_all_classes_shows_the_worst():
 
 def test_a_class_name_with_dollars_is_no_formula(tmp_path):
     """Must fail if a folder's name is read as mathematics: a run would end at its last stage."""
-    pictures.destinations(tmp_path / "x.png", shares(("$a_$", "cat"), 0))
+    save.png(figures.destinations(shares(("$a_$", "cat"), 0)), tmp_path / "x.png")
     assert size(tmp_path / "x.png")
 
 
 def test_examples_show_each_image_once(tmp_path, data):
     """Must fail if one forget image breaks the grid, or rows are added for nothing."""
-    forget = data.select(role="forget").numpy()[:6]
-    logits = np.random.default_rng(0).normal(size=(len(forget), 4))
-    outputs = {"original": logits, "unlearned": -logits}
+    images = [data.images[index] for index in data.select(role="forget").numpy()[:6]]
+    texts = ["before:\n" + "\n".join(["elephant      99.0%"] * 3)] * 6
 
     def draw(path: Path) -> None:
-        pictures.examples(path, data.images, forget, outputs, data.classes)
+        save.png(figures.examples(images, texts), path, save.EXAMPLES_DPI)
 
     width, height = drawn_twice(draw, tmp_path)
     assert 1000 < width < 1300 and 600 < height < 900
-    one = {name: values[:1] for name, values in outputs.items()}
-    pictures.examples(tmp_path / "one.png", data.images, forget[:1], one, data.classes)
+    save.png(figures.examples(images[:1], texts[:1]), tmp_path / "one.png", save.EXAMPLES_DPI)
     assert size(tmp_path / "one.png")[1] < height * 0.6
-
-
-def test_examples_pair_each_image_with_its_own_predictions(tmp_path, data, monkeypatch):
-    """Must fail if before and after are swapped, or a row's text stands under another image."""
-    forget = data.select(role="forget").numpy()
-    certain = 20 * np.eye(4)
-    before = certain[np.full(len(forget), 2)]
-    after = certain[np.arange(len(forget)) % 2]
-    shown = []
-    real = figures.examples
-    monkeypatch.setattr(
-        figures, "examples", lambda *given: shown.extend(zip(*given, strict=True)) or real(*given)
-    )
-    outputs = {"original": before, "unlearned": after}
-    monkeypatch.setattr(pictures, "EXAMPLES", 3)
-    pictures.examples(tmp_path / "x.png", data.images, forget, outputs, data.classes)
-    assert len(shown) == 3
-    for (image, text), row in zip(shown, (0, 3, 6), strict=True):
-        assert (image == data.images[int(forget[row])]).all()
-        first, second = text.split("after:")
-        assert first.split()[1] == "elephant"
-        assert second.split()[0] == ("cat", "dog")[row % 2]

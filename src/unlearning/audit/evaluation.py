@@ -13,7 +13,7 @@ from scipy.special import softmax
 from unlearning.audit.assessment import Accuracies, PerImage, assess, kept_against, loss_p_value
 from unlearning.audit.words import Band, Unmeasured, score_band
 from unlearning.models.panel import ORIGINAL, SAME_RECIPE, UNLEARNED, Panel
-from unlearning.observe.record import EXTRACTOR, Observation, Observed, Sample
+from unlearning.observe.record import EXTRACTOR, Observation, Observed, Sample, spread_evenly
 
 Logits = Float[np.ndarray, "N C"]
 Labels = Int[np.ndarray, " N"]
@@ -45,6 +45,27 @@ def top_predictions(
     # A stable sort: of equal logits the first class comes first, as argmax has it.
     best = np.argsort(-probs, kind="stable")[:count]
     return [(classes[label], float(probs[label])) for label in best]
+
+
+def example_texts(observed: Observed) -> tuple[Int[np.ndarray, " K"], list[str]]:
+    """Return up to 10 forget images, as rows of data/images, each with a text of what it is taken for (A15).
+
+    The top 3 of the original and of the unlearned model. The images are spread evenly: none is picked.
+    """
+    sample, subjects = observed.sample, observed.models.subjects
+    shown = sample.judged[spread_evenly(len(sample.judged), EXAMPLES)]
+    texts = [
+        f"before:\n{_lines(subjects[ORIGINAL].logits[row], sample.classes)}\n"
+        f"after:\n{_lines(subjects[UNLEARNED].logits[row], sample.classes)}"
+        for row in shown
+    ]
+    return sample.indices[shown], texts
+
+
+def _lines(logits: Float[np.ndarray, " C"], classes: Sequence[str]) -> str:
+    return "\n".join(
+        f"{name:<12.12} {prob:6.1%}" for name, prob in top_predictions(logits, classes)
+    )
 
 
 def forget_figures(observed: Observed) -> dict[str, Any]:

@@ -32,6 +32,7 @@ MOST_CLASSES = 30
 # The classes whose names, and those whose figures, fit into the confusion matrix.
 MOST_NAMES, MOST_CELL_FIGURES = 30, 12
 BINS = 20  # of scores in [0, 1]
+SCORE_BOUNDS = (0.3, 0.5)  # of the article (A16)
 ACROSS = 5  # examples in a row
 
 
@@ -234,8 +235,8 @@ def series_of(
 
 
 @in_our_style
-def scores(label: str, values: Mapping[str, np.ndarray], bounds: Sequence[float]) -> Figure:
-    """Draw a histogram of scores in [0, 1] as a step line per version, with the bounds of bands."""
+def scores(values: Mapping[str, np.ndarray]) -> Figure:
+    """Draw a histogram of the discriminator's scores as a step line per version, with the article's bounds."""
     figure, axes = _new(height=2.5)
     edges = np.linspace(0, 1, BINS + 1)
     for version, each in values.items():
@@ -248,8 +249,9 @@ def scores(label: str, values: Mapping[str, np.ndarray], bounds: Sequence[float]
             lw=style.width,
             ls=style.dash,
         )
-    for bound in bounds:
+    for bound in SCORE_BOUNDS:
         axes.axvline(bound, color=INK, lw=0.8, ls=":")
+    label = "score (0: an image of a forgotten class, 1: of a kept one)"
     axes.set(xlabel=label, ylabel="images", xlim=(0, 1))
     return with_legend(figure, axes)
 

@@ -34,6 +34,7 @@ PAGE_COLOURS = {
 }
 PAPER_RULE = "#dddddd"
 DOTS_PER_INCH = 150
+EXAMPLES_DPI = 90  # photographs: no larger than they are shown
 SVG = "{http://www.w3.org/2000/svg}"
 XLINK = "{http://www.w3.org/1999/xlink}"
 
