@@ -66,6 +66,15 @@ def test_top_predictions_are_the_softmax_in_order():
     assert sum(prob for _, prob in everything) == pytest.approx(1)
 
 
+def test_an_observation_is_right_of_an_image_or_not():
+    """Must fail if rows and labels are paired wrongly, or of equal logits the last class counts."""
+    views = observed(panel(certain(3, 1, 2, 0), certain(0)), np.array([3, 2, 2, 0]), "forget")
+    found = views.models.subjects[UNLEARNED].right(views.sample, np.array([3, 1, 0]))
+    assert found.tolist() == [1.0, 0.0, 1.0]
+    undecided = Observation(np.zeros((4, 4)), {}).right(views.sample, np.arange(4))
+    assert undecided.tolist() == [0.0, 0.0, 0.0, 1.0]
+
+
 def test_examples_pair_each_image_with_its_own_predictions(monkeypatch):
     """Must fail if before and after are swapped, or a row's text stands under another image."""
     monkeypatch.setattr(evaluation, "EXAMPLES", 3)

@@ -76,13 +76,11 @@ def forget_figures(observed: Observed) -> dict[str, Any]:
     """
     sample, shared = observed.sample, observed.shared
     rows = sample.judged
-    logits = observed.models.map(lambda view: view.logits[rows])
-    mine, labels = logits.subjects[UNLEARNED], sample.labels[rows]
+    mine = observed.models.subjects[UNLEARNED]
     tested = sample.unseen
-    answers = observed.models.map(lambda view: view.logits[tested])
-    right: Panel[Score] = answers.map(
-        lambda each: (
-            accuracy(each, sample.labels[tested]) if len(tested) else Unmeasured.NONE_HELD_OUT
+    right: Panel[Score] = observed.models.map(
+        lambda view: (
+            float(view.right(sample, tested).mean()) if len(tested) else Unmeasured.NONE_HELD_OUT
         )
     )
     trained_on = observed.models.without_controls().map(lambda view: view.train_accuracy["forget"])
@@ -90,8 +88,8 @@ def forget_figures(observed: Observed) -> dict[str, Any]:
         "images": len(rows),
         "train_accuracy": trained_on.subjects[UNLEARNED],
         "test_accuracy": right.subjects[UNLEARNED],
-        "misclassification_rate": 1 - accuracy(mine, labels),
-        "confidence_mean": float(softmax(mine.astype(np.float64), axis=1).max(axis=1).mean()),
+        "misclassification_rate": 1 - float(mine.right(sample, rows).mean()),
+        "confidence_mean": float(mine.probs[rows].max(axis=1).mean()),
         "discriminator_score": score_statistics(shared.scores[EXTRACTOR]),
         "generator_score": score_statistics(shared.scores[UNLEARNED]),
         "original": {"test_accuracy": right.subjects[ORIGINAL]}
@@ -159,7 +157,7 @@ def accuracies(observed: Observed, subject: str) -> Accuracies:
     return Accuracies(
         forget=worst_forget_accuracy(observed, subject),
         retain=retain[subject],
-        original_forget=accuracy(subjects[ORIGINAL].logits[forget], sample.labels[forget]),
+        original_forget=float(subjects[ORIGINAL].right(sample, forget).mean()),
         original_retain=retain[ORIGINAL],
         kept_against=float(held_against(observed).mean()),
         forget_images=len(forget),
@@ -193,8 +191,7 @@ def _lost(observed: Observed, subject: str) -> PerImage:
 def _right(observed: Observed) -> Panel[PerImage]:
     """Return of each retain test image whether a model is right, 1 or 0."""
     rows = observed.sample.rows("retain", "test")
-    labels = observed.sample.labels[rows]
-    return observed.models.map(lambda view: (view.logits[rows].argmax(axis=1) == labels) * 1.0)
+    return observed.models.map(lambda view: view.right(observed.sample, rows))
 
 
 def chance(labels: Labels) -> float:
@@ -209,7 +206,7 @@ def worst_forget_accuracy(observed: Observed, subject: str) -> float:
     """
     view, sample = observed.models.subjects[subject], observed.sample
     if sample.of_images:
-        return accuracy(view.logits[sample.judged], sample.labels[sample.judged])
+        return float(view.right(sample, sample.judged).mean())
     own = sample.rows("forget", "test")
     return max(_of_best_known(view, sample, own), _back(view, sample))
 
@@ -225,7 +222,7 @@ def _back(view: Observation, sample: Sample) -> float:
 def _of_best_known(view: Observation, sample: Sample, rows: Int[np.ndarray, " K"]) -> float:
     labels = sample.labels[rows]
     of_classes = [rows[labels == label] for label in np.unique(labels)]
-    return max((accuracy(view.logits[own], sample.labels[own]) for own in of_classes), default=0.0)
+    return max((float(view.right(sample, own).mean()) for own in of_classes), default=0.0)
 
 
 def against(**accuracies: Sequence[Score]) -> dict[str, Score] | Unmeasured:

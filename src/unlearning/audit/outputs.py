@@ -1,13 +1,13 @@
 """Figures of the outputs: divergences, agreement, calibration. Probabilities in, numbers out."""
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.special import entr, softmax
 
 from unlearning.audit.compare import Figure, relative
 from unlearning.audit.estimates import Measured, estimate, mean
 from unlearning.models.panel import ORIGINAL, Panel
-from unlearning.observe.record import Observed
+from unlearning.observe.record import Observation, Observed
 
 Probs = Float[np.ndarray, "N C"]
 PerImage = Float[np.ndarray, " N"]
@@ -17,25 +17,24 @@ CALIBRATION_BINS = 15
 
 def figures(observed: Observed) -> dict[str, Figure]:
     """Return the figures of what the models answer, on forget images and on retain test images."""
-    sample = observed.sample
+    sample, models = observed.sample, observed.models
     forget, retain = sample.judged, sample.rows("retain", "test")
-    forget_labels, retain_labels = sample.labels[forget], sample.labels[retain]
-    on_forget = observed.models.map(lambda view: view.probs[forget])
-    on_retain = observed.models.map(lambda view: view.probs[retain])
+    on_forget = models.map(lambda view: view.probs[forget])
+    on_retain = models.map(lambda view: view.probs[retain])
     original = on_retain.subjects[ORIGINAL]
     random = softmax(observed.shared.random_logits.astype(np.float64), axis=1)
 
-    def calibration(probs: np.ndarray) -> Measured:
-        rows = np.column_stack([probs.max(axis=1), hits(probs, retain_labels)])
+    def calibration(view: Observation) -> Measured:
+        rows = np.column_stack([view.probs[retain].max(axis=1), view.right(sample, retain)])
         return estimate(calibration_error, rows)
 
     values: dict[str, Panel[Measured]] = {
-        "forget_accuracy": on_forget.map(lambda p: mean(hits(p, forget_labels), least=1)),
-        "retain_accuracy": on_retain.map(lambda p: mean(hits(p, retain_labels), least=1)),
+        "forget_accuracy": models.map(lambda view: mean(view.right(sample, forget), least=1)),
+        "retain_accuracy": models.map(lambda view: mean(view.right(sample, retain), least=1)),
         "confidence_mean": on_forget.map(lambda p: mean(p.max(axis=1))),
         "entropy_mean": on_forget.map(lambda p: mean(entropy(p))),
         "agreement_with_original": on_retain.map(lambda p: mean(agreement(p, original))),
-        "calibration_error": on_retain.map(calibration),
+        "calibration_error": models.map(calibration),
         "zrf": on_forget.map(lambda p: mean(zero_retrain_forgetting(p, random))),
     }
     return {name: Figure(panel) for name, panel in values.items()} | {
@@ -78,11 +77,6 @@ def total_variation(left: Probs, right: Probs) -> float:
 def one_hot(probs: Probs) -> Probs:
     """Return rows with a 1 at the most probable class (of equals: the first), else 0."""
     return np.eye(probs.shape[1])[probs.argmax(axis=1)]
-
-
-def hits(probs: Probs, labels: Int[np.ndarray, " N"]) -> PerImage:
-    """Return 1 where the label is the most probable class, else 0."""
-    return (probs.argmax(axis=1) == labels).astype(float)
 
 
 def agreement(left: Probs, right: Probs) -> PerImage:

@@ -4,7 +4,6 @@ import numpy as np
 
 from unlearning.audit.compare import Figure
 from unlearning.audit.estimates import Measured, estimate
-from unlearning.audit.outputs import hits
 from unlearning.audit.words import Unmeasured
 from unlearning.models.panel import ORIGINAL, Panel
 from unlearning.observe.record import Curve, Observed
@@ -14,9 +13,8 @@ from unlearning.observe.schedule import BACK_AT, BUDGET, RESOLUTION, RETAIN_ONLY
 def figures(observed: Observed) -> dict[str, Figure]:
     """Return the passes until the class was back, and how much of it came back without a forget image."""
     sample, curves = observed.sample, observed.models.map(lambda view: view.curves)
-    forget = sample.judged
-    original = observed.models.subjects[ORIGINAL].logits[forget]
-    known = float(hits(original, sample.labels[forget]).mean())
+    original = observed.models.subjects[ORIGINAL]
+    known = float(original.right(sample, sample.judged).mean())
     if known == 0:
         never: Panel[Measured] = curves.map(lambda _: Unmeasured.NEVER_KNOWN)
         return {name: Figure(never) for name in ("relearn_passes", "returned_accuracy")}

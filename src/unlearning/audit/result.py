@@ -21,7 +21,6 @@ from unlearning.audit.estimates import Estimate, plain
 from unlearning.audit.evaluation import (
     EXAMPLES,
     accuracies,
-    accuracy,
     article_band,
     top_predictions,
     worst_forget_accuracy,
@@ -159,7 +158,7 @@ def earlier(observed: Observed) -> dict[str, dict[str, float | RequestKind | Unm
     for number in sorted(set(sample.earlier[sample.earlier > 0].tolist())):
         rows = sample.of_earlier(number)
         right = observed.models.map(
-            lambda view: accuracy(view.logits[rows], sample.labels[rows])  # noqa: B023
+            lambda view: float(view.right(sample, rows).mean())  # noqa: B023
         )
         is_of_classes = bool((sample.subsets[rows] == "test").any())  # of images: training images
         found[str(number)] = {

@@ -147,6 +147,10 @@ class Observation:
         """Return the softmax in double precision."""
         return softmax(self.logits.astype(np.float64), axis=1)
 
+    def right(self, sample: Sample, rows: np.ndarray) -> Float[np.ndarray, " K"]:
+        """Return 1 where the largest logit is the label's (of equals the first counts), else 0."""
+        return (self.logits[rows].argmax(axis=1) == sample.labels[rows]).astype(float)
+
 
 @dataclass(frozen=True)
 class Shared:

@@ -63,7 +63,8 @@ def observe_all(
             else:
                 seen = views.observe(model, data, sample, hardware)
             if not sample.of_images:
-                back_at = BACK_AT * _forget_accuracy(found.get(ORIGINAL, seen), sample)
+                known = found.get(ORIGINAL, seen)
+                back_at = BACK_AT * float(known.right(sample, sample.judged).mean())
                 seen = replace(seen, curves=relearn.curves(model, data, back_at, hardware))
             record.save_observation(seen, file, made_of)
             with atomic(kept, shared=True) as temporary:
@@ -108,8 +109,3 @@ def _shared(
         ),
         {name: scores(discriminator, logits).numpy() for name, logits in outputs.items()},
     )
-
-
-def _forget_accuracy(observation: Observation, sample: Sample) -> float:
-    rows = sample.judged
-    return float((observation.logits[rows].argmax(axis=1) == sample.labels[rows]).mean())
