@@ -280,17 +280,18 @@ def _load_sample(folder: Path) -> Sample:
     classes = read_table(folder / "classes.csv", ["class", "role", "before"])
     names = tuple(classes["class"])
     label_of = {name: label for label, name in enumerate(names)}
+    before = zip(names, classes["before"], strict=True)
     return Sample(
-        images["id"].to_numpy(),
-        np.array([label_of[name] for name in images["class"]]),
-        images["role"].to_numpy(dtype=str),
-        images["subset"].to_numpy(dtype=str),
-        tuple(np.flatnonzero(classes["role"] == "forget").tolist()),
-        names,
-        images["unseen"].eq("yes").to_numpy(),
-        images["request"].to_numpy(dtype=int),
-        {name: float(each) for name, each in zip(names, classes["before"], strict=True) if each},
-        tuple(np.flatnonzero(classes["role"] == "earlier").tolist()),
+        indices=images["id"].to_numpy(),
+        labels=np.array([label_of[name] for name in images["class"]]),
+        roles=images["role"].to_numpy(dtype=str),
+        subsets=images["subset"].to_numpy(dtype=str),
+        forget_labels=tuple(np.flatnonzero(classes["role"] == "forget").tolist()),
+        classes=names,
+        is_unseen=images["unseen"].eq("yes").to_numpy(),
+        earlier=images["request"].to_numpy(dtype=int),
+        before={name: float(each) for name, each in before if each},
+        earlier_labels=tuple(np.flatnonzero(classes["role"] == "earlier").tolist()),
     )
 
 

@@ -45,21 +45,22 @@ def sample(data: Dataset) -> Sample:
         tested = data.distinct(torch.from_numpy(np.flatnonzero(is_tested)))
         chosen.append(_some(tested, FORGET_TRAINING_IMAGES))
     indices = torch.cat(chosen).unique().numpy()  # in order
-    # Of single images: beside an even share of all classes they would weigh theirs more.
+    # An image that is here only for being unseen counts as no retain image: where single images are to be
+    # forgotten these come from some classes alone, which would weigh more than their even share.
     evenly = torch.cat(chosen[1:]).numpy()
     roles = np.where(np.isin(indices, evenly), data.roles[indices], "unseen")
     met = [each.labels(data.classes) for each in data.request.earlier]
     return Sample(
-        indices,
-        data.labels[indices].numpy(),
-        roles,
-        data.subsets[indices],
-        tuple(data.forget_labels),
-        data.classes,
-        np.isin(indices, unseen.numpy()),
-        earlier[indices],
-        data.request.earlier[0].accuracy_before if data.request.earlier else {},
-        tuple(sorted(label for labels in met for label in labels)),
+        indices=indices,
+        labels=data.labels[indices].numpy(),
+        roles=roles,
+        subsets=data.subsets[indices],
+        forget_labels=tuple(data.forget_labels),
+        classes=data.classes,
+        is_unseen=np.isin(indices, unseen.numpy()),
+        earlier=earlier[indices],
+        before=data.request.earlier[0].accuracy_before if data.request.earlier else {},
+        earlier_labels=tuple(sorted(label for labels in met for label in labels)),
     )
 
 
