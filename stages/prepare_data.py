@@ -1,8 +1,9 @@
 """Draw the animals, or take what data.path gives, and pack all images into shards.
 
-Reads: data.path (a folder of images, as data/source.json says of it). Writes: data/animals (the
-drawn images; none for a folder), data/images, data/samples.csv, data/skipped.csv,
-metrics/prepare_data.json, plots/images_per_class.csv. Run: `dvc repro prepare_data`.
+Reads: data.path (the drawing program, a folder of images, a table, or a set in torchvision's format, as
+data/source.json says of it). Writes: data/animals (the drawn images; none of other sources),
+data/images, data/samples.csv, data/skipped.csv, metrics/prepare_data.json, plots/images_per_class.csv.
+Run: `dvc repro prepare_data`.
 """
 
 from pathlib import Path

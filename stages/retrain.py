@@ -8,8 +8,8 @@ scratch for a week after their last use.
 
 Reads: data/images, data/request.json, data/samples.csv, data/split.csv, data/weights.json (of the files
 that `model` and `retrain` name). Writes: models/retrained/<seed>.safetensors, models/controls,
-metrics/retrain.json, plots/retrain.csv. With `retrain.seeds: []` and no weights there is no model in both.
-Run: `dvc repro retrain`.
+metrics/retrain.json, plots/retrain.csv. With `retrain.seeds: []` and no weights models/retrained holds no
+model, and models/controls none but what `model.start` began with. Run: `dvc repro retrain`.
 """
 
 from unlearning.base import files, hardware, resume, stage

@@ -27,8 +27,9 @@ Among = Callable[[str, Collection[str]], Measured]
 class Figure:
     """A figure of every model. `among`: of one that depends on the references, its value with some of them.
 
-    `weight`: with how much of itself a model's own part stands in its value among so many references, and the
-    less in the others'.
+    `weight`: how far the values of two of so many references lie apart, as a multiple of how far their own
+    parts do; 1 where a value is its model's alone. `variance` is divided by its square: it is that of the own
+    parts.
     """
 
     values: Panel[Measured]
@@ -75,8 +76,8 @@ def depending(models: Panel[T], among: Among, weight: Callable[[int], float]) ->
 def relative(models: Panel[T], compare: Callable[[T, T], Measured]) -> Figure:
     """Return a figure that exists between two models, such as a divergence; `compare` is symmetric.
 
-    Of d(i, j) = own(i) + own(j) the means over the r - 1 others move less than the models themselves do: by
-    own(i) (r - 2) / (r - 1), and what is the same for all.
+    Were d(i, j) = own(i) + own(j), the mean over the r - 1 other references would be own(i) (r - 2) / (r - 1)
+    plus the sum of all own / (r - 1), which is the same for all: so the factor is the figure's weight.
     """
     subjects, references = models.subjects, models.references
     pairs = {

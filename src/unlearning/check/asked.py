@@ -111,7 +111,10 @@ def names_in(forget: ForgetParams) -> list[str]:
 
 
 def without_earlier(counts: Counts, wanted: Request) -> Counts:
-    """Return the counts without classes that an earlier request has taken out; of single images it was few."""
+    """Return the counts without classes that an earlier request has taken out.
+
+    Single images met earlier are not subtracted: they are few.
+    """
     met = wanted.classes_met
     return {name: given for name, given in counts.items() if name not in met}
 

@@ -40,8 +40,8 @@ def init_players(original: Classifier, seed: int, noise: float) -> Players:
 def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -> Classifier:
     """Return the generator after the printed game on the training images; see `methods`.
 
-    The original, `cost`, `noise`, `adversary` and the weights of the losses have no effect: the article has no
-    such terms. Raises: UserError when a loss, or at the end a weight, is no longer finite.
+    The original, `cost`, `noise`, `adversary` and `adversary_weight` have no effect: the article has no such
+    terms. Raises: UserError when a loss, or at the end a weight, is no longer finite.
     """
     hardware = run.hardware
     generator = copy.deepcopy(run.players.generator).to(hardware.device).train()

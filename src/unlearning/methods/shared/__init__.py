@@ -1,1 +1,1 @@
-"""What methods share: targets, adversaries, losses, the game's bookkeeping, and the cost."""
+"""What methods share: adversaries, losses, steps, the game's bookkeeping, and the cost."""
