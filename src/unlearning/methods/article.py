@@ -112,7 +112,7 @@ def plan(data: Dataset, params: GameParams, seed: int) -> list[list[Pair]]:
     if len(forget) < 2:
         raise UserError(
             "params.yaml: recipe is 'article', whose batch normalisation needs 2 or more images to forget "
-            "that are trained on, but of those asked for there is 1: ask for more, or take recipe adversarial"
+            f"that are trained on, but there is {len(forget)}: ask for more, or take recipe adversarial"
         )
     retain = endless_batches(
         data.select(role="retain", subset="train"), params.batch_size, generator
