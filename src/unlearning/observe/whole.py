@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unlearning.base.files import atomic
+from unlearning.base.files import atomic, whole_folder
 from unlearning.base.fingerprint import of_stage, sha256
 from unlearning.base.hardware import Hardware, described
 from unlearning.base.progress import bar, say
@@ -39,7 +39,6 @@ def observe_all(
     """
     sample = views.sample(data)
     retrained, controls = weights.retrained(models), weights.controls(models)
-    record.save_sample(sample, folder)
     # Whatever all observations follow from; the original, since its accuracy ends the curves of relearning.
     common = (
         f"{of_stage('observe', leave_out=('models/',))} {described(hardware)} "
@@ -49,39 +48,36 @@ def observe_all(
     # Where no class is to be forgotten, none can be hidden by an edit of the last layer, or come back.
     edited = () if sample.of_images else (CONTROL,)
     names = (ORIGINAL, *edited, UNLEARNED, *controls, *retrained)
-    for name in bar(names, len(names), "models observed"):
-        file_of_model = models / f"{ORIGINAL if name == CONTROL else name}.safetensors"
-        file = folder / f"{name}.safetensors"
-        made_of = hashlib.sha256(f"{common} {sha256(file_of_model)}".encode()).hexdigest()
-        kept = memory / f"observe-{made_of[:16]}" / file.name
-        if record.made_of(kept) != made_of:
-            say(f"observe: {name}")
-            model, _ = weights.load_classifier(file_of_model)
-            if name == CONTROL:
-                model = edit_head(model, sample.forget_labels)
-                seen = views.with_head(found[ORIGINAL], model)
+    with whole_folder(folder) as new:
+        record.save_sample(sample, new)
+        for name in bar(names, len(names), "models observed"):
+            file_of_model = models / f"{ORIGINAL if name == CONTROL else name}.safetensors"
+            file = new / f"{name}.safetensors"
+            made_of = hashlib.sha256(f"{common} {sha256(file_of_model)}".encode()).hexdigest()
+            kept = memory / f"observe-{made_of[:16]}" / file.name
+            if record.made_of(kept) != made_of:
+                say(f"observe: {name}")
+                model, _ = weights.load_classifier(file_of_model)
+                if name == CONTROL:
+                    model = edit_head(model, sample.forget_labels)
+                    seen = views.with_head(found[ORIGINAL], model)
+                else:
+                    seen = views.observe(model, data, sample, hardware)
+                if not sample.of_images:
+                    known = found.get(ORIGINAL, seen)
+                    back_at = BACK_AT * float(known.right(sample, sample.judged).mean())
+                    seen = replace(seen, curves=relearn.curves(model, data, back_at, hardware))
+                record.save_observation(seen, file, made_of)
+                with atomic(kept, shared=True) as temporary:
+                    shutil.copyfile(file, temporary)
             else:
-                seen = views.observe(model, data, sample, hardware)
-            if not sample.of_images:
-                known = found.get(ORIGINAL, seen)
-                back_at = BACK_AT * float(known.right(sample, sample.judged).mean())
-                seen = replace(seen, curves=relearn.curves(model, data, back_at, hardware))
-            record.save_observation(seen, file, made_of)
-            with atomic(kept, shared=True) as temporary:
-                shutil.copyfile(file, temporary)
-        else:
-            with atomic(file) as temporary:
-                shutil.copyfile(kept, temporary)
-            os.utime(kept.parent)  # what was used lately is not removed as old
-        # Of the others only the logits are asked for below: their layers would fill the memory.
-        found[name] = record.load_observation(file, None if name == ORIGINAL else {})
-    if not edited:
-        (folder / f"{CONTROL}.safetensors").unlink(missing_ok=True)
-    for stale in folder.glob("*/*"):
-        if f"{stale.parent.name}/{stale.stem}" not in (*controls, *retrained):
-            stale.unlink()
-    shared = _shared(data, sample, models, found, hardware)
-    record.save_shared(shared, folder / "shared.safetensors")
+                with atomic(file) as temporary:
+                    shutil.copyfile(kept, temporary)
+                os.utime(kept.parent)  # what was used lately is not removed as old
+            # Of the others only the logits are asked for below: their layers would fill the memory.
+            found[name] = record.load_observation(file, None if name == ORIGINAL else {})
+        shared = _shared(data, sample, models, found, hardware)
+        record.save_shared(shared, new / "shared.safetensors")
 
 
 def _shared(
