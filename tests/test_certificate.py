@@ -279,6 +279,18 @@ def test_an_edited_figure_is_found(finished, content, cpu, path):
     assert differences(changed(content, path, edited), finished, cpu)
 
 
+def test_a_figure_that_another_version_names_otherwise_is_told_from_a_changed_file(
+    finished, content, cpu
+):
+    """Must fail if it is shown as a difference and no more, or a model that was changed is excused, too."""
+    other = changed(content, ("audit", "verdict"), "x")
+    forged = changed(other, ("models", "unlearned", "sha256"), "0" * 64)
+    for edited, said in ((content, False), (other, True), (forged, False)):
+        certificate = record.Certificate(content=edited, signature=None)
+        notes = verification.verify(certificate, finished, cpu).notes
+        assert any("another version of the program" in note for note in notes) == said
+
+
 def test_an_image_left_out_is_found_and_no_other_is_named(finished, content, cpu):
     """Must fail if images are compared by their place in the list, or a second one of an id hides the first."""
     images = content.model_dump(mode="json")["forgotten"]["images"]
@@ -454,7 +466,12 @@ def test_a_damaged_certificate_is_taken_or_refused(tmp_path, content, draw):
         ('"retain":1.0', '"retain":1.5', "less than or equal to 1"),
         ('"retain":1.0', '"retain":0.99999999999999999999', "shortest form"),
         ('"retain":1.0', '"retain":1e400', "shortest form"),
-        ('"format":"unlearning-certificate/2"', '"format":"other/1"', "format"),
+        (
+            '"format":"unlearning-certificate/2"',
+            '"format":"unlearning-certificate/1"',
+            "of the format unlearning-certificate/1, this version reads .*/2: check it by the version",
+        ),
+        ('"format":"unlearning-certificate/2"', '"format":2', "not a certificate: content.format"),
         ('"statement":', '"addition":1,"statement":', "addition"),
         ('"audit":{', '"audit":{"odd":"\\ud800",', "surrogates not allowed"),
     ],

@@ -21,6 +21,7 @@ from unlearning.base.errors import UserError
 from unlearning.base.files import atomic
 from unlearning.base.reading import read_text
 from unlearning.certificate.record import (
+    FORMAT,
     MOST_BYTES,
     Certificate,
     Content,
@@ -81,6 +82,11 @@ def read(path: Path) -> Certificate:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors()[0]
+        if first["loc"][-1:] == ("format",) and isinstance(first["input"], str):
+            raise UserError(
+                f"{path} is of the format {first['input']}, this version reads {FORMAT}: check it by the "
+                "version that wrote it, that of the commit in it"
+            ) from None
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{path} is not a certificate: {where}: {first['msg']}") from None
     except (ValueError, RecursionError) as error:

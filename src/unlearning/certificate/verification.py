@@ -22,6 +22,8 @@ from unlearning.review.git import git
 
 # Of a recomputed accuracy: bf16, threads and versions move an image or two across a boundary.
 TOLERANCE = 0.01
+# How lines begin that speak of hashes, which no version of this program finds otherwise.
+OF_BYTES = ("models", "files")
 # Keys of objects and places in lists that lead to a value.
 Keys = tuple[str | int, ...]
 
@@ -49,9 +51,15 @@ def verify(
     """
     content = certificate.content
     tables, images = not without_data, not without_data and places.PACKED not in _erased(content)
-    differences = _signature_differences(certificate, public_key)
-    differences += _differences(content, root, machine, tables=tables, images=images)
+    found = _differences(content, root, machine, tables=tables, images=images)
+    differences = _signature_differences(certificate, public_key) + found
     notes = _notes(certificate, machine, public_key)
+    if found and not any(line.startswith(OF_BYTES) for line in found):
+        notes.append(
+            "models and files are those of the certificate to the byte. Unless somebody edited it, this is "
+            "another version of the program than that commit's: before you run anything again, check by that "
+            "one (docs/certificate.md)"
+        )
     if not tables:
         notes.append("not checked without data: forgotten images, accuracies, files in data/")
     elif not images:
