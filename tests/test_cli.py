@@ -110,7 +110,7 @@ def test_an_unknown_model_is_refused_with_those_there_are(run, tmp_path, data, m
     (picture,) = save_pictures(data, [0], tmp_path)
     said = refused(run("predict", picture, "--model", "best", "--models", model_folder))
     assert "'best'" in said
-    assert "original, retrained/10, retrained/2, unlearned" in said
+    assert "original, retrained/2, retrained/10, unlearned" in said
 
 
 def test_a_missing_picture_is_refused(run, tmp_path, model_folder):
