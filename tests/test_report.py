@@ -773,6 +773,7 @@ def test_the_model_card_says_what_was_used(tmp_path, recipe, knobs):
     assert "Images of 64 by\n64 pixels" in card
     shown = card.split("Parameters: ")[1].split("\n")[0]
     every = "lr batch_size weight_decay beta1 beta2 seed"
+    assert shown.count(", `") == len(f"{every} {knobs}".split()) - 1
     assert re.findall(r"`(\w+)`", shown) == f"{every} {knobs}".split()
     results = yaml.safe_load(card.split("---\n")[1])["model-index"][0]["results"]
     assert [each["dataset"]["name"] for each in results] == [
