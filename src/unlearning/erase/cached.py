@@ -284,7 +284,7 @@ def require_one_run(root: Path, stages: Collection[str]) -> None:
         if not file.is_file() or known != {_md5(file)}:
             raise UserError(
                 f"{name} is not what each stage read and wrote (dvc.lock): finish the run by `dvc repro`, or "
-                "bring its files back by `dvc checkout`"
+                "bring its files back by `dvc checkout`, in a new clone by `dvc pull`"
             )
 
 
