@@ -23,7 +23,6 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from torchvision import datasets, models, transforms
 
 from benchmark.timing import now, peak
-from unlearning.base.hardware import Hardware, choose
 from unlearning.data import dataset
 from unlearning.methods.article import init_players, unlearn
 from unlearning.methods.shared.flops import training_flops
@@ -32,6 +31,7 @@ from unlearning.models import build
 from unlearning.models.classifier import IMAGENET_MEAN, IMAGENET_STD, Architecture
 from unlearning.models.discriminator import new_discriminator
 from unlearning.models.train import train
+from unlearning.running.hardware import Hardware, choose
 from unlearning.settings.game import GameParams
 from unlearning.settings.whole import load_params
 from unlearning.sources.folder import DRAWN
@@ -48,10 +48,10 @@ def ours(data: dataset.Dataset, batch: int, hardware: Hardware) -> Loop:
     rows = data.select(subset="train")
     knobs = load_params(Path("params.yaml")).original
     epochs = math.ceil(OF_A_TRAINING / len(rows))
-    recipe = knobs.model_copy(update={"epochs": epochs, "batch_size": batch}).recipe(len(rows))
+    training = knobs.model_copy(update={"epochs": epochs, "batch_size": batch}).training(len(rows))
     while True:
         model = build.new_classifier(Architecture(), data.image_size, len(data.classes), seed=0)
-        train(model, data, rows, recipe, 0, hardware)
+        train(model, data, rows, training, 0, hardware)
         yield epochs * len(rows)
 
 

@@ -56,8 +56,8 @@ def one(name: str, began: float) -> None:
         found["rest"] = time.time() - imported
     else:
         from benchmark.timing import clocked, peak
-        from unlearning.base import hardware
         from unlearning.models import references
+        from unlearning.running import hardware
         from unlearning.settings.load import load
         from unlearning.settings.machine import MachineParams
 

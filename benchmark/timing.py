@@ -13,10 +13,10 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from unlearning.base.hardware import Hardware
 from unlearning.data.dataset import Dataset, crop_and_flip, scaled
 from unlearning.methods.shared.flops import forward_flops, training_flops
 from unlearning.models.classifier import Classifier
+from unlearning.running.hardware import Hardware
 
 PEAK_SIDE, PEAK_SECONDS = 2048, 1.0
 

@@ -7,13 +7,14 @@ metrics/adversarial_train.json, plots/adversarial_train.csv. Run: `dvc repro adv
 """
 
 from unlearning import methods
-from unlearning.base import files, hardware, progress, resume, stage
+from unlearning.base import files, progress, stage
 from unlearning.data import dataset
 from unlearning.methods.shared import cost
 from unlearning.methods.shared.flops import training_flops
 from unlearning.methods.shared.game import Run, load_players, warning
 from unlearning.methods.shared.words import GameWarning
 from unlearning.models import weights
+from unlearning.running import hardware, resume
 from unlearning.settings.game import GameParams
 from unlearning.settings.load import load
 from unlearning.settings.machine import MachineParams
@@ -26,7 +27,7 @@ FINAL = ("discriminator_accuracy", "discriminator_loss", "effective_classes", "g
 def main() -> None:
     params, machine = load(GameParams), load(MachineParams)
     images = dataset.load("data")
-    recipe = load(OriginalParams).recipe(len(images.select(subset="train")))
+    training = load(OriginalParams).training(len(images.select(subset="train")))
     original, _ = weights.load_classifier("models/original.safetensors")
     players = load_players("models/init")
     sizes = cost.Sizes(
@@ -36,7 +37,7 @@ def main() -> None:
     # First: it chooses the kernels of attention, by which arithmetic is counted.
     device = hardware.choose(machine.device, machine.precision)
     of_image = training_flops(original)
-    retraining = cost.retraining(of_image, sizes, recipe)
+    retraining = cost.retraining(of_image, sizes, training)
 
     with resume.session("adversarial_train", device) as session:
         run = Run(
@@ -45,7 +46,7 @@ def main() -> None:
             device,
             progress.Curve("adversarial_train"),
             session.checkpoint("game"),
-            budget=of_image * cost.passes(params, sizes, recipe),
+            budget=of_image * cost.passes(params, sizes, training),
         )
         with run.work:
             unlearned = methods.load(params.recipe).unlearn(original, images, params, run)

@@ -10,10 +10,11 @@ models/unlearned.safetensors, models/retrained, models/controls, models/discrimi
 
 from pathlib import Path
 
-from unlearning.base import hardware, stage
-from unlearning.base.resume import scratch_folder
+from unlearning.base import stage
 from unlearning.data import dataset
 from unlearning.observe import whole
+from unlearning.running import hardware
+from unlearning.running.resume import scratch_folder
 from unlearning.settings.load import load
 from unlearning.settings.machine import MachineParams
 

@@ -12,10 +12,11 @@ metrics/retrain.json, plots/retrain.csv. With `retrain.seeds: []` and no weights
 model, and models/controls none but what `model.start` began with. Run: `dvc repro retrain`.
 """
 
-from unlearning.base import files, hardware, resume, stage
+from unlearning.base import files, stage
 from unlearning.base.stage import is_first
 from unlearning.data import dataset
 from unlearning.models.references import OF_OTHERS, Plan, write_all
+from unlearning.running import hardware, resume
 from unlearning.settings.distributed import DistributedParams
 from unlearning.settings.load import load
 from unlearning.settings.machine import MachineParams
@@ -29,10 +30,10 @@ def main() -> None:
     asked, parallel = load(RetrainParams), load(DistributedParams)
     device = hardware.choose(machine.device, machine.precision)
     images = dataset.load("data")
-    recipe = load(OriginalParams).recipe(len(images.select(subset="train")))
+    training = load(OriginalParams).training(len(images.select(subset="train")))
 
     with resume.session("retrain", device, leave_out=OF_OTHERS) as session:
-        plan = Plan(params, recipe, machine, session)
+        plan = Plan(params, training, machine, session)
         accuracies, losses = write_all(plan, asked, images, device, parallel.processes)
         if not is_first():
             return

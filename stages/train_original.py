@@ -7,13 +7,14 @@ Writes: models/original.safetensors, metrics/train_original.json, plots/train_or
 Run: `dvc repro train_original`.
 """
 
-from unlearning.base import files, hardware, progress, resume, stage
-from unlearning.base.world import joined
+from unlearning.base import files, progress, stage
 from unlearning.data import dataset
 from unlearning.models import doubts, foreign, weights
 from unlearning.models.forward import accuracy, predict_logits
 from unlearning.models.train import train
 from unlearning.models.words import Doubt, Weights
+from unlearning.running import hardware, resume
+from unlearning.running.world import joined
 from unlearning.settings.distributed import DistributedParams
 from unlearning.settings.load import load
 from unlearning.settings.machine import MachineParams
@@ -28,7 +29,7 @@ def main() -> None:
     images = dataset.load_subsets("data", params.classes)
     trained_on = images.select(subset="train")
     original = load(OriginalParams)
-    recipe = original.recipe(len(trained_on))
+    training = original.training(len(trained_on))
     curve = progress.Curve("train_original")
 
     with resume.session("train_original", device) as session:
@@ -38,15 +39,15 @@ def main() -> None:
             )
         else:
             progress.say(
-                f"train_original: {len(trained_on)} images of {images.image_size} pixels, {recipe.epochs} "
-                f"epochs of batches of {recipe.batch_size}"
+                f"train_original: {len(trained_on)} images of {images.image_size} pixels, {training.epochs} "
+                f"epochs of batches of {training.batch_size}"
             )
-            with joined(parallel.processes, recipe.batch_size, device) as (world, own_device):
+            with joined(parallel.processes, training.batch_size, device) as (world, own_device):
                 model = train(
                     foreign.new_model(params, images, original.seed),
                     images,
                     trained_on,
-                    recipe,
+                    training,
                     original.seed,
                     own_device,
                     curve,
@@ -68,8 +69,8 @@ def main() -> None:
             "metrics/train_original.json",
             {
                 "validation_accuracy": accuracy(logits, images.labels[validation]),
-                "epochs": recipe.epochs,
-                "batch_size": recipe.batch_size,
+                "epochs": training.epochs,
+                "batch_size": training.batch_size,
                 "weights": Weights.GIVEN if params.weights else Weights.TRAINED,
                 "warnings": doubt,
             },

@@ -17,9 +17,7 @@ from tiny_project import make_clone, run
 from torch import nn
 
 from unlearning import methods
-from unlearning.base.hardware import Hardware
 from unlearning.base.progress import Report, silent
-from unlearning.base.resume import NOTHING_KEPT, Checkpoint
 from unlearning.data.dataset import Dataset
 from unlearning.data.request import Request
 from unlearning.methods.shared.game import Players, Run
@@ -29,6 +27,8 @@ from unlearning.models.build import new_classifier
 from unlearning.models.classifier import Architecture, Classifier
 from unlearning.models.discriminator import new_discriminator
 from unlearning.models.train import train
+from unlearning.running.hardware import Hardware
+from unlearning.running.resume import NOTHING_KEPT, Checkpoint
 from unlearning.settings.game import GameParams
 from unlearning.settings.original import OriginalParams
 
@@ -71,7 +71,9 @@ def build_game(**changes: object) -> GameParams:
 
 def build_original(**changes: object) -> OriginalParams:
     """Return a short training recipe, with these values changed."""
-    return OriginalParams(**VALID["original"] | {"batch_size": 8, "epochs": 1} | changes).recipe(1)
+    return OriginalParams(**VALID["original"] | {"batch_size": 8, "epochs": 1} | changes).training(
+        1
+    )
 
 
 @dataclass(frozen=True)

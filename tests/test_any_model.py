@@ -33,9 +33,9 @@ from stages import (
 from unlearning import export
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table
+from unlearning.base.written import DELETED
 from unlearning.check import forecast, possible
 from unlearning.data.request import Request
-from unlearning.erase import places
 from unlearning.models import weights
 from unlearning.report.cautions import cautions
 from unlearning.review import summary
@@ -271,7 +271,7 @@ def test_what_runs_delete_are_the_outputs_of_the_graph():
         for out in stage.get(kind, [])
     }
     own = {out if out.startswith(("data/", "models/")) else out.split("/")[0] for out in outs}
-    assert own | {"scratch", *places.BESIDE} == set(possible.DELETED)
+    assert own | {"scratch", "review", "dvc_plots"} == set(DELETED)
 
 
 def test_changed_weights_make_the_original_again(tmp_path, monkeypatch):

@@ -6,7 +6,6 @@ from conftest import play
 from torch import nn
 
 from unlearning.base.errors import UserError
-from unlearning.base.resume import Checkpoint
 from unlearning.data.dataset import Labelling
 from unlearning.methods import adversarial
 from unlearning.models import build
@@ -18,6 +17,7 @@ from unlearning.models.forward import predict_logits
 from unlearning.models.layers import FEATURES, LAYERS, LOGITS
 from unlearning.models.perturb import shrink_and_perturb
 from unlearning.models.weights import load_classifier, save
+from unlearning.running.resume import Checkpoint
 from unlearning.settings.model import ModelParams
 
 # Of batch, layer and group normalisation; convolutions, depthwise ones and attention; heads within heads.

@@ -16,7 +16,7 @@ from unlearning.audit.limits import Prior, Reading
 from unlearning.audit.verdict import verdict
 from unlearning.audit.words import Distance, Unmeasured, Verdict
 from unlearning.base.files import write_metrics
-from unlearning.data.request import Images, Request
+from unlearning.data.request import Request, SingleImages
 from unlearning.models.layers import LAYERS
 from unlearning.models.panel import ORIGINAL, UNLEARNED, Panel
 from unlearning.observe.record import Observation, Observed, Sample, Shared
@@ -331,7 +331,7 @@ def test_what_was_withdrawn_with_a_class_is_no_sign_that_it_is_back(data):
     roles_of = np.where(data.roles == "forget", "earlier", "retain")
     copy = data.select(role="retain", subset="test")[:1].numpy()
     earlier[copy], roles_of[copy] = 1, "earlier"
-    asked_for = Request(images=Images(names=("x",)), earlier=(data.request,))
+    asked_for = Request(images=SingleImages(names=("x",)), earlier=(data.request,))
     roles_of[data.select(role="retain", subset="train")[:1].numpy()] = "forget"
     found = sample(replace(data, roles=roles_of, request=asked_for, earlier=earlier))
     tested = found.of_earlier(1)

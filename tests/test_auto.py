@@ -74,11 +74,11 @@ def test_a_pipe_among_the_pictures_has_no_size(tmp_path, monkeypatch):
 
 def test_a_recipe_in_numbers():
     """Must fail if a number that was given is replaced, or `auto` reaches a training."""
-    given = OriginalParams(**VALID["original"] | {"epochs": 3, "batch_size": 5}).recipe(10**6)
+    given = OriginalParams(**VALID["original"] | {"epochs": 3, "batch_size": 5}).training(10**6)
     assert (given.epochs, given.batch_size) == (3, 5)
     auto = OriginalParams(**VALID["original"] | {"epochs": "auto", "batch_size": "auto"})
     for images in (2, 490, 5000, 10**6):
-        found = auto.recipe(images)
+        found = auto.training(images)
         assert (found.epochs, found.batch_size) == (epochs_for(images), batch_size_for(images))
     # 10,000 passes of 300 images, 500,000 of 40,000; the example's 490 images have 20 epochs.
     assert [epochs_for(images) for images in (100, 300, 490, 25_000, 40_000, 10**6)] == [

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import partial
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,21 @@ def test_a_container_s_quota_counts(quota, count, tmp_path, monkeypatch):
     if quota is not None:
         cores.QUOTA.write_text(quota)
     assert AVAILABLE() == count
+
+
+def test_a_system_that_binds_no_process_to_cores_uses_all(monkeypatch):
+    """Must fail if macOS, whose Python lacks both functions, ends in a traceback."""
+    for name in ("sched_getaffinity", "sched_setaffinity"):
+        monkeypatch.delattr(os, name, raising=False)
+    monkeypatch.setattr(cores, "available", AVAILABLE)
+    assert cores.usable() == list(range(os.cpu_count() or 1))
+    assert 1 <= cores.available() <= len(cores.usable())
+    assert "taskset" in cores._one_at_a_time(1)
+    monkeypatch.setattr(cores, "_live_with_the_parent", lambda: None)
+    monkeypatch.setenv(cores.THREADS, "1")
+    here, there = Pipe(duplex=False)
+    cores._work(lambda job, _tell: 2 * job, 21, {0}, 1, there)
+    assert here.recv() == (cores.DONE, 42)
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,15 @@ import yaml
 from test_settings import write_params
 from tiny_project import ROOT, run
 
-from unlearning.base import resume
 from unlearning.base.errors import UserError
 from unlearning.base.files import NOTE, read_table
 from unlearning.base.stage import alone
 from unlearning.data import request
-from unlearning.data.request import Images, Request
+from unlearning.data.request import Request, SingleImages
 from unlearning.erase import places
 from unlearning.erase.cached import DECIDING, HOLDERS, Cache, Held, Store, require_one_run
 from unlearning.erase.wanted import Wanted, of_workspace
+from unlearning.running import resume
 from unlearning.settings.data import DataParams
 from unlearning.settings.load import load
 
@@ -484,7 +484,7 @@ def test_copies_and_earlier_requests_are_wanted_too(tmp_path):
     """
     (tmp_path / "data").mkdir()
     request.write(
-        Request(("a",), earlier=(Request(("z",), Images(pixels=("q",), files=("g",))),)),
+        Request(("a",), earlier=(Request(("z",), SingleImages(pixels=("q",), files=("g",))),)),
         tmp_path / "data/request.json",
     )
     (tmp_path / "data/samples.csv").write_text(SAMPLES)

@@ -20,9 +20,9 @@ from tiny_project import run
 
 from unlearning import predict
 from unlearning.base.errors import UserError
-from unlearning.base.resume import Checkpoint
 from unlearning.models.discriminator import load_discriminator, new_discriminator
 from unlearning.models.weights import load_classifier, retrained, save
+from unlearning.running.resume import Checkpoint
 
 TENSORS = {"a": torch.zeros(3), "b": torch.arange(4).reshape(2, 2)}
 SMALL = to_bytes(TENSORS, metadata={"labelling": '{"classes": ["a", "b"], "image_size": 32}'})

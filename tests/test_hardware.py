@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from unlearning.base import cores, hardware, waiting
+from unlearning.base import cores, waiting
 from unlearning.base.errors import UserError
+from unlearning.running import hardware
 
 pytestmark = pytest.mark.usefixtures("restored_torch")
 

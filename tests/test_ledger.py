@@ -20,7 +20,7 @@ from unlearning.base.errors import UserError
 from unlearning.base.files import read_metrics, read_table
 from unlearning.certificate import workspace
 from unlearning.data import dataset, request
-from unlearning.data.request import Images, Request
+from unlearning.data.request import Request, SingleImages
 from unlearning.models import foreign, weights
 from unlearning.settings.load import load
 from unlearning.settings.model import ModelParams
@@ -166,7 +166,7 @@ def test_the_ledger_names_what_was_covered(tmp_path):
     assert found.held and found.held.seed == 3
     assert found.held.cuts.keys() == {"a", "b", "c"} and found.held.cuts["c"] == ("", "")
     assert len(found.held.cuts["b"][0]) == 64
-    images = Images(
+    images = SingleImages(
         pixels=("p0", "p4", "p5", "p6", "p7", "p8", "p9"),
         files=("f1", "f4", "f5", "f6", "f7", "f8", "f9"),
     )

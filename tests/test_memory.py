@@ -10,7 +10,7 @@ import pytest
 SCRIPT = """
 import resource, sys
 import numpy as np
-from unlearning.base import memory
+from unlearning.running import memory
 if sys.argv[1] == "kept":
     memory.keep()
 def faults():

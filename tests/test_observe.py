@@ -16,7 +16,7 @@ from unlearning.audit.relearning import best, passes_until_back
 from unlearning.base.errors import UserError
 from unlearning.base.files import write_table
 from unlearning.data.dataset import scaled
-from unlearning.data.request import Images, Request
+from unlearning.data.request import Request, SingleImages
 from unlearning.models import weights
 from unlearning.models.build import anew
 from unlearning.models.discriminator import load_discriminator, scores
@@ -24,7 +24,7 @@ from unlearning.models.forward import predict_logits
 from unlearning.models.head import edit_head
 from unlearning.models.layers import FEATURES, LAYERS
 from unlearning.observe import record, relearn, views, whole
-from unlearning.observe.record import Curve
+from unlearning.observe.record import RelearningCurve
 from unlearning.observe.schedule import BUDGET, STEPS
 from unlearning.observe.views import observe, sample
 
@@ -112,7 +112,7 @@ def test_images_like_those_asked_for_do_not_weigh_more_among_the_kept(make_data,
     roles = np.full(len(data.labels), "retain", dtype="<U9")
     asked = np.flatnonzero((data.labels.numpy() == 2) & (halved == "train"))
     roles[asked] = "forget"
-    one = Request(images=Images(names=("x",)))
+    one = Request(images=SingleImages(names=("x",)))
     data = dataclasses.replace(data, subsets=halved, roles=roles, request=one)
     monkeypatch.setattr(views, "MOST_IMAGES", 8)
     found = sample(data)
@@ -451,13 +451,13 @@ def test_a_curve_is_read_where_it_first_crosses_and_at_its_best():
     """Must fail if the last crossing counts, a check alone is read, or the best is the mean of the curve."""
     hits = np.zeros((4, 20))
     hits[1, :10] = hits[2, :18] = hits[3, :4] = 1
-    curve = Curve((0, 32, 64, 96), hits)
+    curve = RelearningCurve((0, 32, 64, 96), hits)
     assert passes_until_back(curve, 0.5).value == 32
     # A fortieth of the way from one half, after 32 passes, to nine tenths after 64.
     assert passes_until_back(curve, 0.51).value == pytest.approx(32.8)
     # It ends before the budget because the class was back: of images of which it was not, at the next check.
     assert passes_until_back(curve, 0.95).value == 128
-    assert passes_until_back(Curve((0, 32, 64, BUDGET), hits), 0.95).value == BUDGET
+    assert passes_until_back(RelearningCurve((0, 32, 64, BUDGET), hits), 0.95).value == BUDGET
     assert best(curve).value == pytest.approx(0.9)
 
 

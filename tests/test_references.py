@@ -17,10 +17,10 @@ from test_copies import write_params
 from stages import retrain, train_original
 from unlearning.base import cores
 from unlearning.base.errors import UserError
-from unlearning.base.hardware import Hardware
 from unlearning.base.stage import TOLD
 from unlearning.models import references
 from unlearning.models.references import Reference
+from unlearning.running.hardware import Hardware
 
 
 def test_a_control_is_trained_on_what_no_earlier_request_took_out(data):

@@ -26,7 +26,7 @@ from unlearning.base.files import read_metrics, read_table
 from unlearning.check import asked, possible
 from unlearning.data import request, roles, split
 from unlearning.data.dataset import scaled
-from unlearning.data.request import Images, Request
+from unlearning.data.request import Request, SingleImages
 from unlearning.methods import adversarial
 from unlearning.methods.shared import adversaries
 from unlearning.methods.shared.members import ODDS, Auditor, Known
@@ -71,7 +71,7 @@ def test_rows_of_a_table_are_taken_letter_by_letter():
     table = pd.DataFrame(
         {"id": [0, 1], "path": ["img1.png", "img2.png"], "pixels": "p", "class": "a"}
     )
-    wanted = Request(images=Images(paths=("img[1].png", "img2.png")))
+    wanted = Request(images=SingleImages(paths=("img[1].png", "img2.png")))
     assert roles.covered(table, ["train", "train"], wanted).tolist() == [False, True]
 
 
@@ -86,7 +86,7 @@ def test_a_met_image_is_known_by_its_file_where_it_is_packed_in_another_size():
             "class": "a",
         }
     )
-    before = Request(images=Images(pixels=("p0",), files=("f0",)))
+    before = Request(images=SingleImages(pixels=("p0",), files=("f0",)))
     assert roles.earlier(table, ["train", "train"], Request(earlier=(before,))).tolist() == [1, 0]
 
 
@@ -103,7 +103,7 @@ def test_what_was_met_before_is_not_asked_for_again():
         {"id": [0, 1], "path": ["a/1.png", "a/2.png"], "pixels": ["p", "q"], "class": "a"}
     )
     asked_again = Request(
-        images=Images(names=("a/*",)), earlier=(Request(images=Images(pixels=("p",))),)
+        images=SingleImages(names=("a/*",)), earlier=(Request(images=SingleImages(pixels=("p",))),)
     )
     assert roles.covered(table, ["train", "train"], asked_again).tolist() == [False, True]
 
@@ -148,8 +148,8 @@ def built(asked_for: list[Any], *, with_class: bool) -> Request:
 
     def single(wish: Any) -> Request:
         if isinstance(wish, tuple):
-            return Request(images=Images(fraction=wish[0], seed=wish[1]))
-        return Request(images=Images(names=tuple(map(str, sorted(wish)))))
+            return Request(images=SingleImages(fraction=wish[0], seed=wish[1]))
+        return Request(images=SingleImages(names=tuple(map(str, sorted(wish)))))
 
     *before, now = map(single, asked_for)
     classes = [Request(("d",))] if with_class else []
@@ -196,8 +196,10 @@ def test_requests_add_up(images, params, ids):
     images = with_paths(images)
     subset = split.subsets(images, params)["subset"].tolist()
     names = sorted(map(str, ids))
-    first, second = (Request(images=Images(names=tuple(part))) for part in (names[:1], names[1:]))
-    both = roles.covered(images, subset, Request(images=Images(names=tuple(names))))
+    first, second = (
+        Request(images=SingleImages(names=tuple(part))) for part in (names[:1], names[1:])
+    )
+    both = roles.covered(images, subset, Request(images=SingleImages(names=tuple(names))))
     after = Request(images=second.images, earlier=(first,))
     found = roles.covered(images, subset, after) | (roles.earlier(images, subset, after) > 0)
     assert (found == both).all()
@@ -212,15 +214,15 @@ def test_a_share_at_random_is_one_of_distinct_training_images():
     subset = split.subsets(images, shares())["subset"].tolist()
 
     def drawn(**changes: Any) -> np.ndarray:
-        return roles.covered(images, subset, Request(images=Images(fraction=0.1, **changes)))
+        return roles.covered(images, subset, Request(images=SingleImages(fraction=0.1, **changes)))
 
-    tiny = Request(images=Images(fraction=1e-6))
+    tiny = Request(images=SingleImages(fraction=1e-6))
     assert roles.covered(images, subset, tiny).sum() == 1
     assert drawn().sum() == 9 and set(np.array(subset)[drawn()]) == {"train"}
     assert (drawn() == drawn()).all() and (drawn() != drawn(seed=1)).any()
     assert set(images["class"][drawn(classes=("b",))]) == {"b"} and drawn(classes=("b",)).sum() == 3
     double = pd.concat([images, images.assign(id=images["id"] + 150)], ignore_index=True)
-    twice = roles.covered(double, subset * 2, Request(images=Images(fraction=0.1)))
+    twice = roles.covered(double, subset * 2, Request(images=SingleImages(fraction=0.1)))
     assert twice.sum() == 18 and (twice[:150] == twice[150:]).all()
 
 
@@ -228,12 +230,12 @@ def test_a_share_at_random_is_one_of_distinct_training_images():
     ("asked_for", "said"),
     [
         (
-            Images(names=("a/*",)),
+            SingleImages(names=("a/*",)),
             "leaves class 'a' no train image: ask for the whole class by forget.classes",
         ),
-        (Images(names=("*",)), "leaves class 'a' no train image"),
-        (Images(pixels=("none",)), "asks for 0 images, none of which was trained on"),
-        (Images(fraction=0.1, classes=("a", "zebra")), "forget.classes names 'zebra'"),
+        (SingleImages(names=("*",)), "leaves class 'a' no train image"),
+        (SingleImages(pixels=("none",)), "asks for 0 images, none of which was trained on"),
+        (SingleImages(fraction=0.1, classes=("a", "zebra")), "forget.classes names 'zebra'"),
     ],
 )
 def test_a_request_for_nothing_or_everything_is_refused(asked_for, said):
@@ -253,7 +255,7 @@ def test_a_request_for_images_that_were_held_out_alone_is_refused():
     subsets = split.subsets(images, shares())
     held = images["path"][subsets["subset"].eq("test")].tolist()
     with pytest.raises(UserError, match="asks for 2 images, none of which was trained on"):
-        roles.assign(images, subsets, Request(images=Images(names=tuple(held[:2]))))
+        roles.assign(images, subsets, Request(images=SingleImages(names=tuple(held[:2]))))
 
 
 def test_a_request_for_all_validation_images_is_refused():
@@ -266,8 +268,8 @@ def test_a_request_for_all_validation_images_is_refused():
     held, trained = (images["path"][subsets["subset"].eq(each)] for each in ("validation", "train"))
     asked_for = (trained.iloc[0], *held)
     with pytest.raises(UserError, match="leaves no validation image to keep: ask for less"):
-        roles.assign(images, subsets, Request(images=Images(names=asked_for)))
-    roles.assign(images, subsets, Request(images=Images(names=asked_for[:-1])))
+        roles.assign(images, subsets, Request(images=SingleImages(names=asked_for)))
+    roles.assign(images, subsets, Request(images=SingleImages(names=asked_for[:-1])))
 
 
 # --- from params.yaml ----------------------------------------------------------------------------
@@ -333,12 +335,12 @@ def test_a_list_is_read_with_comments_and_as_a_csv(tmp_path):
     """Must fail if a comment is a name, or the CSV's column is not found."""
     (tmp_path / "list.txt").write_text("# person 7\na0.png\n\n b1.png \n")
     params = project(tmp_path, forget__files=str(tmp_path / "list.txt"))
-    assert asked_of(params).request == Request(images=Images(names=("a0.png", " b1.png ")))
+    assert asked_of(params).request == Request(images=SingleImages(names=("a0.png", " b1.png ")))
     assert asked_of(params).shares == {"a": 0.25, "b": 0.25, "c": 0.0}
     (tmp_path / "list.csv").write_text("who,path\n7,a0.png\n7,c*.png\n")
     params = project(tmp_path, forget__files=str(tmp_path / "list.csv"), forget__labels="wrong")
     assert asked_of(params).request == Request(
-        images=Images(names=("a0.png", "c*.png"), wrong_labels=True)
+        images=SingleImages(names=("a0.png", "c*.png"), wrong_labels=True)
     )
     assert asked_of(params).shares == {"a": 0.25, "b": 0.0, "c": 1.0}
 
@@ -432,7 +434,7 @@ def test_a_request_for_everything_is_refused(tmp_path):
 @pytest.mark.parametrize("fraction", [0.00004, 0.12345])
 def test_a_share_is_kept_as_it_was_asked_for(tmp_path, fraction):
     """Must fail if a request is rounded as metrics are: a small share would ask for nothing."""
-    wanted = Request(images=Images(fraction=fraction))
+    wanted = Request(images=SingleImages(fraction=fraction))
     request.write(wanted, tmp_path / "request.json")
     assert request.read(tmp_path / "request.json") == wanted
 
@@ -467,7 +469,7 @@ def test_the_source_is_listed_once(source, tmp_path, monkeypatch):
 def test_a_share_at_random_is_asked_of_its_classes_alone(tmp_path):
     """Must fail if it is drawn from all classes, by another seed, or its wrong labels pass for right ones."""
     knobs = {"forget__fraction": 0.25, "forget__seed": 3, "forget__labels": "wrong"}
-    drawn = Images(fraction=0.25, seed=3, wrong_labels=True)
+    drawn = SingleImages(fraction=0.25, seed=3, wrong_labels=True)
     found = asked_of(project(tmp_path, **knobs))
     assert found == asked.Asked(Request(images=drawn), dict.fromkeys("abc", 0.25))
     found = asked_of(project(tmp_path, **knobs | {"forget__classes": ["a"]}))
@@ -496,7 +498,7 @@ def test_a_split_that_the_source_gives_is_foretold(tmp_path):
 def test_columns_of_a_table_choose_images(tmp_path):
     """Must fail if one of two columns is ignored, or a misspelt one passes, or images that are left out."""
     params = project(tmp_path, forget__where={"by": "Ada", "label": "b"})
-    assert asked_of(params).request.images == Images(paths=("b0.png", "b1.png"))
+    assert asked_of(params).request.images == SingleImages(paths=("b0.png", "b1.png"))
     assert asked_of(params).shares == {"a": 0.0, "b": 0.5, "c": 0.0}
     for where, said in (
         (
@@ -547,7 +549,7 @@ def test_of_a_small_share_as_many_images_are_foretold_as_are_drawn(tmp_path):
     """Must fail if each class's share is rounded by itself (none), or every class has one at least (ten)."""
     params = project(tmp_path, forget__fraction=0.01)
     shares = {f"class {number}": 0.01 for number in range(10)}
-    wanted = asked.Asked(Request(images=Images(fraction=0.01)), shares)
+    wanted = asked.Asked(Request(images=SingleImages(fraction=0.01)), shares)
     found = possible.by_role(params, {name: {"": 60} for name in shares}, wanted)
     trained_on = range(found["forget"]["train"] + found["retain"]["train"])
     table = pd.DataFrame({"pixels": [str(each) for each in trained_on], "class": "class 0"})
@@ -572,12 +574,12 @@ def test_the_article_is_refused_one_named_image_but_not_two(names, is_refused, t
 def test_the_request_travels_with_those_before_it(tmp_path, monkeypatch):
     """Must fail if what was asked is lost between the file and the stages, or a broken file is taken."""
     monkeypatch.chdir(tmp_path)
-    before = Request(images=Images(pixels=("ab" * 32,)))
+    before = Request(images=SingleImages(pixels=("ab" * 32,)))
     request.write(before, "001.json")
     project(tmp_path, forget__fraction=0.3, forget__seed=3, forget__previous=["001.json"])
     check_request.main()
     assert request.read("data/request.json") == Request(
-        images=Images(fraction=0.3, seed=3), earlier=(before,)
+        images=SingleImages(fraction=0.3, seed=3), earlier=(before,)
     )
     Path("001.json").write_text('{"classes": 3}')
     with pytest.raises(UserError, match=r"001.json is no request"):
@@ -616,7 +618,11 @@ def test_unseen_images_are_of_the_same_classes_in_like_shares(make_data):
     roles_of = np.full(len(names), "retain", dtype="<U8")
     roles_of[np.flatnonzero(is_train & (names == "cat"))[:9]] = "forget"
     roles_of[np.flatnonzero(is_train & (names == "dog"))[:1]] = "forget"
-    changed = {**vars(data), "roles": roles_of, "request": Request(images=Images(names=("x",)))}
+    changed = {
+        **vars(data),
+        "roles": roles_of,
+        "request": Request(images=SingleImages(names=("x",))),
+    }
     unseen = type(data)(**changed).unseen("test")
     assert set(data.subsets[unseen]) == {"test"}
     assert pd.Series(names[unseen]).value_counts().to_dict() == {"cat": 10, "dog": 2}
@@ -624,7 +630,7 @@ def test_unseen_images_are_of_the_same_classes_in_like_shares(make_data):
     assert unseen[names[unseen] == "dog"].tolist() == dogs[[0, 5]].tolist()
     # Of wrong labels nothing is comparable but what the request itself held out.
     roles_of[np.flatnonzero((data.subsets == "test") & (names == "cat"))[:3]] = "forget"
-    changed["request"] = Request(images=Images(names=("x",), wrong_labels=True))
+    changed["request"] = Request(images=SingleImages(names=("x",), wrong_labels=True))
     assert len(type(data)(**changed).unseen("test")) == 3
 
 
@@ -743,7 +749,7 @@ def test_wrong_labels_are_compared_with_others_that_are_wrong(most, make_data, m
         roles_of[np.flatnonzero(is_there & is_class)[:count]] = "forget"
     if most == 12:  # no draw is right by chance
         roles_of[(data.labels.numpy() == 0) & (data.subsets == "validation")] = "withdrawn"
-    request = Request(images=Images(names=("x",), wrong_labels=True))
+    request = Request(images=SingleImages(names=("x",), wrong_labels=True))
     changed = type(data)(**{**vars(data), "roles": roles_of, "request": request})
     known = Known.of(changed, seed=3)
     assert (known.members, set(data.subsets[known.images[6:]])) == (6, {"validation"})
@@ -774,7 +780,7 @@ def test_the_game_gives_its_auditor_what_shows_most(
     if of_images:
         roles_of[:] = "retain"
         roles_of[data.select(role="retain", subset="train")[:5].numpy()] = "forget"
-    asked_for = Request(images=Images(names=("x",))) if of_images else data.request
+    asked_for = Request(images=SingleImages(names=("x",))) if of_images else data.request
     changed = type(data)(**{**vars(data), "roles": roles_of, "request": asked_for})
     model = make_network(seed=0)
     players = adversarial.init_players(model, 0, 0.4)

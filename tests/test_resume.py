@@ -14,19 +14,20 @@ import torch
 from conftest import COLOURS, play, tiny_network
 from test_methods import NAMES
 
-from unlearning.base import cores, progress, resume, tensors
+from unlearning.base import cores, progress, tensors
 from unlearning.base.errors import UserError
 from unlearning.base.fingerprint import sha256
-from unlearning.base.hardware import Hardware
 from unlearning.base.progress import Done, silent
-from unlearning.base.resume import Checkpoint, scratch_folder
 from unlearning.base.stage import alone
-from unlearning.base.world import World
 from unlearning.methods.shared.game import Players
 from unlearning.models import train as training
 from unlearning.models.classifier import Classifier
 from unlearning.models.discriminator import new_discriminator
 from unlearning.models.train import train
+from unlearning.running import resume
+from unlearning.running.hardware import Hardware
+from unlearning.running.resume import Checkpoint, scratch_folder
+from unlearning.running.world import World
 
 
 class KilledError(Exception):
@@ -316,8 +317,9 @@ def test_what_another_process_removes_first_is_passed_over(project, cpu, monkeyp
 
 EXPERIMENT = """
 import sys, torch
-from unlearning.base import cores, resume
-from unlearning.base.hardware import Hardware
+from unlearning.base import cores
+from unlearning.running import resume
+from unlearning.running.hardware import Hardware
 with resume.session("train", Hardware(torch.device("cpu"), bf16=False)) as session:
     print("begun", session.checkpoint("1").restore({})[0], flush=True)
     session.checkpoint("1").save(1, [], {})
@@ -363,7 +365,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from unlearning.base.stage import alone
-from unlearning.base.world import World
+from unlearning.running.world import World
 with alone("train", Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -25,10 +25,11 @@ from stages import check_request, prepare_data, split_dataset
 from unlearning.base.errors import UserError
 from unlearning.base.files import read_table
 from unlearning.base.shards import Shards
+from unlearning.base.written import FOLDERS, TABLES
 from unlearning.data.request import Request
 from unlearning.settings.data import DataParams
 from unlearning.settings.split import SplitParams
-from unlearning.sources import contents, folder, library, listing, pack
+from unlearning.sources import contents, library, listing, pack
 from unlearning.sources import table as reading
 from unlearning.sources.listed import Listed
 
@@ -174,8 +175,8 @@ def test_folders_that_runs_empty_are_those_of_the_graph():
         for out in stage.get("outs", [])
     }
     folders = {out for out in outs if not out.suffix and out.parts[0] == "data"}
-    assert folders <= set(folder.OUTPUTS)
-    assert {out for out in outs if out.suffix == ".csv"} == set(reading.OWN_TABLES)
+    assert folders <= set(FOLDERS)
+    assert {out for out in outs if out.suffix == ".csv"} == set(TABLES)
 
 
 def test_a_whole_number_of_a_parquet_stays_one_beside_an_empty_cell(tmp_path):

@@ -1,5 +1,6 @@
 """Threads spin on an idle machine and sleep beside others; a person's own setting wins."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def used(monkeypatch: pytest.MonkeyPatch, busy: int, cores: tuple[int, ...] = (0
             return self.texts.pop(0)
 
     monkeypatch.setattr(waiting, "STATISTICS", Statistics())
-    monkeypatch.setattr(waiting.os, "sched_getaffinity", lambda _: set(cores), raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(cores), raising=False)
 
 
 def test_ticks_match_hand_values():
@@ -93,6 +94,7 @@ def test_a_person_hears_which_cores_others_leave(monkeypatch, busy, cores, said,
 
 def test_without_statistics_nothing_is_set(monkeypatch, tmp_path):
     """Must fail if another system than Linux ends in a traceback."""
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(waiting, "STATISTICS", tmp_path / "nothing")
     monkeypatch.setattr(waiting, "CPU", tmp_path / "nothing")
     environment: dict[str, str] = {}

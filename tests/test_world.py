@@ -22,12 +22,12 @@ from unlearning.base.errors import UserError
 from unlearning.base.files import read_table
 from unlearning.base.stage import TOLD, is_first
 from unlearning.base.stage import run as run_stage
-from unlearning.base.world import World, joined, synchronised
 from unlearning.data.dataset import crop_and_flip, load_subsets
 from unlearning.models import weights
 from unlearning.models.build import new_classifier
 from unlearning.models.classifier import Architecture
 from unlearning.models.foreign import new_model
+from unlearning.running.world import World, joined, synchronised
 from unlearning.settings.whole import load_params
 
 STAGE = (sys.executable, "-m", "stages.train_original")
@@ -35,8 +35,8 @@ STAGE = (sys.executable, "-m", "stages.train_original")
 IMPATIENT = (
     sys.executable,
     "-c",
-    "from unlearning.base import stage, world; world.PATIENCE = 0.5; from stages import train_original; "
-    "stage.run('train_original', train_original.main)",
+    "from unlearning.base import stage; from unlearning.running import world; world.PATIENCE = 0.5; "
+    "from stages import train_original; stage.run('train_original', train_original.main)",
 )
 # Its network normalises no batch: what two processes compute is what one does, but for the rounding.
 KNOBS = {

@@ -43,7 +43,7 @@ def predict_command(
     The score's reading holds for pictures of a class to forget alone; of others it says nothing.
     """
     from unlearning import predict  # here alone: PyTorch takes seconds to import
-    from unlearning.base import hardware
+    from unlearning.running import hardware
 
     answers = list(predict.predict(images, model, models, hardware.choose()))
     if as_json:
@@ -58,8 +58,8 @@ def predict_command(
 @app.command("check")
 def check_command() -> None:
     """Say in seconds what `dvc repro` would do with params.yaml, how long, and what it could not show."""
-    from unlearning.base import hardware  # here alone: PyTorch takes seconds to import
     from unlearning.check import forecast, possible
+    from unlearning.running import hardware  # here alone: PyTorch takes seconds to import
 
     params = load_params()
     found = possible.require(params)
@@ -235,9 +235,9 @@ def certificate_command(
 
 
 def _certify(out: Path, key: Path | None, erase: bool, remotes: list[str]) -> None:
-    from unlearning.base import hardware  # here alone: PyTorch takes seconds to import
     from unlearning.certificate import envelope, record, signature, verification, workspace
     from unlearning.erase import places
+    from unlearning.running import hardware  # here alone: PyTorch takes seconds to import
 
     if remotes and not erase:
         raise errors.UserError("--remote says where --erase removes too: give both")
@@ -287,8 +287,8 @@ def verify_command(
     ] = False,
 ) -> None:
     """Recompute hashes and figures from the workspace; exit code 1 if anything differs."""
-    from unlearning.base import hardware
     from unlearning.certificate import envelope, signature, verification
+    from unlearning.running import hardware
 
     found = verification.verify(
         envelope.read(file),

@@ -18,7 +18,7 @@ from unlearning.base.errors import UserError
 from unlearning.base.files import atomic, read_table
 from unlearning.certificate import workspace
 from unlearning.data import request, split
-from unlearning.data.request import Images, Request
+from unlearning.data.request import Request, SingleImages
 from unlearning.erase import places, wanted
 from unlearning.models import weights
 from unlearning.models.panel import ORIGINAL
@@ -79,7 +79,7 @@ def resolved(root: Path) -> Request:
         tuple(sorted(set(table[column][is_single]) - {""})) for column in ("pixels", "sha256")
     )
     wrong = asked.images is not None and asked.images.wrong_labels
-    images = Images(pixels=pixels, files=files, wrong_labels=wrong) if pixels else None
+    images = SingleImages(pixels=pixels, files=files, wrong_labels=wrong) if pixels else None
     known = read_table(root / PER_CLASS, ["class", ORIGINAL])
     before = dict(zip(known["class"], known[ORIGINAL].astype(float), strict=True))
     params = load(SplitParams, root / PARAMS_FILE)

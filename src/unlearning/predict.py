@@ -11,13 +11,13 @@ from torch import Tensor
 from unlearning.audit.evaluation import top_predictions
 from unlearning.audit.words import confidence_band, score_band
 from unlearning.base.errors import UserError, choices, printable
-from unlearning.base.hardware import Hardware
 from unlearning.base.reading import as_on_disk, composed
 from unlearning.data.dataset import scaled
 from unlearning.models.discriminator import load_discriminator, scores
 from unlearning.models.panel import ORIGINAL
 from unlearning.models.weights import load_classifier
 from unlearning.review.columns import aligned
+from unlearning.running.hardware import Hardware
 from unlearning.sources.decode import BadImage, decode
 from unlearning.sources.depth import PLAIN, Depth
 from unlearning.sources.folder import files_below

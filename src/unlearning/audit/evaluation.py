@@ -12,8 +12,9 @@ from scipy.special import softmax
 
 from unlearning.audit.assessment import Accuracies, PerImage, assess, kept_against, loss_p_value
 from unlearning.audit.words import Band, Unmeasured, score_band
+from unlearning.base.sampling import spread_evenly
 from unlearning.models.panel import ORIGINAL, SAME_RECIPE, UNLEARNED, Panel
-from unlearning.observe.record import EXTRACTOR, Observation, Observed, Sample, spread_evenly
+from unlearning.observe.record import EXTRACTOR, Observation, Observed, Sample
 
 Logits = Float[np.ndarray, "N C"]
 Labels = Int[np.ndarray, " N"]

@@ -26,9 +26,10 @@ from unlearning.audit.compare import Figure, depending
 from unlearning.audit.estimates import Estimate, Measured, estimate, mean, needs
 from unlearning.audit.outputs import entropy
 from unlearning.audit.words import Unmeasured
+from unlearning.base.sampling import spread_evenly
 from unlearning.models.layers import DEEP
 from unlearning.models.panel import Panel
-from unlearning.observe.record import Observation, Observed, Sample, spread_evenly
+from unlearning.observe.record import Observation, Observed, Sample
 
 Probs = Float[np.ndarray, "N C"]
 Labels = Int[np.ndarray, " N"]

@@ -6,7 +6,7 @@ from unlearning.audit.compare import Figure
 from unlearning.audit.estimates import Measured, estimate
 from unlearning.audit.words import Unmeasured
 from unlearning.models.panel import ORIGINAL, Panel
-from unlearning.observe.record import Curve, Observed
+from unlearning.observe.record import Observed, RelearningCurve
 from unlearning.observe.schedule import BACK_AT, BUDGET, RESOLUTION, RETAIN_ONLY, WITH_FORGET_IMAGES
 
 
@@ -26,7 +26,7 @@ def figures(observed: Observed) -> dict[str, Figure]:
     }
 
 
-def passes_until_back(curve: Curve, accuracy: float) -> Measured:
+def passes_until_back(curve: RelearningCurve, accuracy: float) -> Measured:
     """Return the image passes until this accuracy, between two checks in a straight line.
 
     The whole budget if it is never reached; of resampled images that reach it later than the curve goes, the
@@ -49,6 +49,6 @@ def passes_until_back(curve: Curve, accuracy: float) -> Measured:
     return estimate(lambda images: reached(images.T), curve.hits.T, least=1)
 
 
-def best(curve: Curve) -> Measured:
+def best(curve: RelearningCurve) -> Measured:
     """Return the forget accuracy at the curve's highest check, over resampled images."""
     return estimate(np.mean, curve.hits[curve.accuracies.argmax()])

@@ -38,9 +38,10 @@ from unlearning.audit.words import (
     Verdict,
 )
 from unlearning.base.progress import bar
+from unlearning.base.sampling import spread_evenly
 from unlearning.models.layers import LAYERS
 from unlearning.models.panel import ORIGINAL, START, UNLEARNED, Panel
-from unlearning.observe.record import Observed, spread_evenly
+from unlearning.observe.record import Observed
 
 Readings = Mapping[str, Reading]
 

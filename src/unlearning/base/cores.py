@@ -30,9 +30,16 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
+def usable() -> list[int]:
+    """Return the numbers of the cores that this process may run on; all where the system binds none (macOS)."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
 def available() -> int:
     """Return the number of cores that this process may use: at most what its container may take."""
-    bound = len(os.sched_getaffinity(0))
+    bound = len(usable())
     try:
         quota, period = QUOTA.read_text(encoding="ascii").split()
         return max(1, min(bound, math.ceil(int(quota) / int(period))))
@@ -94,7 +101,7 @@ def at_once(work: Callable[[Job, Tell], Result], jobs: Sequence[Job], hear: Tell
     What it tells is heard here. Where one ends before its work is done, or Ctrl-C comes, all are ended.
     Raises: a job's UserError or OSError; RuntimeError with the traceback of another; UserError if it is killed.
     """
-    cores = sorted(os.sched_getaffinity(0))
+    cores = usable()
     results: list[Result] = []
     most = min(available(), MOST_AT_ONCE)
     for start in range(0, len(jobs), most):
@@ -157,10 +164,9 @@ def ended(number: int, count: int, exit_code: int | None) -> str:
 
 def _one_at_a_time(threads: int) -> str:
     """Return how to go on with one job of so many threads at a time: with as many its states fit."""
-    core = min(os.sched_getaffinity(0))
     return (
-        f". If memory was short: {THREADS}={threads} taskset --cpu-list {core} dvc repro goes on there too, "
-        "with one at a time"
+        f". If memory was short: {THREADS}={threads} taskset --cpu-list {usable()[0]} dvc repro goes on "
+        "there too, with one at a time"
     )
 
 
@@ -172,7 +178,8 @@ def _work(
     there: Connection,
 ) -> None:
     _live_with_the_parent()
-    os.sched_setaffinity(0, cores)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
     os.environ[THREADS] = str(threads)
     try:
         there.send((DONE, work(job, lambda said: there.send((TOLD, said)))))

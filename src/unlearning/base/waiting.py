@@ -13,6 +13,8 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from unlearning.base.cores import usable
+
 SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 STATISTICS = Path("/proc/stat")
 CPU = Path("/proc/cpuinfo")
@@ -52,10 +54,9 @@ def remark() -> str | None:
 def look() -> dict[int, float]:
     """Return of each core that this process may use the share that others take of it; {} without /proc."""
     try:
-        cores = os.sched_getaffinity(0)
-        before = ticks(STATISTICS.read_text(encoding="ascii"), cores)
+        before = ticks(STATISTICS.read_text(encoding="ascii"), usable())
         time.sleep(LOOKED_AT)
-        after = ticks(STATISTICS.read_text(encoding="ascii"), cores)
+        after = ticks(STATISTICS.read_text(encoding="ascii"), usable())
     except OSError:
         return {}
     return taken(before, after)

@@ -14,11 +14,11 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from unlearning.base.errors import UserError, choices
-from unlearning.base.hardware import Hardware
 from unlearning.certificate import envelope, signature, workspace
 from unlearning.certificate.record import Certificate, Content, Sealed
 from unlearning.erase import places
 from unlearning.review.git import git
+from unlearning.running.hardware import Hardware
 
 # Of a recomputed accuracy: bf16, threads and versions move an image or two across a boundary.
 TOLERANCE = 0.01

@@ -14,7 +14,6 @@ from unlearning.base import cores
 from unlearning.base.errors import UserError, choices
 from unlearning.base.files import DIGITS, read_metrics, rounded
 from unlearning.base.fingerprint import sha256
-from unlearning.base.hardware import Hardware
 from unlearning.base.tensors import read_tensors
 from unlearning.certificate.record import (
     FORMAT,
@@ -35,6 +34,7 @@ from unlearning.models.weights import Header, load_classifier, retrained
 from unlearning.report import evidence, sentences
 from unlearning.review import gate, summary
 from unlearning.review.git import GUARD, dvc, git
+from unlearning.running.hardware import Hardware
 from unlearning.settings.data import DataParams
 from unlearning.settings.gate import GateParams
 from unlearning.settings.load import load

@@ -14,7 +14,7 @@ from unlearning.base.errors import UserError
 from unlearning.base.files import read_cells
 from unlearning.base.reading import read_text
 from unlearning.data import request, roles
-from unlearning.data.request import Images, Request
+from unlearning.data.request import Request, SingleImages
 from unlearning.settings.forget import ForgetParams
 from unlearning.settings.whole import Params
 from unlearning.sources import table
@@ -47,7 +47,7 @@ def of(params: Params, images: Sequence[Listed]) -> Asked:
         return Asked(whole, {name: float(name in forget.classes) for name in classes})
     wrong = forget.labels == "wrong"
     if forget.fraction:
-        drawn = Images(
+        drawn = SingleImages(
             fraction=forget.fraction,
             classes=tuple(forget.classes),
             seed=forget.seed,
@@ -60,7 +60,7 @@ def of(params: Params, images: Sequence[Listed]) -> Asked:
     if forget.where:
         rows = _rows(params)
         single, is_asked = (
-            Images(paths=tuple(rows), wrong_labels=wrong),
+            SingleImages(paths=tuple(rows), wrong_labels=wrong),
             paths.isin(rows).to_numpy(),
         )
         if not is_asked.any():
@@ -69,7 +69,10 @@ def of(params: Params, images: Sequence[Listed]) -> Asked:
             )
     else:
         names = names_in(forget)
-        single, is_asked = Images(names=tuple(names), wrong_labels=wrong), roles.named(names, paths)
+        single, is_asked = (
+            SingleImages(names=tuple(names), wrong_labels=wrong),
+            roles.named(names, paths),
+        )
     found = Counter(image.class_name for image, hit in zip(images, is_asked, strict=True) if hit)
     # Ids are known once images are packed: until then each class has its share of them.
     ids = 0 if is_asked.any() else len(single.names)

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 
 from unlearning.audit.membership import FALSE_POSITIVE_RATES, LEAST
-from unlearning.base.hardware import Hardware
 from unlearning.base.progress import duration
 from unlearning.check.possible import Possible, remarks
 from unlearning.data import SUBSETS
@@ -22,7 +21,8 @@ from unlearning.models.references import is_faster_at_once
 from unlearning.observe.schedule import BUDGET
 from unlearning.observe.views import MOST_IMAGES
 from unlearning.report.cautions import cautions
-from unlearning.settings.original import Recipe
+from unlearning.running.hardware import Hardware
+from unlearning.settings.original import Training
 from unlearning.settings.whole import Params
 from unlearning.sources import listing
 
@@ -49,7 +49,7 @@ class Forecast:
     """A training's image passes, images a second, and seconds by part of the run."""
 
     image_size: int
-    recipe: Recipe
+    training: Training
     parameters: int
     passes: int
     speed: float
@@ -64,19 +64,19 @@ def forecast(
 ) -> Forecast:
     """Return what a run with these parameters will take on this machine. `speed_of`: as `images_a_second`."""
     size, sizes = listing.image_size(params.data, found.images), found.sizes
-    recipe = params.original.recipe(sizes.forget + sizes.retain)
+    training = params.original.training(sizes.forget + sizes.retain)
     model = build.new_classifier(
         build.of_params(params.model, size),
         size,
         len(found.counts),
         seed=0,
     )
-    speed = (speed_of or images_a_second)(model, recipe.batch_size, hardware)
+    speed = (speed_of or images_a_second)(model, training.batch_size, hardware)
     images = found.by_role
     total = sum(sum(images[role].values()) for role in ("forget", "retain"))
-    passes = sizes.retain * recipe.epochs
+    passes = sizes.retain * training.epochs
     one = passes / speed
-    game = cost.passes(params, sizes, recipe) / speed * GAME_BY_CLOCK
+    game = cost.passes(params, sizes, training) / speed * GAME_BY_CLOCK
     retrained = len(params.retrain.seeds)
     # One more on all images, where the original has a recipe of its own.
     given = found.asked.request.began_with_given(params.model.weights)
@@ -96,11 +96,11 @@ def forecast(
     relearned = 0 if params.forget.of_images else 2 * BUDGET
     observed = models * (looked_at * FORWARD + relearned) / speed
     original = (
-        0.0 if params.model.weights else (sizes.forget + sizes.retain) * recipe.epochs / speed
+        0.0 if params.model.weights else (sizes.forget + sizes.retain) * training.epochs / speed
     )
     return Forecast(
         size,
-        recipe,
+        training,
         sum(weight.numel() for weight in model.parameters()),
         passes,
         speed,
@@ -201,7 +201,7 @@ def told(params: Params, possible: Possible, found: Forecast, hardware: Hardware
     lines += [
         f"model: {model.name}, {found.parameters / 1e6:.1f} million parameters, "
         f"{found.image_size} pixels, {whence}",
-        f"one retraining: {found.recipe.epochs} epochs of batches of {found.recipe.batch_size}, "
+        f"one retraining: {found.training.epochs} epochs of batches of {found.training.batch_size}, "
         f"{found.passes:,} image passes, {found.speed:,.0f} a second on {hardware.device} in "
         + precision,
         "about "

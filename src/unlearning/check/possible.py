@@ -7,6 +7,7 @@ from unlearning.base import waiting
 from unlearning.base.errors import UserError
 from unlearning.base.fingerprint import sha256
 from unlearning.base.reading import lies_in
+from unlearning.base.written import DELETED
 from unlearning.check import asked
 from unlearning.check.asked import Asked
 from unlearning.data import SUBSETS, request, split
@@ -18,14 +19,6 @@ from unlearning.sources.listed import Listed
 from unlearning.sources.listing import Counts
 
 PLAIN = "resnet18"  # the article's: of any size, and known to suit
-# What runs write, DVC deletes before a stage runs, and `unlearning erase` clears, whoever put it there.
-DELETED = (
-    "data/animals", "data/audit_examples.csv", "data/copies.csv", "data/images", "data/observed",
-    "data/request.json", "data/samples.csv", "data/skipped.csv", "data/source.json", "data/split.csv",
-    "data/subsets.csv", "data/weights.json", "models/controls", "models/discriminator.safetensors",
-    "models/init", "models/original.safetensors", "models/retrained", "models/unlearned.safetensors",
-    "metrics", "plots", "report", "scratch", "review", "dvc_plots",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -142,8 +135,8 @@ def by_role(params: Params, counts: Counts, wanted: Asked) -> dict[str, dict[str
 
 def remarks(params: Params, found: Possible) -> list[str]:
     """Return what a person should hear before a run: of a dear game, of other programs, of an odd source."""
-    recipe = params.original.recipe(found.sizes.forget + found.sizes.retain)
-    said = cost.remark(params, found.sizes, recipe), waiting.remark()
+    training = params.original.training(found.sizes.forget + found.sizes.retain)
+    said = cost.remark(params, found.sizes, training), waiting.remark()
     return [*filter(None, said), *listing.remarks(params.data, found.images)]
 
 

@@ -17,7 +17,7 @@ from unlearning.data import SUBSETS
 
 
 @dataclass(frozen=True)
-class Images:
+class SingleImages:
     """Single images: those named, or a share of the training images drawn at random.
 
     `names`: paths as in data/samples.csv, file names, globs of either, or ids. `paths`: as there, letter by
@@ -37,8 +37,8 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Held:
-    """How the images were split of whom a model is: what it was trained on must never test another.
+class EarlierSplit:
+    """How the images were split when an earlier request was met: what that model saw must not test the next.
 
     `cuts`: by class the last hash of a test and of a validation image (`split.subsets`), none if there was no
     such image. `others`: the subset of those images, by their pixels, of which that is not true. `seed`:
@@ -60,10 +60,10 @@ class Request:
     """
 
     classes: tuple[str, ...] = ()
-    images: Images | None = None
+    images: SingleImages | None = None
     earlier: tuple["Request", ...] = ()
     accuracy_before: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = field(default_factory=dict)
-    held: Held | None = None
+    held: EarlierSplit | None = None
     given: bool = False
 
     @property

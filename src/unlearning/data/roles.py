@@ -17,7 +17,7 @@ from jaxtyping import Bool
 
 from unlearning.base.errors import UserError, nearest
 from unlearning.base.reading import composed
-from unlearning.data.request import Images, Request, check
+from unlearning.data.request import Request, SingleImages, check
 
 Mask = Bool[np.ndarray, " N"]
 GLOB = re.compile(r"[*?\[]")
@@ -162,7 +162,7 @@ def _require_possible(table: pd.DataFrame, request: Request) -> None:
         )
 
 
-def _drawn(samples: pd.DataFrame, subset: np.ndarray, images: Images, free: Mask) -> Mask:
+def _drawn(samples: pd.DataFrame, subset: np.ndarray, images: SingleImages, free: Mask) -> Mask:
     """Return a share of the distinct training images that are free, in order of a hash of seed and pixels."""
     pool = (subset == "train") & free
     if images.classes:

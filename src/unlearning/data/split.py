@@ -14,7 +14,7 @@ import pandas as pd
 
 from unlearning.base.errors import UserError
 from unlearning.data import SUBSETS
-from unlearning.data.request import Held
+from unlearning.data.request import EarlierSplit
 from unlearning.settings.split import SplitParams
 
 # Of a picture that the source gives to several subsets training has it: what was seen tests nothing.
@@ -22,7 +22,9 @@ BY_RANK = (*SUBSETS, "")
 _CUT = ("test", "validation")  # in the order in which they are cut from a class's images
 
 
-def subsets(samples: pd.DataFrame, split: SplitParams, held: Held | None = None) -> pd.DataFrame:
+def subsets(
+    samples: pd.DataFrame, split: SplitParams, held: EarlierSplit | None = None
+) -> pd.DataFrame:
     """Return a row per image, by id: id, subset (train, validation, test).
 
     Each class's distinct images are put in order of a hash of `split.seed` and an image's
@@ -88,7 +90,7 @@ def _require_enough(files: pd.Series, distinct: pd.Series) -> None:
             )
 
 
-def held(samples: pd.DataFrame, subset: pd.Series, split: SplitParams) -> Held:
+def held(samples: pd.DataFrame, subset: pd.Series, split: SplitParams) -> EarlierSplit:
     """Return how these images were split, for `subsets` of a later request. `subset`: of each of `samples`."""
     distinct = _distinct(samples)
     subset_of = dict(zip(samples["pixels"], subset, strict=True))
@@ -103,7 +105,7 @@ def held(samples: pd.DataFrame, subset: pd.Series, split: SplitParams) -> Held:
         # Images with copies, which were cut last whatever their hash.
         differs = images["subset"].ne(_by_cuts(images["order"], *cuts[str(name)]))
         others |= images["subset"][differs].to_dict()
-    return Held(split.seed, cuts, others)
+    return EarlierSplit(split.seed, cuts, others)
 
 
 def _by_cuts(order: pd.Series, test: str, validation: str) -> np.ndarray:
@@ -115,7 +117,7 @@ def _of_class(
     images: pd.DataFrame,
     split: SplitParams,
     missing: Sequence[str],
-    held: Held | None,
+    held: EarlierSplit | None,
 ) -> dict[str, str]:
     """Return the subset of each of a class's images, which come in the order that they are cut in."""
     cut = images[images["given"].isin(("", "train"))]

@@ -20,6 +20,7 @@ from unlearning.base.files import NOTE, leftovers, read_metrics
 from unlearning.base.reading import lies_in
 from unlearning.base.shards import Shards
 from unlearning.base.stage import SCRATCH, alone
+from unlearning.base.written import BESIDE
 from unlearning.data import request
 from unlearning.erase.cached import HOLDERS, Cache, Held, Store, require_one_run
 from unlearning.erase.wanted import REQUEST, RETAIN, SAMPLES, Wanted, of_workspace, tables
@@ -37,8 +38,6 @@ WEIGHTS = "data/weights.json"
 PICTURES = (
     ".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".html", ".npy"
 )  # fmt: skip
-# What commands and stages leave beside the pipeline's outputs, none of it needed.
-BESIDE = (SCRATCH.name, "review", "dvc_plots")
 # Of a stage, and of an experiment's (`resume.LOCK`, which to import would take PyTorch): none is removed.
 LOCK_FILE, LOCK = ".lock", "lock"
 # Of copies that are kept: unlearned and retrained models saw them, and are what is certified.

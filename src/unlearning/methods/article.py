@@ -13,7 +13,6 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from unlearning.base.errors import UserError
 from unlearning.base.progress import bar
-from unlearning.base.resume import Parts
 from unlearning.data.dataset import Dataset, endless_batches, scaled, shuffled_batches
 from unlearning.methods.shared.game import Monitor, Players, Run, adam
 from unlearning.methods.shared.losses import article_discriminator_loss, article_generator_loss
@@ -22,6 +21,7 @@ from unlearning.models.classifier import Classifier
 from unlearning.models.discriminator import new_discriminator
 from unlearning.models.forward import predict_logits
 from unlearning.models.train import require_finite
+from unlearning.running.resume import Parts
 from unlearning.settings.game import GameParams
 
 # Forget and retain indices; "_": their numbers may differ, and from step to step.

@@ -8,11 +8,12 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from unlearning.base.hardware import Hardware
+from unlearning.base.sampling import spread_evenly
 from unlearning.data.dataset import Dataset
 from unlearning.models.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier
 from unlearning.models.forward import accuracy, predict_logits
 from unlearning.models.words import Doubt
+from unlearning.running.hardware import Hardware
 
 ASKED_IMAGES = 500
 # Of accuracy, that another order or normalisation must gain to be worth a word: several standard errors.
@@ -37,7 +38,7 @@ def about(
 
     `given`: the classes in the order of the outputs in the file, as far as they are known.
     """
-    indices = indices[torch.linspace(0, len(indices) - 1, min(len(indices), ASKED_IMAGES)).long()]
+    indices = indices[spread_evenly(len(indices), ASKED_IMAGES)]
     labels = data.labels[indices]
     logits = predict_logits(model, data, indices, hardware)
     right = accuracy(logits, labels)

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unlearning.base.hardware import Hardware
 from unlearning.data.dataset import Dataset, scaled
 from unlearning.models.classifier import Classifier
 from unlearning.models.layers import LOGITS
+from unlearning.running.hardware import Hardware
 
 BATCH_SIZE, OF_PIXELS = 128, 224  # images of up to so many pixels a side: of larger ones fewer
 

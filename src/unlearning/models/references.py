@@ -14,12 +14,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from unlearning.base import cores, files, hardware, progress
-from unlearning.base.hardware import Hardware
+from unlearning.base import cores, files, progress
 from unlearning.base.progress import Curve, Done, meter, say, silent
-from unlearning.base.resume import Row, Session
 from unlearning.base.stage import is_first, is_one_of_several
-from unlearning.base.world import ALONE, World, joined
 from unlearning.data import dataset
 from unlearning.data.dataset import Dataset
 from unlearning.models import foreign, weights
@@ -27,9 +24,13 @@ from unlearning.models.classifier import Classifier
 from unlearning.models.forward import accuracy, predict_logits
 from unlearning.models.panel import SAME_RECIPE, START
 from unlearning.models.train import train
+from unlearning.running import hardware
+from unlearning.running.hardware import Hardware
+from unlearning.running.resume import Row, Session
+from unlearning.running.world import ALONE, World, joined
 from unlearning.settings.machine import MachineParams
 from unlearning.settings.model import ModelParams
-from unlearning.settings.original import Recipe
+from unlearning.settings.original import Training
 from unlearning.settings.retrain import RetrainParams
 
 # Pixels of all trainings' image passes from which on processes are worth their start: a minute of a ResNet-18.
@@ -80,7 +81,7 @@ class Plan:
     """What all have in common."""
 
     model: ModelParams
-    recipe: Recipe
+    training: Training
     machine: MachineParams
     session: Session
 
@@ -145,7 +146,7 @@ def train_references(
     """
     if not references:
         return []
-    passes = sum(plan.recipe.epochs * len(each.images(data)) for each in references)
+    passes = sum(plan.training.epochs * len(each.images(data)) for each in references)
     if is_faster_at_once(len(references), passes, data.image_size, device, processes):
         with meter(passes, "images") as advance:
 
@@ -157,7 +158,7 @@ def train_references(
 
             made = cores.at_once(partial(_in_a_process, plan), references, hear)
     else:
-        with joined(processes, plan.recipe.batch_size, device) as (world, own):
+        with joined(processes, plan.training.batch_size, device) as (world, own):
             made = [_train(plan, reference, data, own, world) for reference in references]
     return [each for each in made if each]
 
@@ -204,7 +205,7 @@ def _train(
             foreign.new_model(plan.model, data, reference.seed) if epochs else model,
             data,
             images,
-            plan.recipe,
+            plan.training,
             reference.seed,
             device,
             silent if reference.is_control else curve.tagged(seed=reference.seed),
@@ -214,7 +215,7 @@ def _train(
     if not world.is_first:
         return None
     if not epochs:
-        finished.save(plan.recipe.epochs, curve.rows, {"model": model})
+        finished.save(plan.training.epochs, curve.rows, {"model": model})
     weights.save(model, data.labelling, reference.path, plan.session.fingerprint)
     return Made(validation_accuracy(model, data, device), curve.rows)
 

@@ -14,10 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unlearning.base.errors import UserError
-from unlearning.base.hardware import Hardware
 from unlearning.base.progress import Report, ignore, meter, silent
-from unlearning.base.resume import NOTHING_KEPT, Checkpoint, Parts, seed_epoch
-from unlearning.base.world import ALONE, LEAST_IMAGES, World
 from unlearning.data.dataset import (
     Dataset,
     batch_count,
@@ -26,7 +23,10 @@ from unlearning.data.dataset import (
     shuffled_batches,
 )
 from unlearning.models.classifier import Classifier
-from unlearning.settings.original import Recipe
+from unlearning.running.hardware import Hardware
+from unlearning.running.resume import NOTHING_KEPT, Checkpoint, Parts, seed_epoch
+from unlearning.running.world import ALONE, LEAST_IMAGES, World
+from unlearning.settings.original import Training
 
 WARM_UP = 0.1  # share of the training in which the learning rate rises
 
@@ -35,7 +35,7 @@ def train(
     model: Classifier,
     data: Dataset,
     indices: Int[Tensor, " K"],
-    params: Recipe,
+    params: Training,
     seed: int,
     hardware: Hardware,
     report: Report = silent,

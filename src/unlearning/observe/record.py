@@ -19,6 +19,7 @@ from scipy.special import softmax
 
 from unlearning.base.errors import UserError
 from unlearning.base.files import atomic, read_table, write_table
+from unlearning.base.sampling import spread_evenly
 from unlearning.base.tensors import read_tensors
 from unlearning.models.panel import CONTROL, ORIGINAL, SAME_RECIPE, START, UNLEARNED, Panel
 
@@ -116,7 +117,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Curve:
+class RelearningCurve:
     """Which forget test images were recognised after so many image passes: `hits`, checks x images."""
 
     passes: tuple[int, ...]
@@ -140,7 +141,7 @@ class Observation:
     logits: Float[np.ndarray, "N C"]
     layers: Mapping[str, np.ndarray]
     train_accuracy: Mapping[str, float] = field(default_factory=dict)
-    curves: Mapping[str, Curve] = field(default_factory=dict)
+    curves: Mapping[str, RelearningCurve] = field(default_factory=dict)
 
     @property
     def probs(self) -> Float[np.ndarray, "N C"]:
@@ -181,12 +182,6 @@ class Observed:
             {name: of[name] for name in (ORIGINAL, UNLEARNED)},
             {seed: of[f"retrained/{seed}"] for seed in self.models.references},
         )
-
-
-def spread_evenly(available: int, most: int) -> np.ndarray:
-    """Return up to `most` positions out of `available`, as evenly spread as whole numbers allow."""
-    count = min(available, most)
-    return np.arange(count) * available // max(count, 1)
 
 
 def save_sample(sample: Sample, folder: Path) -> None:
@@ -303,7 +298,7 @@ def load_observation(path: Path, layers: Mapping[str, np.ndarray] | None = None)
         _below(arrays, "layer ") if layers is None else layers,
         json.loads(text)["train_accuracy"],
         {
-            kind: Curve(tuple(passes.tolist()), arrays[f"hits {kind}"])
+            kind: RelearningCurve(tuple(passes.tolist()), arrays[f"hits {kind}"])
             for kind, passes in _below(arrays, "passes ").items()
         },
     )

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 
-from unlearning.base.hardware import Hardware
+from unlearning.base.sampling import spread_evenly
 from unlearning.data.dataset import Dataset, endless_batches, scaled
 from unlearning.models.classifier import Classifier
 from unlearning.models.forward import predict_logits
-from unlearning.observe.record import Curve, spread_evenly
+from unlearning.observe.record import RelearningCurve
 from unlearning.observe.schedule import (
     CHECK_EVERY,
     CHECK_RETAIN_ONLY_EVERY,
@@ -26,6 +26,7 @@ from unlearning.observe.schedule import (
     STEPS,
     WITH_FORGET_IMAGES,
 )
+from unlearning.running.hardware import Hardware
 
 SEED = 0
 
@@ -47,7 +48,7 @@ def few_forget_images(data: Dataset) -> Int[Tensor, " K"]:
 
 def curves(
     model: Classifier, data: Dataset, back_at: float, hardware: Hardware
-) -> dict[str, Curve]:
+) -> dict[str, RelearningCurve]:
     """Return the curves of a model that is fine-tuned with a few forget images and with none."""
     few = few_forget_images(data)
     return {
@@ -62,7 +63,7 @@ def relearn(
     forget: Int[Tensor, " K"],
     back_at: float,
     hardware: Hardware,
-) -> Curve:
+) -> RelearningCurve:
     """Return the forget accuracy while a copy of the model is fine-tuned, until it is back or 256 passes.
 
     Each step takes up to 4 of the `forget` images and 12 retain images, or 16 of these if there are none;
@@ -104,4 +105,4 @@ def relearn(
         if step % check_every == 0:
             passes.append(step * PASSES_PER_STEP)
             found.append(hits())
-    return Curve(tuple(passes), np.stack(found))
+    return RelearningCurve(tuple(passes), np.stack(found))

@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from unlearning.base.hardware import Hardware
+from unlearning.base.sampling import spread_evenly
 from unlearning.data.dataset import Dataset
 from unlearning.models.classifier import LUMA, Classifier
 from unlearning.models.forward import forward, predict_logits
 from unlearning.models.layers import FEATURES, LAYERS, LOGITS
-from unlearning.observe.record import Observation, Sample, spread_evenly
+from unlearning.observe.record import Observation, Sample
+from unlearning.running.hardware import Hardware
 
 # Training images per class that are looked at, whatever the data's size. Membership attacks are measured on
 # those of the forget classes.

@@ -12,7 +12,6 @@ import torch
 
 from unlearning.base.files import atomic, whole_folder
 from unlearning.base.fingerprint import of_stage, sha256
-from unlearning.base.hardware import Hardware, described
 from unlearning.base.progress import bar, say
 from unlearning.data.dataset import Dataset
 from unlearning.models import weights
@@ -24,6 +23,7 @@ from unlearning.models.panel import CONTROL, ORIGINAL, UNLEARNED
 from unlearning.observe import record, relearn, views
 from unlearning.observe.record import EXTRACTOR, Observation, Sample, Shared
 from unlearning.observe.schedule import BACK_AT
+from unlearning.running.hardware import Hardware, described
 
 RANDOM_NETWORK_SEED = 0
 

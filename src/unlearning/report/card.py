@@ -4,16 +4,15 @@ Source: https://huggingface.co/docs/hub/model-cards. No licence is claimed: it f
 """
 
 import re
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
-import jinja2
 import yaml
 from markupsafe import Markup
 
 from unlearning.audit import catalogue
 from unlearning.base.errors import printable
-from unlearning.report import sentences
+from unlearning.report import sentences, templates
 from unlearning.report.evidence import Evidence
 from unlearning.report.page import levels
 from unlearning.report.quoting import text_quoter
@@ -33,17 +32,9 @@ LIVE = re.compile(r"(\S*(?:@|://|www\.)\S*)", re.IGNORECASE)
 
 def render(evidence: Evidence) -> str:
     """Return the card; the same evidence gives the same text."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        # Markdown has its own signs to escape; what is printed goes through here, what is written does not.
-        autoescape=False,
-        finalize=_plain,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(TEMPLATE).render(
+    # Markdown has its own signs to escape; what is printed goes through here, what is written does not.
+    template = templates.load(TEMPLATE, escaped=False, shown=_plain)
+    return template.render(
         evidence=evidence,
         params=evidence.params,
         used=USED[evidence.params.recipe],

@@ -1,10 +1,8 @@
 """The page: evidence in, one self-contained HTML file out."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -16,7 +14,7 @@ from unlearning.charts.save import svg
 from unlearning.charts.style import BLUE, GREY, ORANGE, Style
 from unlearning.observe import schedule
 from unlearning.observe.schedule import RETAIN_ONLY, WITH_FORGET_IMAGES
-from unlearning.report import sentences
+from unlearning.report import sentences, templates
 from unlearning.report.evidence import Evidence, parameters
 from unlearning.report.metrics import NUMBER, Metrics
 from unlearning.report.quoting import html_quoter
@@ -43,22 +41,14 @@ LAYER_FIGURES = {
 def render(evidence: Evidence) -> str:
     """Return the page; the same evidence gives the same text."""
     metrics = evidence.metrics
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        finalize=_shown,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["digits"] = digits
-    return environment.get_template(TEMPLATE).render(
+    template = templates.load(TEMPLATE, escaped=True, shown=_shown)
+    return template.render(
         evidence=evidence,
         metric=html_quoter(metrics),
         metrics=metrics,
         catalogue=catalogue,
         sentences=sentences,
+        digits=digits,
         schedule=schedule,
         levels=levels(metrics),
         charts=draw(evidence),

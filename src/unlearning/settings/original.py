@@ -15,7 +15,7 @@ from unlearning.settings.types import (
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Training:
     """How a classifier is trained, in numbers, whatever its seed."""
 
     epochs: int
@@ -25,7 +25,7 @@ class Recipe:
 
 
 class OriginalParams(Section):
-    """Recipe of the classifier that must forget, and of the models retrained without the forget set.
+    """Training of the classifier that must forget, and of the models retrained without the forget set.
 
     Batch normalisation takes a variance over each batch: one image has none.
     """
@@ -38,13 +38,13 @@ class OriginalParams(Section):
     weight_decay: NonNegative
     seed: Seed
 
-    def recipe(self, images: int) -> Recipe:
+    def training(self, images: int) -> Training:
         """Return it in numbers, for an original that is trained on so many images.
 
         The retrained models take the same, though they see fewer. `auto`: what helped on validation images
         (docs/experiments.md).
         """
-        return Recipe(
+        return Training(
             epochs=epochs_for(images) if self.epochs == AUTO else self.epochs,
             batch_size=batch_size_for(images) if self.batch_size == AUTO else self.batch_size,
             lr=self.lr,

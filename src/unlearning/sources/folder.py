@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from unlearning.base.errors import UserError, choices, nearest, printable
 from unlearning.base.reading import as_on_disk, composed
+from unlearning.base.written import FOLDERS
 from unlearning.settings.data import DataParams
 from unlearning.sources.drawn import SPECIES
 from unlearning.sources.listed import Listed
@@ -21,16 +22,6 @@ from unlearning.sources.words import SUBSET_OF
 
 DRAWING = "src/unlearning/sources/drawn"
 DRAWN = Path("data/animals")
-# What a run writes, and DVC or `erase` deletes: nobody's images may lie there.
-OUTPUTS = tuple(
-    map(
-        Path,
-        (
-            *("data/animals", "data/images", "data/observed", "models", "report"),
-            *("scratch", "review", "dvc_plots"),
-        ),
-    )
-)
 LONGEST_NAME = 255  # of a class
 # Left behind by systems, in lower case; hidden files and folders are left out anyway.
 CLUTTER = frozenset(
@@ -61,7 +52,7 @@ def root_of(params: DataParams) -> Path:
         root = given.resolve()
     except (ValueError, RuntimeError, OSError) as error:  # a NUL, links in a ring, a name too long
         refuse(params, f"that is no path: {error}")
-    for output in OUTPUTS:
+    for output in FOLDERS:
         is_below = root.is_relative_to(output.resolve())
         # Of a data set in its own format nothing but its own files is read, wherever their folder stands.
         is_above = params.source == "folder" and output.resolve().is_relative_to(root)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from unlearning.base.sampling import spread_evenly
 from unlearning.settings.data import DataParams
 from unlearning.settings.types import AUTO
 from unlearning.sources import library
@@ -42,7 +43,7 @@ def _sides(params: DataParams, listed: Sequence[Listed], root: Path) -> list[int
     if params.source in library.SETS:
         return [min(library.Pictures(params, listed[:1])[0].shape[:2])]
     found = []
-    for place in np.linspace(0, len(listed) - 1, min(len(listed), LOOKED_AT)).astype(int):
+    for place in spread_evenly(len(listed), LOOKED_AT):
         path = root / listed[place].path
         # A picture that cannot be read is named when it is packed.
         with suppress(Exception):

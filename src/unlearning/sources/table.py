@@ -14,17 +14,14 @@ import pandas as pd
 from unlearning.base.errors import UserError, choices, nearest
 from unlearning.base.files import read_cells
 from unlearning.base.reading import as_on_disk, composed
+from unlearning.base.written import FOLDERS, TABLES
 from unlearning.settings.data import DataParams
-from unlearning.sources.folder import OUTPUTS, refuse, select
+from unlearning.sources.folder import refuse, select
 from unlearning.sources.listed import Listed
 from unlearning.sources.words import SUBSET_OF
 
 COLUMNS = ("path", "label")
 SPLIT = "split"
-OWN_TABLES = [
-    Path(f"data/{name}.csv")
-    for name in ("audit_examples", "copies", "samples", "skipped", "split", "subsets")
-]
 
 
 def file_of(params: DataParams) -> Path:
@@ -35,7 +32,7 @@ def file_of(params: DataParams) -> Path:
             refuse(params, "there is no such file: give a table of images, .csv or .parquet")
     except (ValueError, OSError) as error:
         refuse(params, f"that is no path: {error}")
-    if file.resolve() in {each.resolve() for each in OWN_TABLES}:
+    if file.resolve() in {each.resolve() for each in TABLES}:
         refuse(
             params,
             "that is written by runs: copy it, with the images' places, to a name of your own",
@@ -80,7 +77,7 @@ def list_images(params: DataParams) -> list[Listed]:
         subset_of[place] = subset
         found.append(Listed(place, chosen[label], subset))
     below = file.parent.absolute()
-    for output in (str(each.absolute()) + os.sep for each in OUTPUTS):
+    for output in (str(each.absolute()) + os.sep for each in FOLDERS):
         lost = next((each.path for each in found if _at(below, each.path).startswith(output)), None)
         if lost:
             refuse(params, f"{lost!r} lies in a folder that runs empty: keep your images apart")

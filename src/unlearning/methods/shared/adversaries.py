@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unlearning.base.resume import Parts
 from unlearning.data.dataset import Dataset, scaled
 from unlearning.methods.shared.game import Monitor, Run, adam
 from unlearning.methods.shared.losses import discriminator_loss, generator_loss
@@ -14,6 +13,7 @@ from unlearning.methods.shared.members import ODDS, Auditor, Known
 from unlearning.models.classifier import Classifier
 from unlearning.models.layers import DEEP, LOGITS
 from unlearning.models.train import one_cycle
+from unlearning.running.resume import Parts
 from unlearning.settings.game import GameParams
 
 

@@ -6,7 +6,7 @@ from typing import assert_never
 
 from unlearning.methods.shared.words import Cost
 from unlearning.settings.game import GameParams
-from unlearning.settings.original import Recipe
+from unlearning.settings.original import Training
 from unlearning.settings.types import AUTO
 
 # Of our game, whatever its budget: after fewer the kept classes have not recovered.
@@ -24,15 +24,15 @@ class Sizes:
     retain: int
 
 
-def retraining(training_flops: float, sizes: Sizes, recipe: Recipe) -> float:
+def retraining(training_flops: float, sizes: Sizes, training: Training) -> float:
     """Return the floating-point operations of one retraining without the forget set.
 
     `training_flops`: of one image forward and backward.
     """
-    return training_flops * sizes.retain * recipe.epochs
+    return training_flops * sizes.retain * training.epochs
 
 
-def passes(game: GameParams, sizes: Sizes, recipe: Recipe) -> float:
+def passes(game: GameParams, sizes: Sizes, training: Training) -> float:
     """Return how many images a game sends forward and backward, or may spend as much as that on.
 
     The article's shows the generator its forget images in each epoch, and no retain image. Of ours `cost` is
@@ -43,12 +43,12 @@ def passes(game: GameParams, sizes: Sizes, recipe: Recipe) -> float:
         case "article":
             return float(game.epochs * sizes.forget)
         case "adversarial" | "delete" | "euk":
-            return _ours(game, sizes, recipe)
+            return _ours(game, sizes, training)
     assert_never(game.recipe)
 
 
-def _ours(game: GameParams, sizes: Sizes, recipe: Recipe) -> float:
-    retrained = sizes.retain * recipe.epochs
+def _ours(game: GameParams, sizes: Sizes, training: Training) -> float:
+    retrained = sizes.retain * training.epochs
     if game.cost == AUTO:
         asked = min(OF_ROOT * math.sqrt(retrained), MOST_PASSES, MOST_SHARE * retrained)
     else:
@@ -61,9 +61,9 @@ def assess(cost_ratio: float) -> Cost:
     return Cost.CHEAPER if cost_ratio < 1 else Cost.DEARER
 
 
-def remark(game: GameParams, sizes: Sizes, recipe: Recipe) -> str | None:
+def remark(game: GameParams, sizes: Sizes, training: Training) -> str | None:
     """Return one line where the game will cost as much as retraining or more, else None."""
-    retrained, played = sizes.retain * recipe.epochs, passes(game, sizes, recipe)
+    retrained, played = sizes.retain * training.epochs, passes(game, sizes, training)
     if played < retrained:
         return None
     return (

@@ -11,15 +11,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unlearning.base.errors import UserError
-from unlearning.base.hardware import Hardware
 from unlearning.base.progress import Report, silent
-from unlearning.base.resume import NOTHING_KEPT, Checkpoint, Parts, Row, seed_epoch
 from unlearning.data.dataset import Labelling
 from unlearning.methods.shared.flops import Work
 from unlearning.methods.shared.words import GameWarning
 from unlearning.models import weights
 from unlearning.models.classifier import Classifier
 from unlearning.models.discriminator import Discriminator, load_discriminator
+from unlearning.running.hardware import Hardware
+from unlearning.running.resume import NOTHING_KEPT, Checkpoint, Parts, Row, seed_epoch
 from unlearning.settings.game import Adversary, GameParams
 
 # Bounds of the warnings (A20), ours.

@@ -20,11 +20,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unlearning.base.hardware import Hardware
 from unlearning.data.dataset import Dataset
 from unlearning.models.classifier import Classifier
 from unlearning.models.forward import forward
 from unlearning.models.layers import DEEP, LOGITS
+from unlearning.running.hardware import Hardware
 
 ODDS = "odds"
 RIDGE = 0.01  # of rows of length 1

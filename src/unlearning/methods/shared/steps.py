@@ -9,15 +9,15 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from unlearning.base.hardware import Hardware
 from unlearning.base.progress import bar
-from unlearning.base.resume import Parts
 from unlearning.data.dataset import Dataset, crop_and_flip, endless_batches, scaled
 from unlearning.methods.shared.cost import LEAST_STEPS
 from unlearning.methods.shared.game import Monitor, Run, adam
 from unlearning.models.classifier import Classifier
 from unlearning.models.head import edit_head
 from unlearning.models.train import one_cycle, require_finite
+from unlearning.running.hardware import Hardware
+from unlearning.running.resume import Parts
 from unlearning.settings.game import GameParams
 
 ROUNDS = 10  # rows of the curve, and places where a killed game goes on

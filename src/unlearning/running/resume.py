@@ -29,10 +29,10 @@ from unlearning.base import cores
 from unlearning.base.errors import UserError
 from unlearning.base.files import atomic
 from unlearning.base.fingerprint import CODE, of_stage, sha256
-from unlearning.base.hardware import Hardware, described
 from unlearning.base.progress import say
 from unlearning.base.stage import SCRATCH, alone, is_first
 from unlearning.base.tensors import read_tensors, versioned
+from unlearning.running.hardware import Hardware, described
 
 KEPT_DAYS = 7  # of what a killed run left and no later one took up
 KEY_LENGTH = 16

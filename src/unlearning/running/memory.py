@@ -5,8 +5,8 @@ Imports nothing that takes memory itself.
 
 import ctypes
 
-# Numbers of malloc.h, and what is set: arrays up to a size are cut from the process's own memory, of which so
-# many bytes that are free are kept. glibc before 2.35 takes 32 MiB at most for the size.
+# Option numbers of malloc.h. Blocks of up to LARGEST bytes come from the heap, whose end is kept when so many
+# bytes there are free. glibc before 2.35 takes 32 MiB at most for the former.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEPT = 1 << 30
 LARGEST = (1 << 30, 1 << 25)
@@ -19,6 +19,6 @@ def keep() -> None:
     AVX2 that took a seventh of observation (docs/experiments.md). Other C libraries stay as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    # The second alone would end the first one's growing by itself.
+    # Setting the trim threshold alone would switch off glibc's own adjustment of the mmap threshold.
     if mallopt and any(mallopt(M_MMAP_THRESHOLD, size) for size in LARGEST):
         mallopt(M_TRIM_THRESHOLD, KEPT)

@@ -25,8 +25,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from unlearning.base import cores
 from unlearning.base.errors import UserError
-from unlearning.base.hardware import Hardware
 from unlearning.base.stage import LOCAL, LOCAL_SIZE, RANK, SIZE, is_one_of_several
+from unlearning.running.hardware import Hardware
 
 PARENT = "UNLEARNING_PARENT"  # of the processes that a stage started: the first one's number
 LOOKED_AT_EVERY, PATIENCE = 0.2, 5.0  # seconds

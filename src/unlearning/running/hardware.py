@@ -8,9 +8,10 @@ from typing import Literal
 
 import torch
 
-from unlearning.base import cores, memory
+from unlearning.base import cores
 from unlearning.base.errors import UserError
 from unlearning.base.waiting import cpu_multiplies_bf16
+from unlearning.running import memory
 
 
 @dataclass(frozen=True)
