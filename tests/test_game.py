@@ -18,6 +18,7 @@ from unlearning.data.dataset import crop_and_flip, scaled
 from unlearning.data.request import Request
 from unlearning.methods import adversarial, article
 from unlearning.methods.article import plan, touched
+from unlearning.methods.shared.confidence import as_sure
 from unlearning.methods.shared.game import (
     Monitor,
     Players,
@@ -232,7 +233,7 @@ def test_the_article_recipe_ignores_our_weight(players, data, make_game, cpu, ro
 def test_our_recipe_is_its_described_loop(
     adversary, players, make_data, make_game, cpu, rows, monkeypatch
 ):
-    """Must fail if a term, its weight, the order of updates, the schedule or the last edit changes.
+    """Must fail if a term, its weight, the order of updates, the schedule or one of both last edits changes.
 
     Or if the discriminator is said to be right where it is wrong.
     """
@@ -286,7 +287,9 @@ def test_our_recipe_is_its_described_loop(
 
     assert FEATURES in DEEP
     close = partial(torch.testing.assert_close, atol=2e-5, rtol=1e-3)
-    close(weights(outcome.generator), weights(edit_head(generator, data.forget_labels)))
+    retired = edit_head(generator.eval(), data.forget_labels)
+    held_out = data.select(role="retain", subset="validation")
+    close(weights(outcome.generator), weights(as_sure(retired, original, data, held_out, cpu)))
     close(weights(outcome.discriminator), weights(discriminator))
     assert rows.rows[-1]["discriminator_accuracy"] == torch.cat(hits).double().mean().item()
 
@@ -312,7 +315,8 @@ def test_an_auditor_looks_only_if_it_is_to_be_deceived(
     )
     params = make_game(adversary=adversary, batch_size=8)
     last = play("adversarial", players, data, params, cpu).epochs[-1]
-    expected = (1, 6 + 5) if adversary == "members" else (0, 0)
+    of_confidence = 2 * 3 * 5  # validation images of kept classes, by generator and original
+    expected = (1, of_confidence + 6 + 5) if adversary == "members" else (0, of_confidence)
     assert (len(asked), *paid_for) == expected
     assert set(last) == {
         "epoch", "retain_loss", "discriminator_loss", "generator_loss", "effective_classes",

@@ -24,8 +24,9 @@ game follows from `cost`, the share of one retraining's arithmetic that it may t
 What lies below layer 1 (of a ResNet-18 its stem and first residual stage) is left as it is: there is no memory
 in it. After the game the outputs of whole classes that are to be forgotten are retired (`models/head.py`): what
 little they still say of a class is enough for a membership attack. Forget accuracy is 0 from then on by
-construction, and proves nothing alone. Of single images nothing is retired: a model that never saw them knows
-their classes.
+construction, and proves nothing alone. Then all outputs are made about as sure as the original's
+(`shared/confidence.py`). Of single images nothing is retired, and nothing made surer: a model that never saw
+them knows their classes.
 """
 
 import copy
@@ -37,6 +38,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unlearning.data.dataset import Dataset, endless_batches
+from unlearning.methods.shared import confidence
 from unlearning.methods.shared.adversaries import Adversaries
 from unlearning.methods.shared.flops import forward_flops, training_flops
 from unlearning.methods.shared.game import Monitor, Players, Run
@@ -82,7 +84,8 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     learned = learn(generator, generator.parts_above(LAYERS[1]))
     known = Known.of(data, run.seed)
     shown = _besides(params.batch_size, known.members, known.unseen)
-    looked_at = len(known.images) if params.adversary == "members" else 0
+    held_out = confidence.asked(data)
+    looked_at = 2 * len(held_out) + (len(known.images) if params.adversary == "members" else 0)
     count = length(generator, params.batch_size, shown, run.budget, looked_at)
     steps = play(data, params, run.seed, count, known.members, known.unseen)
     adversaries = Adversaries(original, data, known, params, run, count // 2)
@@ -97,7 +100,7 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     unlearned = train(generator, learned, steps, objective, data, params, run, adversaries.parts)
     require_finite(adversaries.discriminator, "lr", params.lr)
     run.discriminator = adversaries.discriminator.eval().cpu()
-    return unlearned
+    return confidence.as_sure(unlearned, original, data, held_out, hardware)
 
 
 def length(
@@ -110,7 +113,7 @@ def length(
     """Return how many steps the budget of floating-point operations pays for, 24 at least.
 
     `besides`: the members and unseen images that a step of the second half shows. `looked_at`: the images that
-    an auditor looks at once.
+    are looked at once.
     """
     trained = training_flops(generator)
     asked = forward_flops(generator)
