@@ -9,7 +9,7 @@ INSTALLED := .venv/installed
 setup: $(INSTALLED)
 
 # By uv where it is installed, which takes half a minute instead of minutes; else by pip. Same lock, same hashes.
-UV := $(shell command -v uv)
+UV := $(shell command -v uv 2>/dev/null)
 VENV := $(if $(UV),$(UV) venv --quiet --allow-existing --seed --python $(PYTHON),$(PYTHON) -m venv)
 INSTALL := $(if $(UV),$(UV) pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
 
@@ -63,7 +63,7 @@ review: setup
 # Whether dvc.lock fits code, parameters, metrics and plots; needs no data. check_request runs every time, so it is asked apart.
 lock: setup
 	$(BIN)/dvc repro --allow-missing --dry --downstream prepare_data | tee /dev/stderr | grep --quiet "Data and pipelines are up to date."
-	! $(BIN)/dvc status check_request | grep "changed deps\|changed checksum"
+	said=$$($(BIN)/dvc status check_request) && ! echo "$$said" | grep -e "changed deps" -e "changed checksum"
 
 # requirements.lock: every version with its hashes, for every platform; after a change of dependencies in
 # pyproject.toml. Versions that still fit stay; to raise them: make requirements UPGRADE=--upgrade

@@ -27,7 +27,7 @@ FINAL = ("discriminator_accuracy", "discriminator_loss", "effective_classes", "g
 def main() -> None:
     params, machine = load(GameParams), load(MachineParams)
     images = dataset.load("data")
-    training = load(OriginalParams).training(len(images.select(subset="train")))
+    training = load(OriginalParams).training(len(images.trainable))
     original, _ = weights.load_classifier("models/original.safetensors")
     players = load_players("models/init")
     sizes = cost.Sizes(

@@ -30,7 +30,7 @@ def main() -> None:
     asked, parallel = load(RetrainParams), load(DistributedParams)
     device = hardware.choose(machine.device, machine.precision)
     images = dataset.load("data")
-    training = load(OriginalParams).training(len(images.select(subset="train")))
+    training = load(OriginalParams).training(len(images.trainable))
 
     with resume.session("retrain", device, leave_out=OF_OTHERS) as session:
         plan = Plan(params, training, machine, session)

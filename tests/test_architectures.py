@@ -45,15 +45,15 @@ def test_the_layers_of_a_resnet_18_are_its_stages():
             "stem": "maxpool", "layer1": "layer1", "layer2": "layer2", "layer3": "layer3"
         }  # fmt: skip
         assert anatomy.head == "fc"
-        assert anatomy.learned == ("layer2", "layer3", "layer4", "avgpool", "fc")
+        assert anatomy.learned == ("layer1", "layer2", "layer3", "layer4", "avgpool", "fc")
 
 
 def test_the_layers_of_a_transformer_are_a_quarter_of_its_blocks_apart():
     """Must fail if arithmetic is not what cuts a network without stages."""
     anatomy = new_classifier(Architecture("timm/vit_tiny_patch16_224"), 32, 4, 0).anatomy
     assert [anatomy.layers[name] for name in LAYERS[1:4]] == ["blocks.2", "blocks.5", "blocks.8"]
-    assert "blocks.2" not in anatomy.learned
-    assert {"blocks.3", "norm", "head"} <= set(anatomy.learned)
+    assert anatomy.layers["stem"] not in anatomy.learned
+    assert {"blocks.2", "blocks.3", "norm", "head"} <= set(anatomy.learned)
 
 
 def test_a_stage_that_does_half_of_the_work_is_cut_into_its_blocks():
@@ -97,7 +97,7 @@ def test_a_layers_mean_is_over_space_whichever_dimension_that_is():
 def test_each_family_plays_the_game_and_forgets(
     name, make_data, make_game, cpu, tmp_path, monkeypatch
 ):
-    """Must fail if what lies below layer 1 moves, the head is not retired, or the file does not come back."""
+    """Must fail if the stem moves, the head is not retired, or the file does not come back."""
     data = make_data({"cat": 6, "dog": 6, "elephant": 6, "horse": 6}, held_out=5)
     original = new_classifier(Architecture(name), 32, 4, seed=0)
     knobs = make_game(batch_size=8, noise=0.4)
@@ -145,7 +145,7 @@ def test_noise_reaches_matrices_alone(name):
     """Must fail if a bias, a scale or a table of positions is perturbed, or an attention's weights are not."""
     model = new_classifier(Architecture(name), 32, 4, seed=0)
     perturbed = shrink_and_perturb(model, 0.5, seed=0)
-    expected = {id(weight) for part in perturbed.parts_above("layer1") for weight in matrices(part)}
+    expected = {id(weight) for part in perturbed.learned for weight in matrices(part)}
     for part, weight in perturbed.network.named_parameters():
         moved = not torch.equal(weight, model.network.get_parameter(part))
         assert moved == (id(weight) in expected), part
@@ -284,7 +284,7 @@ class Recurrent(nn.Module):
     [
         (
             [Block(), Block(), Recurrent(listed=False), Block()],
-            "30% of its weights above layer 1 are of no convolution",
+            "30% of its weights above the stem are of no convolution",
         ),
         (
             [Block(), Block(), Recurrent(listed=True), Block()],

@@ -218,6 +218,12 @@ def test_how_probable_a_loss_is_by_chance(lost, kept, gained, p_value):
     assert loss_p_value(differences) == pytest.approx(p_value, rel=1e-3)
 
 
+def test_images_lost_in_part_count_in_part():
+    """Must fail if a fifth lost of each of five images is as sure as five lost."""
+    assert loss_p_value(np.full(5, 0.2)) == 0.5
+    assert loss_p_value(np.full(10, 0.5)) == 1 / 32
+
+
 @pytest.mark.parametrize("images", [20, 45, 200])
 def test_of_models_that_are_alike_one_in_twenty_is_called_damaged_at_most(images):
     """Must fail if two points decide by themselves: of 45 images a quarter of all models lose these."""

@@ -446,6 +446,8 @@ def test_a_certificate_read_back_is_the_one_written(tmp_path, content, key):
     assert envelope.read(tmp_path / "c.json") == certificate
     with pytest.raises(UserError, match="not overwritten"):
         record.require_new(tmp_path / "c.json")
+    with pytest.raises(UserError, match="not overwritten"):
+        cli._certify(Path(), None, False, [])
 
 
 @fuzzed

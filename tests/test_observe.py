@@ -26,7 +26,8 @@ from unlearning.models.layers import FEATURES, LAYERS
 from unlearning.observe import record, relearn, views, whole
 from unlearning.observe.record import RelearningCurve
 from unlearning.observe.schedule import BUDGET, STEPS
-from unlearning.observe.views import observe, sample
+from unlearning.observe.views import observe, sample, with_head
+from unlearning.running.hardware import Hardware
 
 
 def test_a_sample_holds_all_test_images_and_as_many_training_images_per_class(
@@ -490,3 +491,15 @@ def test_rank_correlation_follows_ranks_and_names():
         "not measured: all are equal"
     )
     assert "needs 4 classes" in neighbours.rank_correlation({"a": 1.0}, {"a": 1.0})
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_an_edited_head_is_observed_with_the_precision_of_all_others(bf16, data, trained):
+    """Must fail if its logits are rounded otherwise: a control with the same head would differ."""
+    machine = Hardware(torch.device("cpu"), bf16)
+    seen = observe(trained, data, sample(data), machine)
+    found = with_head(seen, trained, machine).logits
+    np.testing.assert_allclose(found, seen.logits, atol=0.02 if bf16 else 1e-4)
+    if bf16:
+        rounded = torch.from_numpy(found).bfloat16().float().numpy()
+        np.testing.assert_array_equal(found, rounded)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from unlearning.charts import figures, save
+from unlearning.charts.style import short
 
 LONG = "a class with a name as long as three of the others, and more"
 
@@ -104,3 +105,11 @@ def test_examples_show_each_image_once(tmp_path, data):
     assert 1000 < width < 1300 and 600 < height < 900
     save.png(figures.examples(images[:1], texts[:1]), tmp_path / "one.png", save.EXAMPLES_DPI)
     assert size(tmp_path / "one.png")[1] < height * 0.6
+
+
+def test_a_title_of_another_s_table_is_cut_in_time():
+    """Must fail if a name of a million letters makes a picture as wide, or takes the square of its length."""
+    name = "m" * 1_000_000
+    assert short(name, 40) == "m" * 39 + "…"
+    drawn = figures.panels({name: {"original": ([1, 2], [0.1, 0.2])}}, "epoch")
+    assert len(drawn.axes[0].get_title()) == 40

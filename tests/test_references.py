@@ -31,6 +31,7 @@ def test_a_control_is_trained_on_what_no_earlier_request_took_out(data):
     changed = dataclasses.replace(data, roles=roles, subsets=subsets)
     assert Reference(1, is_control=True).images(changed)[:3].tolist() == [1, 2, 3]
     assert Reference(1).images(changed)[0] == 3
+    assert len(changed.trainable) == len(roles) - 1
 
 
 @pytest.fixture(scope="module", autouse=True)

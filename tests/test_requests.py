@@ -36,6 +36,7 @@ from unlearning.review import summary
 from unlearning.settings.whole import Params, load_params
 from unlearning.sources import folder, listing, table
 from unlearning.sources.folder import DRAWING
+from unlearning.sources.listed import Listed
 
 PATHS = pd.Series(["a/1.png", "a/2.png", "b/1.png", "b/[x].png", "c/12"])
 
@@ -343,6 +344,20 @@ def test_a_list_is_read_with_comments_and_as_a_csv(tmp_path):
         images=SingleImages(names=("a0.png", "c*.png"), wrong_labels=True)
     )
     assert asked_of(params).shares == {"a": 0.25, "b": 0.0, "c": 1.0}
+
+
+def test_a_name_that_begins_with_a_hash_is_asked_for(tmp_path):
+    """Must fail if an image's name is taken for a comment, and a deletion request forgets it silently."""
+    (tmp_path / "list.txt").write_text("# a note\n#1.png\na0.png\n")
+    params = project(tmp_path, forget__files=str(tmp_path / "list.txt"))
+    images = [*listing.list_images(params.data), Listed("a/#1.png", "a")]
+    assert asked.of(params, images).request.images == SingleImages(names=("#1.png", "a0.png"))
+
+
+def test_a_list_whose_name_is_no_path_is_refused(tmp_path):
+    """Must fail if a NUL in it ends in a traceback."""
+    with pytest.raises(UserError, match="is no path"):
+        asked.names_in(project(tmp_path, forget__files="a\0b").forget)
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".csv"])

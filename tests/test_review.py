@@ -641,3 +641,19 @@ def test_a_review_needs_no_pytorch():
     """Must fail if a module of the review imports it: it takes seconds and gigabytes."""
     modules = "unlearning.review.changes, unlearning.review.text, unlearning.review.pictures"
     run(ROOT, "python", "-c", f"import sys, {modules}; sys.exit('torch' in sys.modules)")
+
+
+def test_keys_that_read_alike_are_all_shown_and_soon():
+    """Must fail if one stands for another, or a thousand take the cube of their number.
+
+    A quarter of them are named as the others are renamed.
+    """
+    deep: dict[str, Any] = {"end": 0}
+    for _ in range(7):
+        deep = {"a": deep, "b": 1}
+    flat = {f"{'a.' * depth}b": depth for depth in range(7)}
+    renamed = {f"b (another key, {number})": number for number in range(1, 4)}
+    found = changes._differences(deep | flat | renamed, {})
+    assert len(found) == 8 + 6 + 3
+    assert "a.b" in found and "a.b (another key, 1)" in found
+    assert found["b (another key, 1)"] == (1, None)

@@ -6,6 +6,7 @@ import pickle
 import re
 import shutil
 import struct
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from unlearning.settings.split import SplitParams
 from unlearning.sources import contents, library, listing, pack
 from unlearning.sources import table as reading
 from unlearning.sources.listed import Listed
+from unlearning.sources.words import SUBSET_OF
 
 RANDOM = np.random.default_rng(0)
 SHARES = SplitParams(validation=0.2, test=0.2, seed=0)
@@ -153,6 +155,12 @@ def test_images_that_a_run_would_delete_are_refused(output, tmp_path, monkeypatc
     (tmp_path / "data").mkdir()
     rows = [(f"../{output}/{label}{i}.png", label) for label in "ab" for i in range(2)]
     assert "lies in a folder that runs empty" in refusal(table(tmp_path / "data", rows))
+    (tmp_path / "link").symlink_to(tmp_path)
+    linked = [(f"{output}/{label}.png", label) for label in "ab"]
+    table(tmp_path, linked)
+    assert "lies in a folder that runs empty" in refusal(
+        data_params(source="table", path=str(tmp_path / "link/images.csv"))
+    )
     absolute = [(str(tmp_path / output / f"{label}.png"), label) for label in "ab"]
     assert "lies in a folder that runs empty" in refusal(table(tmp_path / "data", absolute))
 
@@ -237,6 +245,19 @@ def test_folders_of_a_split_are_not_split_again(tmp_path):
     assigned = assign(samples, SHARES, Request(("a",)))
     words = {"train": "train", "valid": "validation", "test": "test"}
     assert list(assigned["subset"]) == [words[path.split("/")[0]] for path in samples["path"]]
+
+
+@pytest.mark.parametrize("words", [("Training", "Test"), ("train", "VAL", "test")])
+def test_folders_of_a_split_are_known_by_every_word_for_a_subset(words, tmp_path):
+    """Must fail if one that says `training` becomes a class, or one that `data.classes` names does not."""
+    for word, label in product(words, "ab"):
+        (tmp_path / word / label).mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(tmp_path / word / label / "1.png")
+    found = listing.list_images(data_params(source="folder", path=str(tmp_path)))
+    assert {image.class_name for image in found} == {"a", "b"}
+    assert {image.subset for image in found} == {SUBSET_OF[word.lower()] for word in words}
+    named = data_params(source="folder", path=str(tmp_path), classes={word: word for word in words})
+    assert {image.class_name for image in listing.list_images(named)} == set(words)
 
 
 def test_a_subset_that_is_not_given_is_cut_from_training_images(tmp_path):

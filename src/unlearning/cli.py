@@ -241,8 +241,8 @@ def _certify(out: Path, key: Path | None, erase: bool, remotes: list[str]) -> No
 
     if remotes and not erase:
         raise errors.UserError("--remote says where --erase removes too: give both")
-    statement, draft = envelope.path_beside(out), out.with_name(f"{out.name}.draft")
     record.require_new(out)
+    statement, draft = envelope.path_beside(out), out.with_name(f"{out.name}.draft")
     if not (erase and draft.exists()):  # else it is what a broken try had written
         record.require_new(statement)
     private_key = signature.read_private_key(key) if key else None

@@ -67,7 +67,9 @@ class Accuracies:
 def kept_against(
     before: PerImage, retrained: PerImage | None = None, same_recipe: PerImage | None = None
 ) -> PerImage:
-    """Return what a model is measured by on each retain test image: 1 where it should be right, in [0, 1].
+    """Return what a model is measured by on each retain test image: 1 where it should be right.
+
+    In [0, 1], but with `same_recipe` in [-1, 2]: more where their recipe costs nothing, less where it does.
 
     `before`: whether the model was that had met no request yet, or, where only that is known, its accuracy on
     the image's class. From that goes what this request costs retrained models as well. `retrained`: the share
@@ -86,10 +88,10 @@ def loss_p_value(lost: PerImage) -> float:
     """Return how probable it is by the chance of the images that as many lose as much or more, in (0, 1].
 
     `lost`: what is held against a model on each image, less 1 where it is right. By the one-sided paired
-    t-test, and never less than the sign test has of images that are all lost: t is too sure where few differ.
+    t-test, and never less than the sign test has of as many images, all lost: t is too sure where few differ.
     How far one seed's model lies from another's it does not know.
     """
-    surest = 0.5 ** int(np.count_nonzero(lost > 0))
+    surest = 0.5 ** int(lost[lost > 0].sum())
     if np.ptp(lost) < 1e-9:  # no spread, no t
         return surest if lost[0] > 0 else 1.0
     return max(float(ttest_1samp(lost, 0.0, alternative="greater").pvalue), surest)

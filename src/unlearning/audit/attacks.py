@@ -11,8 +11,8 @@ Nothing says what one more retrained model would have of a figure. Of a few it i
 
 Each is an attack that contradicts if a figure exceeds what is known by more than noise: of the images, by the
 bootstrap; of attacks on members also that between seeds, from the prior of `limits`. The error of 5 % is shared
-among them (Bonferroni). What none of them contradicts is not proven: how often they catch originals and edited
-heads is measured with the calibration.
+among them (Bonferroni), but for the last, of which more than 0.02 contradicts. What none of them contradicts is
+not proven: how often they catch originals and edited heads is measured with the calibration.
 """
 
 import math

@@ -7,8 +7,9 @@ by what retrained models do on other sets (`calibration.json`), as an empirical 
 
 with s₀ the prior spread between seeds, for most figures in proportion to their size, and v the noise of the
 images at hand, by the bootstrap. The excess over the references' mean, divided by its standard error, then has
-Student's t distribution with d + R - 1 degrees of freedom. The error of 5 % is shared among all figures that
-could be measured (Bonferroni; whether any figure lies outside is the same by Holm's procedure).
+Student's t distribution with d + R - 1 degrees of freedom (d, of a figure between models, where R is 2). The
+error of 5 % is shared among all figures that could be measured (Bonferroni; whether any figure lies outside is
+the same by Holm's procedure).
 
 Source: Smyth 2004, "Linear Models and Empirical Bayes Methods for Assessing Differential Expression in
 Microarray Experiments", section 3: the moderated t; prior from other data sets and image noise are ours.

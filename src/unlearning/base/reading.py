@@ -25,6 +25,8 @@ def read_bytes(path: Path, most_bytes: int) -> bytes:
         raise
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a NUL
+        raise UserError(f"{str(path)!r} is no path: {error}") from None
     if max(size, len(content)) > most_bytes:
         raise UserError(f"{path} is larger than {most_bytes:,} bytes: that is no file of this kind")
     return content
@@ -39,9 +41,16 @@ def read_text(path: Path, most_bytes: int) -> str:
 
 
 def lies_in(path: Path, place: Path) -> bool:
-    """Return whether a path leads to a file or folder, or to something below it; no path leads nowhere."""
+    """Return whether a path leads to a file or folder, or to something below it; no path leads nowhere.
+
+    Whatever links are on the way, and however the path is spelled where the disk does not tell case.
+    """
     try:
-        return path.resolve().is_relative_to(place.resolve())
+        resolved = path.resolve()
+        if resolved.is_relative_to(place.resolve()):
+            return True
+        above = (each for each in (resolved, *resolved.parents) if each.exists())
+        return place.exists() and any(each.samefile(place) for each in above)
     except (ValueError, RuntimeError, OSError):  # a NUL, links in a ring, a name too long
         return False
 

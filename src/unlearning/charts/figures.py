@@ -31,6 +31,7 @@ from unlearning.charts.style import (
 MOST_CLASSES = 30
 # The classes whose names, and those whose figures, fit into the confusion matrix.
 MOST_NAMES, MOST_CELL_FIGURES = 30, 12
+LONGEST_TITLE = 40  # of a column in another's table
 BINS = 20  # of scores in [0, 1]
 SCORE_BOUNDS = (0.3, 0.5)  # of the article (A16)
 ACROSS = 5  # examples in a row
@@ -295,7 +296,7 @@ def panels(
         for version, (x, y) in versions.items():
             style = style_of(version)
             axes.plot(x, y, marker=".", label=style.label, color=style.colour, ls=style.dash)
-        axes.set(title=quantity, xlabel=xlabel)
+        axes.set(title=short(quantity, LONGEST_TITLE), xlabel=xlabel)
     grid.flat[0].legend()
     return figure
 

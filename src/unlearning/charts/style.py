@@ -100,6 +100,7 @@ def short(name: str, longest: int = LONGEST_NAME) -> str:
     line = "".join(" " if unicodedata.category(sign)[0] in "CZ" else sign for sign in name)
     if columns(line) <= longest:
         return line
+    line = line[:longest]  # else names of strangers take the square of their length
     while columns(line) > longest - 1:
         line = line[:-1]
     return line.rstrip() + "…"

@@ -3,7 +3,7 @@
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import NoReturn
@@ -59,20 +59,16 @@ def of(params: Params, images: Sequence[Listed]) -> Asked:
     paths = pd.Series([image.path for image in images])
     if forget.where:
         rows = _rows(params)
-        single, is_asked = (
-            SingleImages(paths=tuple(rows), wrong_labels=wrong),
-            paths.isin(rows).to_numpy(),
-        )
+        single = SingleImages(paths=tuple(rows), wrong_labels=wrong)
+        is_asked = paths.isin(rows).to_numpy()
         if not is_asked.any():
             raise UserError(
                 "params.yaml: forget.where asks for images of classes that data.classes leaves out"
             )
     else:
-        names = names_in(forget)
-        single, is_asked = (
-            SingleImages(names=tuple(names), wrong_labels=wrong),
-            roles.named(names, paths),
-        )
+        names = names_in(forget, {*paths, *(PurePath(path).name for path in paths)})
+        single = SingleImages(names=tuple(names), wrong_labels=wrong)
+        is_asked = roles.named(names, paths)
     found = Counter(image.class_name for image, hit in zip(images, is_asked, strict=True) if hit)
     # Ids are known once images are packed: until then each class has its share of them.
     ids = 0 if is_asked.any() else len(single.names)
@@ -82,10 +78,11 @@ def of(params: Params, images: Sequence[Listed]) -> Asked:
     )
 
 
-def names_in(forget: ForgetParams) -> list[str]:
-    """Return the names in the file `forget.files`: a line each (# begins a comment), or a CSV's column path.
+def names_in(forget: ForgetParams, known: Collection[str] = ()) -> list[str]:
+    """Return the names in the file `forget.files`: a line each, or a CSV's column path.
 
-    With spaces around them, as they stand there: a file's name may begin or end so.
+    A line that begins with # is a comment, unless it is one of the `known` names. With spaces around them, as
+    they stand there: a file's name may begin or end so.
     """
     path = Path(forget.files or "")
     try:
@@ -106,7 +103,11 @@ def names_in(forget: ForgetParams) -> list[str]:
         lines = cells[COLUMN].tolist()
     else:
         # Not by splitlines, which breaks names too: at U+0085, U+2028 and others.
-        lines = [line for line in LINE_END.split(text) if not line.startswith("#")]
+        lines = [
+            line
+            for line in LINE_END.split(text)
+            if not line.startswith("#") or line.strip() in known
+        ]
     names = [PurePath(line).as_posix() for line in lines if line.strip()]
     if not names:
         _refuse(forget, "it names no image")

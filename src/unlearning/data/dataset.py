@@ -67,6 +67,11 @@ class Dataset:
         return torch.from_numpy(np.flatnonzero(chosen))
 
     @property
+    def trainable(self) -> Int[Tensor, " K"]:
+        """Return the indices of the training images that no earlier request took out, in order."""
+        return self.select(role=("forget", "retain", "withdrawn"), subset="train")
+
+    @property
     def forget_labels(self) -> list[int]:
         """Return the labels of the classes to be forgotten, in order; none if single images are."""
         return self.request.labels(self.classes)

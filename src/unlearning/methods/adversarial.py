@@ -21,12 +21,13 @@ adversary the game is the same whatever the forget images show.
 The discriminator learns in the second half whichever is chosen: it keeps the article's score. The length of the
 game follows from `cost`, the share of one retraining's arithmetic that it may take (`shared/cost.py`).
 
-What lies below layer 1 (of a ResNet-18 its stem and first residual stage) is left as it is: there is no memory
-in it. After the game the outputs of whole classes that are to be forgotten are retired (`models/head.py`): what
-little they still say of a class is enough for a membership attack. Forget accuracy is 0 from then on by
-construction, and proves nothing alone. Then all outputs are made about as sure as the original's
-(`shared/confidence.py`). Of single images nothing is retired, and nothing made surer: a model that never saw
-them knows their classes.
+The stem (of a ResNet-18 its first convolution) is left as it is. Layer 1 holds little memory, but what it
+learned of the class keeps look-alike classes from taking its images (docs/experiments.md#first-stage): it gets
+half of the noise, and learns along. After the game the outputs of whole classes that are to be forgotten are
+retired (`models/head.py`): what little they still say of a class is enough for a membership attack. Forget
+accuracy is 0 from then on by construction, and proves nothing alone. Then all outputs are made surer, half of
+the way to the original's (`shared/confidence.py`). Of single images nothing is retired, and nothing made surer:
+a model that never saw them knows their classes.
 """
 
 import copy
@@ -55,7 +56,6 @@ from unlearning.methods.shared.steps import (
 )
 from unlearning.models.classifier import Classifier
 from unlearning.models.discriminator import new_discriminator
-from unlearning.models.layers import LAYERS
 from unlearning.models.perturb import shrink_and_perturb
 from unlearning.models.train import require_finite
 from unlearning.settings.game import GameParams
@@ -81,7 +81,7 @@ def unlearn(original: Classifier, data: Dataset, params: GameParams, run: Run) -
     """
     hardware = run.hardware
     generator = copy.deepcopy(run.players.generator).to(hardware.device)
-    learned = learn(generator, generator.parts_above(LAYERS[1]))
+    learned = learn(generator, generator.learned)
     known = Known.of(data, run.seed)
     shown = _besides(params.batch_size, known.members, known.unseen)
     held_out = confidence.asked(data)

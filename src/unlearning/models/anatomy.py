@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from unlearning.models.layers import FEATURES, LAYERS
 
 LARGEST_UNIT = 1 / 3  # of the arithmetic
-MOST_UNKNOWN = 0.05  # of the weights above layer 1: a table of positions is no matrix either
+MOST_UNKNOWN = 0.05  # of the weights that learn: a table of positions is no matrix either
 PROBES = 2  # images: batch normalisation takes a variance over a batch
 QUARTERS = LAYERS[1:4]
 MATRICES = (
@@ -39,7 +39,7 @@ class NoClassifierError(ValueError):
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Names of parts: each layer's, the last layer's, and those above layer 1, from the input on."""
+    """Names of parts: each layer's, the last layer's, and those above the stem, from the input on."""
 
     layers: Mapping[str, str]
     head: str
@@ -61,7 +61,7 @@ def explore(network: nn.Module, images: Float[Tensor, "2 C H W"]) -> Anatomy:
     """Return where the layers are; a copy of the network is run on the images, in training mode.
 
     Raises: NoClassifierError if it does not end in a linear layer with a bias, cannot be cut so that all of its
-    matrices above layer 1 are learned, or has many weights there that are none; whatever the network raises
+    matrices above the stem are learned, or has many weights there that are none; whatever the network raises
     where it cannot take such images.
     """
     network = deepcopy(network).train()
@@ -100,17 +100,19 @@ def explore(network: nn.Module, images: Float[Tensor, "2 C H W"]) -> Anatomy:
     second = weighted[min(1, len(weighted) - 1)]
     below = [name for name in units if calls[name][0].ended <= calls[second][0].began]
     stem = below[-1] if below else units[0]
-    learned = tuple(units[units.index(cut[LAYERS[1]]) + 1 :])
+    # A small network's layer 1 may lie below its stem.
+    lowest = min(stem, cut[LAYERS[1]], key=units.index)
+    learned = tuple(units[units.index(lowest) + 1 :])
     if cut[LAYERS[1]] == cut[LAYERS[3]]:
         raise NoClassifierError(f"its layers cannot be told apart: all would be {cut[LAYERS[1]]!r}")
-    if left := _left_out(network, calls, calls[cut[LAYERS[1]]][0].ended, learned):
+    if left := _left_out(network, calls, calls[lowest][0].ended, learned):
         raise NoClassifierError(
             f"its part {left!r} gives no tensor of a row for each image, so it would not be learned"
         )
     if (share := _unknown(network, learned)) > MOST_UNKNOWN:
         raise NoClassifierError(
-            f"{share:.0%} of its weights above layer 1 are of no convolution, linear layer or attention, so no "
-            "noise would reach them"
+            f"{share:.0%} of its weights above the stem are of no convolution, linear layer or attention, so "
+            "no noise would reach them"
         )
     return Anatomy({LAYERS[0]: stem, **cut}, last[0], learned)
 

@@ -68,6 +68,11 @@ class Classifier(nn.Module):
         assert isinstance(found, nn.Linear)
         return found
 
+    @property
+    def learned(self) -> list[nn.Module]:
+        """Return the parts above the stem, from the input on; the last layer is one."""
+        return [self.network.get_submodule(each) for each in self.anatomy.learned]
+
     def parts_above(self, layer: str) -> list[nn.Module]:
         """Return the parts above this layer (layer 1 to 3), from the input on; the last layer is one."""
         above, name = self.anatomy.learned, self.anatomy.layers[layer]

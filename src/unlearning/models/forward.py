@@ -24,7 +24,7 @@ def forward(
 ) -> dict[str, Float[Tensor, "K _"]]:
     """Return the logits of these images and the mean of these layers over each, fp32 on the CPU.
 
-    The model is moved to the hardware and otherwise left as it was, its mode included.
+    The model is moved to the hardware and otherwise left as it was; all its parts take its own mode.
     """
     training = model.training
     model.eval().to(hardware.device)

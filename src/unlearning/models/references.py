@@ -63,9 +63,7 @@ class Reference:
 
     def images(self, data: Dataset) -> Int[Tensor, " K"]:
         """Return what it is trained on."""
-        # What earlier requests took out enters no training again.
-        of_all = ("forget", "retain", "withdrawn")
-        return data.select(role=of_all if self.is_control else "retain", subset="train")
+        return data.trainable if self.is_control else data.select(role="retain", subset="train")
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ def relearn(
 
     Each step takes up to 4 of the `forget` images and 12 retain images, or 16 of these if there are none;
     Adam without weight decay, lr 0.0001, the network's batch statistics frozen. All models of an audit see the
-    same images in the same order. It ends at the first check at which the accuracy reaches `back_at`.
+    same images in the same order. A step counts as 16 passes, also where there are so few images that it takes
+    fewer. It ends at the first check at which the accuracy reaches `back_at`.
     """
     model = copy.deepcopy(model).to(hardware.device).eval()
     optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE, fused=True)

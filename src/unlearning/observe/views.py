@@ -90,10 +90,14 @@ def observe(model: Classifier, data: Dataset, sample: Sample, hardware: Hardware
 
 
 @torch.no_grad()
-def with_head(observation: Observation, model: Classifier) -> Observation:
+def with_head(observation: Observation, model: Classifier, hardware: Hardware) -> Observation:
     """Return what a model makes of the sample that differs from the observed one in its last layer alone."""
-    logits = model.head.cpu()(torch.from_numpy(observation.layers[FEATURES]))
-    return Observation(logits.numpy(), {})
+    features = torch.from_numpy(observation.layers[FEATURES]).to(hardware.device)
+    with (
+        hardware.autocast()
+    ):  # else its logits are rounded otherwise than those of all other models
+        logits = model.head.to(hardware.device)(features)
+    return Observation(logits.float().cpu().numpy(), {})
 
 
 def structural_similarity(data: Dataset, label: int) -> float:

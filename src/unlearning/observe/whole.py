@@ -60,7 +60,7 @@ def observe_all(
                 model, _ = weights.load_classifier(file_of_model)
                 if name == CONTROL:
                     model = edit_head(model, sample.forget_labels)
-                    seen = views.with_head(found[ORIGINAL], model)
+                    seen = views.with_head(found[ORIGINAL], model, hardware)
                 else:
                     seen = views.observe(model, data, sample, hardware)
                 if not sample.of_images:

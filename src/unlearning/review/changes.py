@@ -8,6 +8,7 @@ import csv
 import os
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -200,10 +201,12 @@ def _pairs(old: Any, new: Any) -> Changed:
     """Return every value of both sides by its keys joined with dots, sorted; None where a side has none."""
     before, after = dict(_leaves(old)), dict(_leaves(new))
     pairs: Changed = {}
+    alike: Counter[str] = Counter()
     for path in sorted(before.keys() | after.keys()):
-        name = ".".join(path)
+        name = joined = ".".join(path)
         while name in pairs:  # a key that holds a dot must not stand for another
-            name += " (another key)"
+            alike[joined] += 1
+            name = f"{joined} (another key, {alike[joined]})"
         pairs[name] = (before.get(path), after.get(path))
     return pairs
 

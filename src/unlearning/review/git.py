@@ -66,8 +66,8 @@ GIT_ENVIRONMENT = {
 GRAPH = "dvc.yaml"
 OWN_FILES = (GRAPH, "dvc.lock")
 MISTAKE = "ERROR: "
-# Where DVC looks for the configuration of a person and of the machine.
-CONFIG_FOLDERS = ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR")
+# Where DVC, and fsspec for it, look for the configuration of a person and of the machine.
+CONFIG_FOLDERS = ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR", "FSSPEC_CONFIG_DIR")
 
 # The stage that runs every time: DVC alone would call no run finished.
 GUARD = "check_request"

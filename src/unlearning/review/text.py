@@ -177,7 +177,7 @@ def _change(pair: Pair) -> str:
     old, new = pair
     if not (_is_number(old) and _is_number(new)):
         return "" if old == new else "changed"
-    return f"{round(new - old, DIGITS):+.{DIGITS + 2}g}" if new != old else ""
+    return f"{round(float(new) - float(old), DIGITS):+.{DIGITS + 2}g}" if new != old else ""
 
 
 def _cell(value: Any) -> str:

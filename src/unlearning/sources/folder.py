@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from unlearning.base.errors import UserError, choices, nearest, printable
-from unlearning.base.reading import as_on_disk, composed
+from unlearning.base.reading import as_on_disk, composed, lies_in
 from unlearning.base.written import FOLDERS
 from unlearning.settings.data import DataParams
 from unlearning.sources.drawn import SPECIES
@@ -49,14 +49,13 @@ def root_of(params: DataParams) -> Path:
         return DRAWN
     try:
         given = as_on_disk(Path(params.path))
-        root = given.resolve()
+        given.resolve()
     except (ValueError, RuntimeError, OSError) as error:  # a NUL, links in a ring, a name too long
         refuse(params, f"that is no path: {error}")
     for output in FOLDERS:
-        is_below = root.is_relative_to(output.resolve())
         # Of a data set in its own format nothing but its own files is read, wherever their folder stands.
-        is_above = params.source == "folder" and output.resolve().is_relative_to(root)
-        if is_below or is_above:
+        is_above = params.source == "folder" and lies_in(output, given)
+        if lies_in(given, output) or is_above:
             refuse(params, f"{output} is emptied by runs: keep your images in a folder apart")
     return given
 
@@ -180,9 +179,11 @@ def _parts(params: DataParams, root: Path) -> list[Path]:
     named = [
         entry for entry in sorted(root.iterdir()) if entry.is_dir() and _is_content(entry.name)
     ]
-    words = {entry.name.lower() for entry in named}
-    is_split = len(words) > 1 and "train" in words and words <= set(SUBSET_OF)
-    return named if is_split and not words & set(params.classes) else [root]
+    subsets = {SUBSET_OF.get(entry.name.lower(), "") for entry in named}
+    is_split = len(named) > 1 and "train" in subsets and "" not in subsets
+    return (
+        named if is_split and not {entry.name for entry in named} & set(params.classes) else [root]
+    )
 
 
 def _folders(root: Path) -> dict[str, list[str]]:

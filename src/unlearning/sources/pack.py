@@ -53,6 +53,7 @@ class Tally:
     image_size: int
     classes: dict[str, int]
     depth: Depth = PLAIN
+    images: int = 0  # which is the id of the next one
     skipped: int = 0
     duplicates: int = 0  # images whose pixels occurred before
     conflicting_duplicates: int = 0  # those of them that occurred first under another class
@@ -62,13 +63,9 @@ class Tally:
     )  # by the file's SHA-256, of a given split
     first_fault: dict[str, str] = field(default_factory=dict)  # by class
 
-    @property
-    def images(self) -> int:
-        """Return the number of images, which is the id of the next one."""
-        return sum(self.classes.values())
-
     def add(self, class_name: str, pixels_sha256: str) -> None:
         """Count an image."""
+        self.images += 1
         self.classes[class_name] += 1
         digest = bytes.fromhex(pixels_sha256)
         if digest in self.first_class:

@@ -76,8 +76,8 @@ def list_images(params: DataParams) -> list[Listed]:
             refuse(params, f"{path!r} stands in {where}: each image stands once")
         subset_of[place] = subset
         found.append(Listed(place, chosen[label], subset))
-    below = file.parent.absolute()
-    for output in (str(each.absolute()) + os.sep for each in FOLDERS):
+    below = file.parent.resolve()
+    for output in (str(each.resolve()) + os.sep for each in FOLDERS):
         lost = next((each.path for each in found if _at(below, each.path).startswith(output)), None)
         if lost:
             refuse(params, f"{lost!r} lies in a folder that runs empty: keep your images apart")

@@ -29,7 +29,7 @@ HALVINGS = 30
 def asked(data: Dataset) -> Int[Tensor, " K"]:
     """Return up to 1,000 validation images of the kept classes; none where single images are to be forgotten.
 
-    Of these nothing was measured.
+    What this does to single images was not measured.
     """
     if data.request.images:
         return torch.empty(0, dtype=torch.long)
