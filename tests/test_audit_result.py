@@ -16,9 +16,9 @@ from unlearning.base.files import write_metrics
 from unlearning.models.layers import DEEP, FEATURES, LAYERS
 from unlearning.models.panel import CONTROL, ORIGINAL, UNLEARNED, Panel
 from unlearning.observe.record import (
-    Curve,
     Observation,
     Observed,
+    RelearningCurve,
     Sample,
     Shared,
 )
@@ -81,10 +81,13 @@ def shared(test: int) -> Shared:
     return Shared(np.zeros((test, CLASSES), np.float32), similarity, scores)
 
 
-def curves_of(fast: bool) -> dict[str, Curve]:
+def curves_of(fast: bool) -> dict[str, RelearningCurve]:
     """Return curves: who knows is back at once, everyone else after 128 passes."""
     hits = np.repeat([[float(fast)], [1.0]], 20, axis=1)
-    return {WITH_FORGET_IMAGES: Curve((0, 128), hits), RETAIN_ONLY: Curve((0,), hits[:1])}
+    return {
+        WITH_FORGET_IMAGES: RelearningCurve((0, 128), hits),
+        RETAIN_ONLY: RelearningCurve((0,), hits[:1]),
+    }
 
 
 def views_of(references: int, train: int = 30, test: int = 30) -> Observed:
@@ -443,8 +446,11 @@ def test_the_class_is_back_at_four_fifths_of_what_the_original_knew(views):
     """Must fail if the budget is taken where the class was back, or another model's accuracy sets the bar."""
     hits = np.zeros((3, 20))
     hits[1, :15], hits[2, :16] = 1, 1
-    slow = {WITH_FORGET_IMAGES: Curve((0, 32, 64), hits), RETAIN_ONLY: Curve((0,), hits[:1])}
-    never = {**slow, WITH_FORGET_IMAGES: Curve((0, BUDGET), hits[:2])}
+    slow = {
+        WITH_FORGET_IMAGES: RelearningCurve((0, 32, 64), hits),
+        RETAIN_ONLY: RelearningCurve((0,), hits[:1]),
+    }
+    never = {**slow, WITH_FORGET_IMAGES: RelearningCurve((0, BUDGET), hits[:2])}
     models = Panel(
         {
             **views.models.subjects,
